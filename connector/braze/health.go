@@ -1,0 +1,122 @@
+package braze
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"brazecdc/connector"
+)
+
+// bounds are the upper bounds, in seconds, of the histogram of request durations.
+var bounds = [...]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+
+// counts is what happened at the endpoints since the client was made.
+type counts struct {
+	mu          sync.Mutex
+	lastSuccess time.Time
+	lastError   string
+	lastErrorAt time.Time
+	endpoints   [endpoints]endpointCounts
+}
+
+type endpointCounts struct {
+	codes     map[string]uint64
+	itemErrs  map[string]uint64
+	objects   uint64
+	durations [len(bounds) + 1]uint64
+	sum       float64
+}
+
+func (n *counts) record(ep endpoint, r *reply, objects int, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c := &n.endpoints[ep]
+	if c.codes == nil {
+		c.codes, c.itemErrs = map[string]uint64{}, map[string]uint64{}
+	}
+	code := "network"
+	if r.status != 0 {
+		code = strconv.Itoa(r.status)
+	}
+	c.codes[code]++
+	s := r.took.Seconds()
+	c.sum += s
+	i := 0
+	for i < len(bounds) && s > bounds[i] {
+		i++
+	}
+	c.durations[i]++
+	var rejected *connector.RejectedError
+	byItem := errors.As(err, &rejected) && !rejected.Whole
+	if classOf(r.status) == accepted {
+		n.lastSuccess = time.Now()
+		if err == nil {
+			c.objects += uint64(objects)
+		} else if byItem {
+			c.objects += uint64(objects - len(rejected.Items))
+		}
+	}
+	if err == nil || errors.Is(err, context.Canceled) {
+		return
+	}
+	n.lastError, n.lastErrorAt = err.Error(), time.Now()
+	if byItem {
+		for _, it := range rejected.Items {
+			c.itemErrs[reason(it.Reason)]++
+		}
+		n.lastError = rejected.Err.Error()
+	}
+}
+
+// Health gives the counters of all endpoints called so far, with /users/track always among them. Durations counts by bucket, not cumulated; its last
+// element is what took longer than the last bound. ItemErrs has a closed list of reasons.
+func (c *Client) Health() connector.SinkHealth {
+	n := &c.counts
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := connector.SinkHealth{LastSuccess: n.lastSuccess, LastError: n.lastError, LastErrorAt: n.lastErrorAt}
+	for ep := endpoint(0); ep < endpoints; ep++ {
+		e := &n.endpoints[ep]
+		if e.codes == nil && ep != trackUsers {
+			continue
+		}
+		out := connector.EndpointHealth{Endpoint: ep.String(), Codes: map[string]uint64{}, ItemErrs: map[string]uint64{}, Objects: e.objects,
+			Buckets: bounds[:], Durations: append([]uint64(nil), e.durations[:]...), Sum: e.sum}
+		for k, v := range e.codes {
+			out.Codes[k] = v
+		}
+		for k, v := range e.itemErrs {
+			out.ItemErrs[k] = v
+		}
+		out.Limit, out.Remaining, out.Reset, out.Throttled = c.pools[ep].gauges()
+		h.Endpoints = append(h.Endpoints, out)
+	}
+	return h
+}
+
+// reasons maps words of an item's error to a metric label, first match first. Braze answers constants on some paths and sentences on others.
+var reasons = []struct{ words, label string }{
+	{"blacklist", "blocked_user"}, {"blocklist", "blocked_user"},
+	{"too_large", "too_large"}, {"too large", "too_large"}, {"too long", "too_large"},
+	{"email_subscri", "bad_email_subscribe"}, {"email_subscription", "bad_email_subscribe"},
+	{"push_subscri", "bad_push_subscribe"}, {"subscription_group", "bad_subscription_group"}, {"subscription group", "bad_subscription_group"},
+	{"push_token", "bad_push_token"}, {"device_id", "bad_push_token"},
+	{"location", "bad_location"}, {"email", "bad_email"}, {"phone", "bad_phone"},
+	{"already", "id_in_use"}, {"deprecated", "id_deprecated"}, {"primary", "id_primary"},
+	{"not exist", "unknown_user"}, {"not found", "unknown_user"},
+	{"external_id", "bad_identifier"}, {"alias", "bad_identifier"}, {"identifier", "bad_identifier"},
+}
+
+func reason(text string) string {
+	text = strings.ToLower(text)
+	for _, r := range reasons {
+		if strings.Contains(text, r.words) {
+			return r.label
+		}
+	}
+	return "other"
+}

@@ -1,0 +1,161 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// pending collects what the next record must hold beside positions, and the shares that are done once it is durable.
+type pending struct {
+	mu    sync.Mutex
+	rec   Record
+	any   bool
+	after []share
+	then  []func()
+	busy  bool
+	poke  func()
+}
+
+func (d *pending) add(f func(*Record)) {
+	d.mu.Lock()
+	f(&d.rec)
+	d.any = true
+	d.mu.Unlock()
+	d.poke()
+}
+
+// addThen adds to the record and completes shares, then calls fn (which may be nil), once it is durable.
+func (d *pending) addThen(f func(*Record), shares []share, fn func()) {
+	d.mu.Lock()
+	f(&d.rec)
+	d.any = true
+	d.after = append(d.after, shares...)
+	if fn != nil {
+		d.then = append(d.then, fn)
+	}
+	d.mu.Unlock()
+	d.poke()
+}
+
+func (d *pending) take() (Record, bool, []share, []func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r, any, after, then := d.rec, d.any, d.after, d.then
+	d.rec, d.any, d.after, d.then = Record{}, false, nil, nil
+	return r, any, after, then
+}
+
+// begin says that a record is being made, so that nobody takes the gap between two steps of it for quiet.
+func (d *pending) begin() {
+	d.mu.Lock()
+	d.busy = true
+	d.mu.Unlock()
+}
+
+func (d *pending) taken() {
+	d.mu.Lock()
+	d.busy = false
+	d.mu.Unlock()
+}
+
+func (d *pending) empty() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.any && !d.busy
+}
+
+// commitEvery is how often the committer records at most: many completions share one write to disk.
+const commitEvery = 20 * time.Millisecond
+
+// committer records what became confirmable, then confirms it. It is the only writer of the journal while the pipeline runs.
+func (p *Pipeline) committer(ctx context.Context) {
+	for {
+		p.beats[1].Store(time.Now().UnixNano())
+		select {
+		case <-p.commit:
+		case <-time.After(10 * time.Second):
+		case <-ctx.Done():
+			return
+		}
+		if err := p.record(context.WithoutCancel(ctx), false); err != nil {
+			p.stop(err)
+			return
+		}
+		if sleep(ctx, commitEvery) != nil {
+			return
+		}
+	}
+}
+
+// record writes one Record: first the cache is synced, then the journal, then the source may confirm, then what waited for the record is done. clean
+// marks a drained end.
+func (p *Pipeline) record(ctx context.Context, clean bool) error {
+	// The positions come first: whatever one stands on was added to the pending record before it was done, so it is in this record or an earlier one.
+	p.pend.begin()
+	defer p.pend.taken()
+	positions, loads := p.tracker.advance()
+	rec, any, after, then := p.pend.take()
+	dirty := p.takeDirty(&rec, &after)
+	any = any || dirty
+	rec.Clean = clean
+	for _, x := range positions {
+		rec.Positions = append(rec.Positions, x)
+	}
+	p.loadsAdvanced(&rec, loads)
+	p.care.takeStale(&rec)
+	if !any && !clean && len(positions) == 0 && len(loads) == 0 {
+		return nil
+	}
+	if p.cfg.Prints != nil && len(positions) > 0 {
+		covers := make([]Position, len(positions))
+		for i, x := range positions {
+			covers[i] = x.Position
+		}
+		if err := p.cfg.Prints.Sync(covers); err != nil {
+			p.log.Warn("sync cache", "err", err)
+		}
+	}
+	if err := p.journal.Apply(ctx, &rec); err != nil {
+		var s *StopError
+		if errors.As(err, &s) {
+			return err
+		}
+		return &StopError{Code: 1, What: "write the record of what is done to data/", Err: err, Fix: "see the error; nothing was confirmed to the source"}
+	}
+	for _, x := range positions {
+		p.source.Commit(x.Position)
+	}
+	for _, fn := range then {
+		fn()
+	}
+	p.tracker.done(after)
+	return nil
+}
+
+// takeDirty stores the waiting steps of settling users, whose tickets are done once they lie in data/.
+func (p *Pipeline) takeDirty(rec *Record, after *[]share) bool {
+	q := p.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	*after = append(*after, q.dropped...)
+	any := len(q.dropped) > 0
+	q.dropped = nil
+	rec.Settled = append(rec.Settled, q.unsettled...)
+	any = any || len(q.unsettled) > 0
+	q.unsettled = nil
+	for id := range q.dirty {
+		delete(q.dirty, id)
+		u := q.users[id]
+		if u == nil || !u.settling() || len(u.steps) != 1 || u.steps[0].kind != Track {
+			continue
+		}
+		s := u.steps[0]
+		rec.Settling = append(rec.Settling, Settling{User: id, Until: u.settle, Waits: p.store(s)})
+		*after = append(*after, s.shares...)
+		s.shares, s.stored = nil, true
+		any = true
+	}
+	return any
+}

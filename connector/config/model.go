@@ -1,0 +1,353 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"brazecdc/connector"
+)
+
+var (
+	kinds = []string{"users", "events", "purchases", "subscriptions", "catalog"}
+	modes = []string{"sync", "additive", "enrich"}
+
+	modelName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$`)
+)
+
+const (
+	commonKeys = "name kind table topic mode load identify replica_identity filter schedule "
+	userKeys   = commonKeys + "load_consent owns_users on_id_change on_leave delete_when on_delete_groups deletes fields custom " +
+		"subscription_groups audiences"
+)
+
+var keysOf = map[string]string{
+	"users":         userKeys,
+	"events":        commonKeys + "ops when event properties drop_unknown",
+	"purchases":     commonKeys + "ops when purchase properties drop_unknown",
+	"subscriptions": commonKeys + "load_consent groups on_leave delete_when deletes",
+	"catalog":       commonKeys + "catalog fields on_leave delete_when deletes",
+}
+
+func (d *decoder) models(root object, cfg *Config) {
+	root.missing("models", "add models with one entry a table")
+	n := root.get("models")
+	if n == nil {
+		return
+	}
+	if n.kind != sequence {
+		d.bad(n, "is "+n.describe(), "write a list; each entry begins with - name:")
+		return
+	}
+	if len(n.items) == 0 {
+		d.bad(n, "is empty", "add an entry that begins with - name:")
+	}
+	for _, item := range n.items {
+		before := len(d.later)
+		m := d.model(item, cfg)
+		for _, l := range d.later[before:] {
+			key := strings.TrimPrefix(l.Path, item.path+".")
+			m.Later = append(m.Later, key)
+		}
+		cfg.Models = append(cfg.Models, m)
+	}
+}
+
+func (d *decoder) model(n *node, cfg *Config) connector.Model {
+	m := connector.Model{
+		Kind: "users", OnIDChange: "rename", ReplicaIdentity: "auto", OnDeleteGroups: "keep", Deletes: DefaultBrake(), Path: n.path,
+	}
+	if k := n.child("kind"); k != nil {
+		if (object{d, n}).enum("kind", &m.Kind, kinds...) == nil {
+			m.Kind = "users"
+			if near := nearest(k.value, kinds); near != "" {
+				m.Kind = near
+			}
+		}
+	}
+	o := d.object(n, keysOf[m.Kind])
+	if n.kind == null {
+		d.bad(n, "is empty", "write - name: and the table")
+		return m
+	}
+	o.missing("name", "give the model a name of its own")
+	if name := o.str("name", &m.Name); name != nil && !modelName.MatchString(m.Name) {
+		d.bad(name, "is "+name.describe(), "use letters, digits, _ and -, 63 at most")
+	}
+	d.relation(o, &m, cfg)
+	d.choices(o, &m)
+	if k := n.child("kind"); k != nil && m.Kind != "users" {
+		d.notYet(k, "is "+m.Kind)
+	}
+	d.expression(o, "filter", &m.Filter)
+	o.enum("replica_identity", &m.ReplicaIdentity, "auto", "full")
+	d.leaving(o, &m)
+	switch m.Kind {
+	case "users":
+		d.users(o, &m, cfg)
+	case "events", "purchases":
+		d.events(o, &m)
+	case "subscriptions":
+		d.subscriptions(o, &m, cfg)
+	case "catalog":
+		d.catalog(o, &m)
+	}
+	d.schedule(o)
+	return m
+}
+
+// relation reads table or topic, whichever the source needs.
+func (d *decoder) relation(o object, m *connector.Model, cfg *Config) {
+	kafka := cfg.Source.Kafka != nil && cfg.Source.Postgres == nil
+	switch {
+	case kafka:
+		o.missing("topic", "write the topic, such as shop.public.users")
+		if o.has("table") {
+			d.bad(o.n.child("table"), "is for a Postgres source", "write topic: in its place")
+		}
+	case cfg.Source.Postgres != nil:
+		o.missing("table", "write the table with its schema, such as public.users")
+		if o.has("topic") {
+			d.bad(o.n.child("topic"), "is for a Kafka source", "write table: in its place")
+		}
+	}
+	if t := o.str("topic", &m.Topic); t != nil && m.Topic == "" {
+		d.bad(t, "is empty", "write the topic")
+	}
+	t := o.str("table", &m.Table)
+	if t == nil {
+		return
+	}
+	schema, table, ok := strings.Cut(m.Table, ".")
+	switch {
+	case !ok && m.Table != "":
+		d.bad(t, "is "+t.describe()+", without a schema", "write public."+m.Table)
+	case schema == "" || table == "":
+		d.bad(t, "is "+t.describe(), "write schema and table, such as public.users")
+	}
+}
+
+// choices reads the two settings without a default, and refuses modes the kind cannot have (design: modes by kind).
+func (d *decoder) choices(o object, m *connector.Model) {
+	o.missing("mode", "choose sync, additive or enrich")
+	o.missing("load", "choose all or none")
+	o.enum("load", &m.Load, "all", "none")
+	n := o.enum("mode", &m.Mode, modes...)
+	if n == nil || m.Mode != "enrich" {
+		if k := o.n.child("drop_unknown"); k != nil {
+			o.boolean("drop_unknown", new(bool))
+		}
+		return
+	}
+	switch m.Kind {
+	case "events", "purchases":
+		drop := false
+		o.boolean("drop_unknown", &drop)
+		if !drop {
+			d.bad(n, "is enrich, and "+m.Kind+" of users that Braze does not know would be lost", "choose additive, or add drop_unknown: true")
+		}
+	case "subscriptions":
+		d.bad(n, "is enrich, and Braze has no update-only call for subscriptions", "choose sync or additive")
+	case "catalog":
+		d.bad(n, "is enrich, and Braze's call for catalog items creates what is missing", "choose sync or additive")
+	}
+}
+
+// leaving reads on_leave and delete_when: on_leave has no default where a row that leaves the filter could delete a user.
+func (d *decoder) leaving(o object, m *connector.Model) {
+	if m.Kind == "events" || m.Kind == "purchases" {
+		return
+	}
+	d.expression(o, "delete_when", &m.DeleteWhen)
+	n := o.enum("on_leave", &m.OnLeave, "keep", "unset", "delete")
+	switch {
+	case m.Filter == "":
+		if n != nil {
+			d.warn(n, "has no effect without a filter", "add a filter, or remove it")
+		}
+	case m.Mode == "sync" && m.Kind == "users":
+		o.missing("on_leave", "choose keep, unset or delete: what happens to a user whose row no longer matches the filter")
+	case m.Mode != "sync" && m.OnLeave == "delete":
+		d.bad(n, "is delete, and mode "+m.Mode+" deletes nothing", "choose keep or unset, or mode sync")
+	case m.OnLeave == "" && n == nil && !o.has("on_leave"):
+		m.OnLeave = "keep"
+	}
+	d.brake(o, m)
+}
+
+func (d *decoder) brake(o object, m *connector.Model) {
+	n := o.section("deletes")
+	b := d.object(n, "max share at_least window")
+	most, least := int(m.Deletes.Max), int(m.Deletes.AtLeast)
+	b.integer("max", &most, 0, 1_000_000_000)
+	b.integer("at_least", &least, 0, 1_000_000_000)
+	m.Deletes.Max, m.Deletes.AtLeast = int64(most), int64(least)
+	b.share("share", &m.Deletes.Share)
+	b.duration("window", &m.Deletes.Window, time.Second)
+	if n != nil && m.Deletes != DefaultBrake() {
+		d.notYet(n, "holds back mass deletes by limits of your own")
+	}
+}
+
+// expression reads one; what it means is checked beside the table's columns.
+func (d *decoder) expression(o object, key string, dst *string) {
+	if n := o.n.child(key); n != nil && n.kind == boolean {
+		*dst = n.value // the constants true and false are expressions too
+		return
+	}
+	if n := o.str(key, dst); n != nil && strings.TrimSpace(*dst) == "" && n.raw != "" {
+		d.bad(n, "is blank", "write an expression, or remove it")
+	}
+}
+
+func (d *decoder) users(o object, m *connector.Model, cfg *Config) {
+	if n := o.boolean("load_consent", &m.LoadConsent); n != nil && m.LoadConsent {
+		d.notYet(n, "lets a load send subscribed states")
+	}
+	o.boolean("owns_users", &m.OwnsUsers)
+	o.enum("on_id_change", &m.OnIDChange, "rename", "create", "stop")
+	if n := o.enum("on_delete_groups", &m.OnDeleteGroups, "keep", "unsubscribe"); n != nil && m.OnDeleteGroups == "unsubscribe" {
+		d.notYet(n, "ends subscriptions when a row is deleted")
+	}
+	d.identify(o, m)
+	for _, e := range d.free(o.section("fields"), "write field: column") {
+		if f, ok := d.field(e, true); ok {
+			m.Fields = append(m.Fields, f)
+		}
+	}
+	for _, e := range d.free(o.section("custom"), "write attribute: column") {
+		if f, ok := d.field(e, false); ok {
+			m.Custom = append(m.Custom, f)
+		}
+	}
+	d.groups(o, "subscription_groups", cfg)
+	d.audiences(o)
+}
+
+// identify reads who a row is about.
+func (d *decoder) identify(o object, m *connector.Model) {
+	o.missing("identify", "write identify: {external_id: column}")
+	n := o.section("identify")
+	if n == nil {
+		return
+	}
+	id := d.object(n, "external_id alias email phone")
+	if id.n.broken {
+		return
+	}
+	if x := id.get("external_id"); x != nil {
+		if x.kind == mapping && x.child("value") != nil {
+			d.bad(x, "is a constant, which would make every row the same user", "name a column")
+		} else {
+			d.from(x, &m.Identify.ExternalID, "column expr")
+		}
+	}
+	if a := id.section("alias"); a != nil {
+		alias := d.object(a, "label name")
+		alias.missing("label", "write the alias label, such as crm")
+		alias.missing("name", "write the column that holds the alias")
+		alias.str("label", &m.Identify.AliasLabel)
+		alias.str("name", &m.Identify.AliasName)
+		if len(m.Identify.AliasLabel) > 236 {
+			d.bad(alias.n.child("label"), "is longer than 236 bytes", "Braze takes no longer label")
+		}
+		d.notYet(a, "finds users by alias")
+	}
+	if x := id.get("email"); x != nil && d.column(x, &m.Identify.Email) {
+		d.notYet(x, "finds users by e-mail address")
+	}
+	if x := id.get("phone"); x != nil && d.column(x, &m.Identify.Phone) {
+		d.notYet(x, "finds users by phone number")
+	}
+	if n.kind == null || len(n.entries) == 0 {
+		d.bad(n, "names no column", "write identify: {external_id: column}")
+	}
+}
+
+// groups reads subscription_groups of users, or groups of subscriptions.
+func (d *decoder) groups(o object, key string, cfg *Config) {
+	n := o.get(key)
+	if n == nil {
+		return
+	}
+	if n.kind != sequence {
+		d.bad(n, "is "+n.describe(), "write a list such as [{group: newsletter, subscribed: column}]")
+		return
+	}
+	names := make([]string, 0, len(cfg.Braze.SubscriptionGroups))
+	for name := range cfg.Braze.SubscriptionGroups {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, item := range n.items {
+		g := d.object(item, "group subscribed when resubscribe on_leave")
+		var group string
+		g.missing("group", "name one of braze.subscription_groups")
+		if x := g.str("group", &group); x != nil && !slices.Contains(names, group) && d.groupsGood(cfg) {
+			fix := "add it to braze.subscription_groups with its id"
+			if near := nearest(group, names); near != "" {
+				fix = "did you mean " + near + "?"
+			}
+			d.bad(x, "is "+x.describe()+", which braze.subscription_groups does not have", fix)
+		}
+		if x := g.get("subscribed"); x != nil {
+			d.column(x, new(string))
+		}
+		d.expression(g, "when", new(string))
+		if g.has("subscribed") == g.has("when") {
+			d.bad(item, "needs one of subscribed and when", "name a consent column, or write a rule")
+		}
+		g.enum("resubscribe", new(string), "on_change", "never", "always")
+		g.enum("on_leave", new(string), "keep", "unsubscribe")
+	}
+	d.notYet(n, "sets subscription groups")
+}
+
+// groupsGood is false while a group's id is itself at fault, so that one error is not told twice.
+func (d *decoder) groupsGood(*Config) bool {
+	return !slices.ContainsFunc(d.faults, func(f Fault) bool { return strings.HasPrefix(f.Path, "braze.subscription_groups") && !f.Warn })
+}
+
+func (d *decoder) audiences(o object) {
+	n := o.get("audiences")
+	if n == nil {
+		return
+	}
+	if n.kind != sequence {
+		d.bad(n, "is "+n.describe(), "write a list such as [{attribute: is_high_value, when: credits > 1000}]")
+		return
+	}
+	for _, item := range n.items {
+		a := d.object(item, "attribute when")
+		a.missing("attribute", "name the boolean attribute")
+		a.missing("when", "write the rule")
+		var name string
+		if x := a.str("attribute", &name); x != nil {
+			d.customName(x.path, name, x.place)
+		}
+		d.expression(a, "when", new(string))
+	}
+	d.notYet(n, "keeps audiences as attributes")
+}
+
+func (d *decoder) schedule(o object) {
+	n := o.section("schedule")
+	if n == nil {
+		return
+	}
+	s := d.object(n, "cron time_zone resync")
+	s.missing("cron", `write when, such as "0 3 * * *"`)
+	var cron, zone, resync string
+	if c := s.str("cron", &cron); c != nil && len(strings.Fields(cron)) != 5 {
+		d.bad(c, "is "+c.describe(), `write five fields: minute, hour, day, month, weekday, such as "0 3 * * *"`)
+	}
+	if z := s.str("time_zone", &zone); z != nil {
+		if _, err := time.LoadLocation(zone); err != nil || zone == "" {
+			d.bad(z, "is "+z.describe()+", not a time zone", "write an IANA name such as Europe/Berlin or UTC")
+		}
+	}
+	s.enum("resync", &resync, "differences", "all")
+	d.notYet(n, fmt.Sprintf("re-syncs at set times (%s)", cron))
+}

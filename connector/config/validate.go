@@ -1,0 +1,127 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"brazecdc/connector"
+)
+
+// acrossModels checks what no model can tell alone: names, owners, and that a field has one writer.
+func (d *decoder) acrossModels(root *node, cfg *Config) {
+	item := func(i int) *node { return root.child("models").items[i] }
+	d.uniqueNames(cfg, item)
+	d.owners(cfg, item)
+	d.writers(root, cfg, item)
+	d.neverSent(root, cfg, item)
+}
+
+func (d *decoder) uniqueNames(cfg *Config, item func(int) *node) {
+	first := map[string]*node{}
+	for i, m := range cfg.Models {
+		n := item(i).child("name")
+		if m.Name == "" || n == nil {
+			continue
+		}
+		if before := first[m.Name]; before != nil {
+			d.bad(n, fmt.Sprintf("is %q, as on line %d", m.Name, before.line), "give each model a name of its own")
+			continue
+		}
+		first[m.Name] = n
+	}
+}
+
+// owners makes the only users model the owner, and refuses two: with two, each would delete or rename what the other keeps.
+func (d *decoder) owners(cfg *Config, item func(int) *node) {
+	var users, owners []int
+	for i, m := range cfg.Models {
+		if m.Kind != "users" {
+			continue
+		}
+		users = append(users, i)
+		if m.OwnsUsers {
+			owners = append(owners, i)
+		}
+	}
+	if len(users) == 1 && item(users[0]).child("owns_users") == nil {
+		cfg.Models[users[0]].OwnsUsers = true
+		owners = users
+	}
+	for _, i := range owners[min(1, len(owners)):] {
+		first := item(owners[0]).child("owns_users")
+		d.bad(item(i).child("owns_users"), fmt.Sprintf("is true, and so is %s on line %d", first.path, first.line),
+			"one model owns the users; set owns_users: false here or there")
+	}
+	if len(users) > 1 && len(owners) == 0 && slices.ContainsFunc(users, func(i int) bool { return cfg.Models[i].Mode == "sync" }) {
+		d.warn(item(users[0]), "and the other models of users own no user, so nothing deletes or renames profiles",
+			"set owns_users: true on the model whose rows are the users")
+	}
+	for _, i := range users {
+		m := cfg.Models[i]
+		if n := item(i).child("on_leave"); n != nil && m.OnLeave == "delete" && m.Mode == "sync" && !m.OwnsUsers {
+			d.bad(n, "is delete, and only the model that owns the users deletes", "choose keep or unset, or set owns_users: true")
+		}
+	}
+}
+
+// writers refuses a field that two lines would fill.
+func (d *decoder) writers(root *node, cfg *Config, item func(int) *node) {
+	first := map[string]place{}
+	claim := func(name, path string, at place) {
+		if before, ok := first[name]; ok && before != at {
+			d.addAt(at, path, fmt.Sprintf("%s writes %s, as line %d does", path, name, before.line), "keep one of the two")
+			return
+		}
+		first[name] = at
+	}
+	if n := root.child("load_mark"); n != nil && cfg.LoadMark != "" {
+		claim(cfg.LoadMark, n.path, n.place)
+	}
+	for i, m := range cfg.Models {
+		if m.Kind != "users" {
+			continue
+		}
+		for _, group := range []string{"fields", "custom"} {
+			n := item(i).child(group)
+			if n == nil || n.kind != mapping {
+				continue
+			}
+			for _, e := range n.entries {
+				claim(e.key, e.node.path, e.place)
+			}
+		}
+		if a := item(i).child("audiences"); a != nil {
+			for _, x := range a.items {
+				if name := x.child("attribute"); name != nil && name.value != "" {
+					claim(name.value, name.path, name.place)
+				}
+			}
+		}
+	}
+}
+
+// neverSent refuses a mapping of a column that must not leave. Expressions are checked where they are compiled.
+func (d *decoder) neverSent(root *node, cfg *Config, item func(int) *node) {
+	for i, m := range cfg.Models {
+		for _, f := range append(slices.Clone(m.Fields), m.Custom...) {
+			for _, banned := range cfg.NeverSend {
+				if f.Column == "" || !bans(banned, m, f.Column) {
+					continue
+				}
+				n := item(i).child("fields").child(f.Name)
+				if n == nil || n.path != f.Path {
+					n = item(i).child("custom").child(f.Name)
+				}
+				d.bad(n, fmt.Sprintf("sends the column %s, which never_send on line %d forbids", f.Column, root.child("never_send").line),
+					"remove one of the two")
+			}
+		}
+	}
+}
+
+// bans tells whether a never_send entry, a column or table.column, covers the column of a model.
+func bans(banned string, m connector.Model, column string) bool {
+	_, table, _ := strings.Cut(m.Table, ".")
+	return banned == column || table != "" && banned == table+"."+column || m.Table != "" && banned == m.Table+"."+column
+}

@@ -1,0 +1,229 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Confirmation is something that waits for a person.
+type Confirmation struct {
+	Model  string    `json:"model"`
+	Kind   string    `json:"kind"`  // truncate | lost data
+	Count  int       `json:"count"` // deletes held, or changes passed over
+	Since  time.Time `json:"since"`
+	Text   string    `json:"text"`
+	Answer string    `json:"answer"` // what confirming does
+}
+
+// Pending lists what waits for `confirm`.
+func (p *Pipeline) Pending() []Confirmation {
+	c := p.care
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []Confirmation
+	for i, m := range c.models {
+		if x := c.paused[i]; x != nil {
+			out = append(out, Confirmation{Model: m.Name, Kind: pauseTruncate, Count: int(x.Stale), Since: x.At,
+				Text:   fmt.Sprintf("model %s is paused: %s was emptied (TRUNCATE); nothing was deleted in Braze; %d changes were passed over since", m.Name, m.Table, x.Stale),
+				Answer: "the table is loaded again, and the model goes on; nobody is deleted"})
+		}
+		if x := c.holding[i]; x != nil {
+			n := 0
+			for _, h := range c.held {
+				if h.Model == m.Name {
+					n++
+				}
+			}
+			out = append(out, Confirmation{Model: m.Name, Kind: pauseLost, Count: n, Since: x.At,
+				Text:   fmt.Sprintf("model %s: data/ held nothing of an existing slot; %d deletes wait", m.Name, n),
+				Answer: "the waiting deletes are sent (or dropped with --drop), and with load: all the table is loaded"})
+		}
+	}
+	return out
+}
+
+// Confirm answers what waits for a model: a truncated one is loaded again; after a loss of data/ the held deletes are sent, or dropped with drop, and
+// the table is loaded where the model says load: all. It gives a sentence about what was begun.
+func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string, error) {
+	i, ok := p.modelAt[model]
+	if !ok {
+		return "", fmt.Errorf("no model %q in the configuration", model)
+	}
+	c := p.care
+	c.mu.Lock()
+	paused, holding := c.paused[i], c.holding[i]
+	var held []HeldDelete
+	for _, h := range c.held {
+		if h.Model == model {
+			held = append(held, h)
+		}
+	}
+	c.mu.Unlock()
+	if paused == nil && holding == nil {
+		return "", fmt.Errorf("nothing waits for a confirmation of model %q", model)
+	}
+	if paused != nil || p.models[i].Load {
+		if err := p.loadAgain(ctx, i); err != nil {
+			return "", err
+		}
+	}
+	c.mu.Lock()
+	delete(c.paused, i)
+	delete(c.holding, i)
+	for _, h := range held {
+		delete(c.held, h.User)
+	}
+	c.refresh()
+	c.mu.Unlock()
+	var steps []*step
+	durable := make(chan struct{})
+	p.pend.addThen(func(r *Record) {
+		r.Resumed = append(r.Resumed, model)
+		for _, h := range held {
+			r.Released = append(r.Released, h.User)
+			if !drop {
+				s := &step{kind: DeleteUser, user: h.User, owner: true, verify: true, rows: []rowRef{{model: i, key: h.Key}}}
+				steps = append(steps, s)
+			}
+		}
+	}, nil, func() { close(durable) })
+	select {
+	case <-durable:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	p.queue.push(steps)
+	switch {
+	case paused != nil:
+		return fmt.Sprintf("model %s goes on, and %s is loaded again", model, p.models[i].Table), nil
+	case drop:
+		return fmt.Sprintf("%d deletes of model %s were dropped; those profiles stay in Braze", len(held), model), nil
+	}
+	return fmt.Sprintf("%d deletes of model %s are being sent", len(held), model), nil
+}
+
+// loadAgain begins a new load of a model, also where one was done before.
+func (p *Pipeline) loadAgain(ctx context.Context, i int) error {
+	m := &p.models[i]
+	l := LoadState{Load: Load{ID: fmt.Sprintf("%s-%d", m.Name, time.Now().UnixMilli()), Model: m.Name, Table: m.Table}, Started: time.Now(), Estimate: -1}
+	p.care.mu.Lock()
+	p.care.loads[l.ID] = &l
+	p.care.mu.Unlock()
+	p.proven[i].Store(false)
+	p.pend.add(func(r *Record) { r.Loads = append(r.Loads, l) })
+	if err := p.source.StartLoad(ctx, l.Load); err != nil {
+		return fmt.Errorf("start the load of model %q: %w", m.Name, err)
+	}
+	return nil
+}
+
+// Retry sends what a quarantine entry stands for as it is now: the living row of the source where it can be read, whole and with its NULLs; a delete only
+// if no row of the owner came after. The entry closes when Braze accepts it and is replaced if it refuses again.
+func (p *Pipeline) Retry(ctx context.Context, id uint64) (string, error) {
+	e, err := p.journal.Quarantine().Entry(id)
+	if err != nil {
+		return "", err
+	}
+	if e.Closed != "" {
+		return "", fmt.Errorf("entry %d is closed: %s", id, e.Closed)
+	}
+	i, ok := p.modelAt[e.Model]
+	if !ok {
+		return "", fmt.Errorf("entry %d belongs to model %q, which the configuration has no more; discard it, or bring the model back", id, e.Model)
+	}
+	row, found, err := p.rowByKey(ctx, i, e.Key)
+	if err != nil {
+		return "", err
+	}
+	deletes := e.Effect != nil && e.Effect.Kind == DeleteUser
+	if found && !deletes {
+		return p.sendRow(ctx, i, row, e.Key, id)
+	}
+	if !found && e.Effect != nil && deletes {
+		s := p.restore(e.Effect)
+		s.verify, s.maybeSent, s.entries = true, false, []uint64{id}
+		p.queue.push([]*step{s})
+		return fmt.Sprintf("delete of %s is being sent again", e.Key.Table), nil
+	}
+	return "", fmt.Errorf("entry %d can't be retried: its row %s of %s %s; discard it", id, e.Key.ID, e.Key.Table,
+		map[bool]string{true: "lives again", false: "is gone, and its delete was, or will be, a change of its own"}[found])
+}
+
+// Discard ends an entry without sending it. What Braze holds of its user counts as unknown from then on.
+func (p *Pipeline) Discard(ctx context.Context, id uint64, why string) error {
+	e, err := p.journal.Quarantine().Entry(id)
+	if err != nil {
+		return err
+	}
+	if err := p.journal.Quarantine().Close(ctx, id, "discarded: "+why); err != nil {
+		return err
+	}
+	c := p.care
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i, ok := p.modelAt[e.Model]; ok {
+		delete(c.entries, rowKey{i, e.Key})
+	}
+	if e.User != (User{}) {
+		c.noProof[e.User] = true
+	}
+	c.refresh()
+	return nil
+}
+
+// SendRow reads one living row by its key and sends it whole, through its user's queue. It returns when the row was handed over, not when Braze answered.
+func (p *Pipeline) SendRow(ctx context.Context, model, key string) (string, error) {
+	i, ok := p.modelAt[model]
+	if !ok {
+		return "", fmt.Errorf("no model %q in the configuration", model)
+	}
+	k := Key{Table: p.models[i].Table, ID: key}
+	row, found, err := p.rowByKey(ctx, i, k)
+	if err != nil {
+		return "", err
+	}
+	if !found {
+		return "", fmt.Errorf("no row %q in %s", key, k.Table)
+	}
+	return p.sendRow(ctx, i, row, k, 0)
+}
+
+func (p *Pipeline) sendRow(ctx context.Context, model int, row Row, key Key, entry uint64) (string, error) {
+	effects, err := p.mapper.MapRow(nil, model, row, time.Now())
+	if err != nil {
+		return "", fmt.Errorf("map the row: %w", err)
+	}
+	if len(effects) == 0 {
+		return "the row is not sent: the filter or the mode excludes it", nil
+	}
+	var steps []*step
+	for i := range effects {
+		s := newStep(&effects[i])
+		s.noProof, s.nulls = true, true
+		s.rows[0].key = key
+		if entry != 0 {
+			s.entries = []uint64{entry}
+		}
+		steps = append(steps, s)
+	}
+	p.queue.push(steps)
+	return fmt.Sprintf("row %s of %s is on its way, whole, as user %q", key.ID, key.Table, effects[0].User.ID), nil
+}
+
+// rowByKey reads the living row of a key.
+func (p *Pipeline) rowByKey(ctx context.Context, model int, key Key) (Row, bool, error) {
+	t, err := p.source.Describe(ctx, p.models[model].Table)
+	if err != nil {
+		return Row{}, false, err
+	}
+	where, err := SplitKey(t, key.ID)
+	if err != nil {
+		return Row{}, false, err
+	}
+	rows, err := p.source.Rows(ctx, Query{Table: t.Name, Where: where, Limit: 1})
+	if err != nil || len(rows) == 0 {
+		return Row{}, false, err
+	}
+	return rows[0], true, nil
+}

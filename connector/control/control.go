@@ -1,0 +1,56 @@
+// Package control is the local socket through which the command line and the pages speak with a running process: status, confirm, quarantine,
+// send. It also answers from the files where no process runs.
+package control
+
+import (
+	"context"
+	"time"
+
+	"brazecdc/connector"
+)
+
+// API is what can be asked of a connector. A running process implements it, Client does over its socket, and Offline does from the files. All
+// methods may be called concurrently.
+type API interface {
+	// Status tells the state in figures and words, never row values.
+	Status(ctx context.Context) (*Status, error)
+	// Pending lists what waits for Confirm.
+	Pending(ctx context.Context) ([]connector.Confirmation, error)
+	// Confirm goes on with what waits for a model: a truncated table is loaded again, held deletes are sent, or forgotten with drop. The sentence
+	// tells what happened.
+	Confirm(ctx context.Context, model string, drop bool) (string, error)
+	// Entries lists quarantine entries, oldest first, without their payloads.
+	Entries(ctx context.Context, f connector.EntryFilter) ([]connector.Entry, error)
+	// Entry gives one whole entry, row values included.
+	Entry(ctx context.Context, id uint64) (*connector.Entry, error)
+	// Retry sends one entry again; the sentence tells what happened.
+	Retry(ctx context.Context, id uint64) (string, error)
+	// Discard ends one entry without delivery.
+	Discard(ctx context.Context, id uint64, why string) error
+	// Send sends one living row whole and waits for Braze's answer, which the sentence tells.
+	Send(ctx context.Context, model, key string) (string, error)
+}
+
+// Status is what the process says of itself: the pipeline's own status and what surrounds it.
+type Status struct {
+	Version   string    `json:"version"`
+	Workspace string    `json:"workspace"`
+	Config    string    `json:"config,omitempty"`
+	PID       int       `json:"pid,omitempty"`
+	Started   time.Time `json:"started,omitzero"`
+	Listen    string    `json:"listen,omitempty"` // address of /metrics and its neighbours
+	// Ready and NotReady are /readyz in short.
+	Ready    bool     `json:"ready"`
+	NotReady []string `json:"not_ready,omitempty"`
+	// LastStop is how the run before ended, nil where that is not known.
+	LastStop *Stop `json:"last_stop,omitempty"`
+	connector.Status
+	Pending []connector.Confirmation `json:"pending,omitempty"`
+}
+
+// Stop is how a run ended; it lies in data/ so that status can tell it when no process runs.
+type Stop struct {
+	At     time.Time `json:"at"`
+	Code   int       `json:"code"`
+	Reason string    `json:"reason"` // empty: stopped on request, everything confirmed
+}

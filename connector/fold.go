@@ -1,0 +1,212 @@
+package connector
+
+import "time"
+
+// step is one thing a user waits for: one or more effects folded into one, or one that never folds. It keeps the shares of all changes behind it.
+type step struct {
+	kind   Kind
+	user   User
+	to     User
+	fields []Field
+	rows   []rowRef
+	shares []share
+	held   []holding
+	// entries are quarantine entries whose fields went into this step; they close when it is accepted.
+	entries []uint64
+
+	updateOnly bool
+	owner      bool
+	creates    bool
+	verify     bool
+	load       bool // only load rows so far
+	// nulls: the profile may exist, so NULLs of new rows are sent too.
+	nulls bool
+	// noProof: what Braze holds of this user is not known well enough to leave anything out.
+	noProof bool
+	// maybeSent: an earlier run, or an attempt with unknown outcome, may have delivered some of it.
+	maybeSent bool
+	// stored: it lies in data/ with a settling user; its tickets are done.
+	stored bool
+	// again: the profile was deleted and starts anew, so the other models' rows of the user are read.
+	again bool
+
+	attempts  int // failed ones while others succeeded
+	fails     int // failed ones in a row, in this epoch of the endpoint
+	epoch     uint64
+	successes uint64    // of the endpoint when it last failed
+	at        time.Time // commit time of the oldest change in it
+	row1      [1]rowRef
+	share1    [1]share
+}
+
+// rowRef is one row behind a step.
+type rowRef struct {
+	model  int
+	key    Key
+	oldKey Key
+	whole  bool
+	known  int8 // what the cache says: 0 not asked, 1 known, -1 not
+	ends   bool // the row is no more, for its model
+	stream string
+	change *Change
+}
+
+// fold merges the newer step b into the older a, which keeps its place: last value per field, the shares of both. Both are Track.
+func fold(a, b *step) {
+	a.fields = foldFields(a.fields, b.fields, a.maybeSent || b.maybeSent)
+	a.updateOnly = a.updateOnly && b.updateOnly
+	a.owner = a.owner || b.owner
+	a.creates = a.creates || b.creates
+	a.load = a.load && b.load
+	a.nulls = a.nulls || b.nulls
+	a.noProof = a.noProof || b.noProof
+	a.again = a.again || b.again
+	absorb(a, b)
+}
+
+// foldOlder merges a row that a load or a look-up read into a waiting change of the same row, which is newer and wins.
+func foldOlder(s, read *step) {
+	s.fields = foldFields(read.fields, s.fields, s.maybeSent || read.maybeSent)
+	s.updateOnly = s.updateOnly && read.updateOnly
+	s.creates = s.creates || read.creates
+	s.owner = s.owner || read.owner
+	s.nulls = s.nulls || read.nulls
+	rows := append([]rowRef(nil), s.rows...)
+	absorb(s, read)
+	for _, r := range rows {
+		s.addRow(r)
+	}
+}
+
+// absorb moves what a step answers for to another one: rows, shares, entries.
+func absorb(a, b *step) {
+	for _, r := range b.rows {
+		a.addRow(r)
+	}
+	for _, s := range b.shares {
+		a.addShare(s)
+	}
+	for _, h := range b.held {
+		a.addHold(h)
+	}
+	a.entries = append(a.entries, b.entries...)
+	a.maybeSent = a.maybeSent || b.maybeSent
+	if !b.at.IsZero() && (a.at.IsZero() || b.at.Before(a.at)) {
+		a.at = b.at
+	}
+}
+
+func (s *step) addRow(r rowRef) {
+	for i := range s.rows {
+		o := &s.rows[i]
+		if o.model == r.model && o.key == r.key {
+			if r.oldKey == (Key{}) {
+				r.oldKey = o.oldKey
+			}
+			r.whole = r.whole || o.whole
+			*o = r
+			return
+		}
+	}
+	s.rows = append(s.rows, r)
+}
+
+func (s *step) addShare(h share) {
+	for i := range s.shares {
+		if s.shares[i].t == h.t {
+			s.shares[i].n += h.n
+			return
+		}
+	}
+	s.shares = append(s.shares, h)
+}
+
+// foldFields merges two sorted lists of fields, the second being newer. Where nobody can have sent a value in between, a field that came back to
+// its first value counts as unchanged.
+func foldFields(a, b []Field, maybeSent bool) []Field {
+	if len(a) == 0 {
+		return b
+	}
+	if sameDefs(a, b) {
+		for i := range a {
+			a[i] = foldField(&a[i], &b[i], maybeSent)
+		}
+		return a
+	}
+	out := make([]Field, 0, len(a)+len(b))
+	i, j := 0, 0
+	for i < len(a) && j < len(b) {
+		switch x, y := &a[i], &b[j]; {
+		case x.Def.Order < y.Def.Order:
+			out = append(out, *x)
+			i++
+		case x.Def.Order > y.Def.Order:
+			out = append(out, *y)
+			j++
+		default:
+			out = append(out, foldField(x, y, maybeSent))
+			i, j = i+1, j+1
+		}
+	}
+	out = append(out, a[i:]...)
+	return append(out, b[j:]...)
+}
+
+func sameDefs(a, b []Field) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i].Def != b[i].Def {
+			return false
+		}
+	}
+	return true
+}
+
+func foldField(old, neu *Field, maybeSent bool) Field {
+	f := *neu
+	if neu.Omit && !(old.Omit && isNull(old.JSON)) {
+		f.Omit = false // a value may be waiting here or lie in Braze: the null has to go
+	}
+	switch {
+	case old.Proof == NoProof || neu.Proof == NoProof:
+		f.Proof, f.Was = NoProof, 0
+	case neu.Proof == Unchanged:
+		f.Proof, f.Was = old.Proof, old.Was
+	case old.Proof == Unchanged:
+		// f carries neu's own before-value already
+	default:
+		f.Proof, f.Was = Changed, old.Was
+		if !maybeSent && HashJSON(f.JSON) == old.Was {
+			f.Proof, f.Was = Unchanged, 0
+		}
+	}
+	return f
+}
+
+func isNull(b []byte) bool { return len(b) == 4 && b[0] == 'n' }
+
+// undelete turns a row that comes again while its delete still waits into a whole row without a delete: every field the model maps and the row
+// lacks becomes null, so that nothing of the old row stays.
+func undelete(s *step, models []ModelInfo) {
+	s.nulls, s.noProof = true, true
+	for _, r := range s.rows {
+		if m := &models[r.model]; m.Owner {
+			s.fields = foldFields(nullFields(m), s.fields, true)
+		}
+	}
+	for i := range s.fields {
+		s.fields[i].Omit = false
+	}
+}
+
+func nullFields(m *ModelInfo) []Field {
+	fields := make([]Field, len(m.Fields))
+	for i, d := range m.Fields {
+		fields[i] = Field{Def: d, JSON: jsonNull}
+	}
+	return fields
+}
+
+var jsonNull = []byte("null")

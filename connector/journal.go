@@ -1,0 +1,212 @@
+package connector
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Journal is what must survive: the `data/` folder. Apply is atomic and durable when it returns; it is called by one goroutine. State is the
+// content at opening and may be read once at start. Quarantine methods may be called by any goroutine.
+type Journal interface {
+	State() *State
+	// Apply writes all of r or nothing.
+	Apply(ctx context.Context, r *Record) error
+	// Quarantine is where what cannot be delivered is kept.
+	Quarantine() Quarantine
+}
+
+// State is what a Journal held when it was opened.
+type State struct {
+	// New: nothing was ever recorded here.
+	New bool
+	// Clean: the last run drained and said so.
+	Clean     bool
+	Positions []Recorded
+	Loads     []LoadState
+	Done      []DoneID
+	Settling  []Settling
+	Held      []HeldDelete
+	Paused    []Pause
+	Renamed   []string // deprecated external_ids that still point at a living profile
+	Models    []ModelState
+}
+
+// Record is one atomic step of a Journal. Empty members change nothing.
+type Record struct {
+	Positions []Recorded
+	Loads     []LoadState // put by ID
+	DropLoads []string
+	Done      []DoneID // remembered until their Stream's recorded position passes them; the Journal prunes
+	Settling  []Settling
+	Settled   []User
+	Held      []HeldDelete
+	Released  []User // held deletes that ended
+	Paused    []Pause
+	Resumed   []string // models
+	Renamed   []string
+	Freed     []string
+	Models    []ModelState // put by Name
+	// Clean is written as given with every record: true only in the last one of a drained run.
+	Clean bool
+}
+
+// LoadState is a load's progress and end.
+type LoadState struct {
+	Load
+	Started  time.Time
+	Finished time.Time // zero while it runs
+	Estimate int64
+}
+
+// DoneID names a change whose delete or rename Braze accepted.
+type DoneID struct {
+	Stream string
+	Table  string
+	ID     ChangeID
+	Kind   Kind
+	User   User
+}
+
+// Settling is a user whose delete was accepted: nothing is sent before Until. Fields are what came for the user meanwhile, as
+// one folded effect whose ticket is already done; nil when nothing did.
+type Settling struct {
+	User  User
+	Until time.Time
+	Waits *StoredEffect
+}
+
+// StoredEffect is an Effect as data/ and quarantine keep it: fields by name, so that it survives a change of the mapping.
+type StoredEffect struct {
+	Kind       Kind          `json:"kind"`
+	User       User          `json:"user"`
+	To         User          `json:"to,omitzero"`
+	Model      string        `json:"model"`
+	Rows       []StoredRow   `json:"rows,omitempty"`
+	Fields     []StoredField `json:"fields,omitempty"`
+	UpdateOnly bool          `json:"update_only,omitempty"`
+	Owner      bool          `json:"owner,omitempty"`
+	Creates    bool          `json:"creates,omitempty"`
+}
+
+// StoredRow names a row behind a StoredEffect.
+type StoredRow struct {
+	Model string `json:"model"`
+	Key   Key    `json:"key"`
+	Whole bool   `json:"whole,omitempty"`
+}
+
+// StoredField is one field of a StoredEffect.
+type StoredField struct {
+	Model string          `json:"model"`
+	Name  string          `json:"name"`
+	JSON  json.RawMessage `json:"json"`
+	Omit  bool            `json:"omit,omitempty"`
+}
+
+// HeldDelete waits for `confirm`: a delete that must not go out by itself.
+type HeldDelete struct {
+	User   User
+	Model  string
+	Key    Key
+	Reason string
+	At     time.Time
+}
+
+// Pause stops a model: its changes count as done and mark it stale, until `confirm` loads it again.
+type Pause struct {
+	Model  string
+	Reason string // "truncate"
+	At     time.Time
+	Stale  uint64 // changes passed over since
+}
+
+// ModelState is what was recorded of a model: whether its before-images are proof, and under which settings.
+type ModelState struct {
+	Name string
+	Hash uint64
+	// Proven: a load completed on this slot's unbroken stream.
+	Proven bool
+	// Unproven names fields whose settings changed since; they have no proof until the next whole row.
+	Unproven []string
+	// Fields holds each field's FieldDef.Hash by name.
+	Fields map[string]uint64
+}
+
+// Quarantine keeps what cannot be delivered, durably, until someone retries or discards it.
+type Quarantine interface {
+	// Put stores an entry before it returns and gives its ID. Entries of the same Model and Row replace each other.
+	Put(ctx context.Context, e *Entry) (id uint64, err error)
+	// Close ends an entry: delivered, retried, discarded, expired.
+	Close(ctx context.Context, id uint64, how string) error
+	// List gives open entries, oldest first, from the one after id; filter fields that are zero match all.
+	List(f EntryFilter) ([]Entry, error)
+	// Entry gives one, open or not yet purged.
+	Entry(id uint64) (*Entry, error)
+	// Counts gives the open entries by model and reason class.
+	Counts() map[[2]string]int64
+	// NoProof tells users whose entry ended without delivery: what Braze holds of them is not known.
+	NoProof() ([]User, error)
+	// ClearProof forgets such a mark after a whole row was accepted.
+	ClearProof(ctx context.Context, u User) error
+	// Expire closes entries older than the retention.
+	Expire(ctx context.Context, before time.Time) (int, error)
+}
+
+// Entry is one quarantined change.
+type Entry struct {
+	ID       uint64          `json:"id"`
+	At       time.Time       `json:"at"`
+	Stream   string          `json:"stream"`
+	Offset   uint64          `json:"offset"`
+	Change   ChangeID        `json:"change"`
+	Model    string          `json:"model"`
+	Op       string          `json:"op"`
+	Key      Key             `json:"key"`
+	User     User            `json:"user"`
+	Class    string          `json:"class"`  // from a closed list: rejected, attempts, mapping, undecodable, identity, rename
+	Reason   string          `json:"reason"` // a sentence
+	Field    string          `json:"field,omitempty"`
+	Before   json.RawMessage `json:"before,omitempty"` // column -> text, null; absent columns left out
+	After    json.RawMessage `json:"after,omitempty"`
+	Effect   *StoredEffect   `json:"effect,omitempty"`
+	Raw      []byte          `json:"raw,omitempty"` // what could not be decoded
+	Attempts int             `json:"attempts"`
+	Closed   string          `json:"closed,omitempty"` // how it ended
+	ClosedAt time.Time       `json:"closed_at,omitzero"`
+}
+
+// EntryFilter picks quarantine entries.
+type EntryFilter struct {
+	Model, Class string
+	User         User
+	Row          Key
+	After        uint64
+	Limit        int
+	Closed       bool // also those that ended
+}
+
+// Fingerprints is the `cache/` folder: what Braze last accepted, and which user a row was mapped to. It may be lost at any time; then
+// everything in it is unknown. Methods may be called concurrently.
+type Fingerprints interface {
+	// RowUser gives the user a row of a model was last accepted under.
+	RowUser(model string, key Key) (User, bool, error)
+	// Prints gives the 64-bit fingerprints of a user's accepted fields by field name, or ok false where nothing is known.
+	Prints(u User, model string) (map[string]uint64, bool, error)
+	// Write stores what was accepted; it is durable only after Sync.
+	Write(puts []RowPut) error
+	// Sync makes everything written so far durable and notes that it covers these positions.
+	Sync(covers []Position) error
+	// Covered gives the positions of the last Sync.
+	Covered() []Position
+	// Drop forgets everything of a model ("" all).
+	Drop(model string) error
+}
+
+// RowPut is one row's accepted state, or its end.
+type RowPut struct {
+	Model string
+	Key   Key
+	User  User
+	Gone  bool
+}

@@ -1,0 +1,124 @@
+package connector
+
+import (
+	"context"
+	"time"
+)
+
+// rowsOf reads the living rows that belong to a user by one model and maps them whole, as steps without shares. Where the model names its users by an
+// expression they cannot be looked up, and known is false. What it reads is not older than any change handed out so far, and older than any that waits.
+func (p *Pipeline) rowsOf(ctx context.Context, model int, u User) (steps []*step, known bool, err error) {
+	m := &p.models[model]
+	if m.IDColumn == "" || u.Kind != ExternalID {
+		return nil, false, nil
+	}
+	rows, err := p.source.Rows(ctx, Query{Table: m.Table, Where: []Equal{{Column: m.IDColumn, Text: u.ID}}, Limit: 100})
+	if err != nil {
+		return nil, false, err
+	}
+	var effects []Effect
+	for _, r := range rows {
+		if effects, err = p.mapper.MapRow(effects, model, r, time.Now()); err != nil {
+			return nil, false, err
+		}
+	}
+	for i := range effects {
+		if e := &effects[i]; e.User == u && e.Kind == Track {
+			s := newStep(e)
+			s.noProof = true
+			steps = append(steps, s)
+		}
+	}
+	return steps, true, nil
+}
+
+// living looks, before a delete or rename leaves, whether a living row of the owner has the id. If so the delete is dropped and that row goes whole, nulls
+// included; a rename is dropped and the new id goes in full. It tells whether the flight is settled.
+func (p *Pipeline) living(ctx context.Context, f *flight) (settled bool, err error) {
+	s := f.s
+	steps, known, err := p.rowsOf(ctx, s.rows[0].model, s.user)
+	if err != nil || !known || len(steps) == 0 {
+		return false, err
+	}
+	if s.kind == Rename {
+		p.inFull(ctx, s)
+	}
+	p.seen(s, nil, "suppressed", "another living row has this external_id")
+	p.ids.release(s)
+	now := time.Now()
+	q := p.queue
+	q.mu.Lock()
+	for _, u := range []*user{f.u, f.to} {
+		if u == nil {
+			continue
+		}
+		u.busy = false
+		if u == f.u {
+			q.steps--
+			for _, row := range steps {
+				row.nulls = true
+				q.insertOlder(u, row)
+			}
+		}
+		q.schedule(u, now)
+	}
+	q.signal()
+	q.mu.Unlock()
+	p.tracker.done(s.shares)
+	return true, nil
+}
+
+// insertOlder puts what was read of a user under its first waiting Track, or in front of all. The lock is held.
+func (q *queue) insertOlder(u *user, read *step) {
+	if len(u.steps) > 0 && u.steps[0].kind == Track {
+		s := u.steps[0]
+		s.noProof = s.noProof || read.noProof
+		foldOlder(s, read)
+		return
+	}
+	u.steps = append([]*step{read}, u.steps...)
+	q.steps++
+}
+
+// inFull makes the new user of a rename that did not happen go whole: nothing is known of what Braze holds under that id.
+func (p *Pipeline) inFull(ctx context.Context, rename *step) {
+	steps, _, err := p.rowsOf(ctx, rename.rows[0].model, rename.to)
+	if err != nil {
+		p.log.Warn("read the row of a renamed user again; only what its change carries is sent", "err", err)
+	}
+	q := p.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	u := q.users[rename.to]
+	if u == nil {
+		return // Run holds the rename's second user in the map until it landed
+	}
+	if len(u.steps) > 0 && u.steps[0].kind == Track {
+		u.steps[0].noProof = true
+	}
+	for _, row := range steps {
+		q.insertOlder(u, row)
+	}
+}
+
+// readAgain brings the other models' rows of a user whose profile starts anew after a delete under the owner's row.
+func (p *Pipeline) readAgain(ctx context.Context, s *step) error {
+	s.noProof, s.nulls = true, true
+	for i := range p.models {
+		if p.models[i].Owner {
+			continue
+		}
+		steps, known, err := p.rowsOf(ctx, i, s.user)
+		if err != nil {
+			return err
+		}
+		if !known {
+			p.log.Info("rows of this model cannot be read again for a user that comes again; they go in full at their next change", "model", p.models[i].Name)
+		}
+		for _, row := range steps {
+			foldOlder(s, row)
+		}
+	}
+	s.again = false
+	return nil
+}

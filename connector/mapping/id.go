@@ -1,0 +1,198 @@
+package mapping
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"brazecdc/connector"
+)
+
+// The longest names Braze takes, in bytes (Braze docs, "Create and update users").
+const (
+	maxExternalID = 987
+	maxAlias      = 236
+)
+
+// idSource is one way to name the user of a row.
+type idSource struct {
+	kind   connector.IDKind
+	label  string
+	column string
+	prog   *program
+}
+
+func (s *idSource) columns() []string {
+	if s.prog != nil {
+		return s.prog.columns
+	}
+	return []string{s.column}
+}
+
+// identify compiles the ways a model names its users, in order of preference.
+func (c *compiler) identify(mo *model) {
+	id, path := mo.conf.Identify, mo.conf.Path+".identify"
+	switch x := id.ExternalID; {
+	case x.HasValue:
+		c.fault(path+".external_id", "all rows would be one user", "name a column")
+	case x.Expr != "":
+		if p := c.expr(mo, x.Expr, path+".external_id.expr", false); p != nil {
+			mo.ids = append(mo.ids, idSource{prog: p})
+			if p.volatile {
+				c.fault(path+".external_id.expr", "the user of a row cannot depend on the clock", "")
+			}
+		}
+	case x.Column != "":
+		c.column(mo, x.Column, path+".external_id")
+		mo.ids = append(mo.ids, idSource{column: x.Column})
+	}
+	if id.AliasName != "" {
+		c.column(mo, id.AliasName, path+".alias.name")
+		if id.AliasLabel == "" || len(id.AliasLabel) > maxAlias {
+			c.fault(path+".alias.label", fmt.Sprintf("an alias needs a label of 1 to %d bytes", maxAlias), "")
+		}
+		mo.ids = append(mo.ids, idSource{kind: connector.Alias, label: id.AliasLabel, column: id.AliasName})
+	}
+	if id.Email != "" {
+		c.column(mo, id.Email, path+".email")
+		mo.ids = append(mo.ids, idSource{kind: connector.Email, column: id.Email})
+	}
+	if id.Phone != "" {
+		c.column(mo, id.Phone, path+".phone")
+		mo.ids = append(mo.ids, idSource{kind: connector.Phone, column: id.Phone})
+	}
+	if len(mo.ids) == 0 && id == (connector.Identify{}) {
+		c.fault(path, "the model does not say which user a row belongs to", "identify: {external_id: COLUMN}")
+	}
+}
+
+// idState is what a row image says about its user.
+type idState uint8
+
+const (
+	idKnown   idState = iota
+	idMissing         // no source has a value
+	idRefused         // a value that cannot be an identifier
+	idAbsent          // the image does not carry the columns
+)
+
+// identity is the user that a row image names.
+type identity struct {
+	user   connector.User
+	state  idState
+	reason string // of idRefused
+	column string // that is absent
+	note   string
+}
+
+// idPlan is an idSource with the columns' indexes in one table version.
+type idPlan struct {
+	*idSource
+	cols []int
+}
+
+// identity names the user of a row by the first source that has a value.
+func (p *plan) identity(r connector.Row) identity {
+	for i := range p.ids {
+		s := &p.ids[i]
+		id := p.identityBy(s, r)
+		if id.state != idMissing {
+			return id
+		}
+	}
+	return identity{state: idMissing}
+}
+
+func (p *plan) identityBy(s *idPlan, r connector.Row) identity {
+	v, err := s.value(r)
+	if err != nil {
+		var ae *absentError
+		if errors.As(err, &ae) {
+			return identity{state: idAbsent, column: ae.column}
+		}
+		return identity{state: idRefused, reason: err.Error()}
+	}
+	if v.Kind == connector.KindNull {
+		return identity{state: idMissing}
+	}
+	text := v.Str
+	if v.Kind != connector.KindText {
+		var ok bool
+		if text, ok = scalarText(v, p.m.zone()); !ok {
+			return identity{state: idRefused, reason: "its kind cannot be an identifier"}
+		}
+	}
+	id := identity{user: connector.User{Kind: s.kind, Label: s.label}}
+	trimmed := strings.TrimSpace(text)
+	if len(trimmed) != len(text) {
+		id.note = "blanks around the identifier are dropped"
+	}
+	if trimmed == "" {
+		return identity{state: idMissing}
+	}
+	id.user.ID = trimmed
+	if why := p.refuse(s.kind, trimmed); why != "" {
+		return identity{state: idRefused, reason: why}
+	}
+	switch s.kind {
+	case connector.Email:
+		b, why, ok := appendEmail(nil, trimmed)
+		if !ok {
+			return identity{state: idRefused, reason: why}
+		}
+		id.user.ID = string(b[1 : len(b)-1])
+	case connector.Phone:
+		set := settings{zone: p.m.zone()}
+		b, why, ok := set.appendPhone(nil, connector.Value{Kind: connector.KindText, Str: trimmed})
+		if !ok {
+			return identity{state: idRefused, reason: why}
+		}
+		id.user.ID = string(b[1 : len(b)-1])
+	}
+	return id
+}
+
+// value reads the source of a row.
+func (s *idPlan) value(r connector.Row) (connector.Value, error) {
+	if s.prog != nil {
+		g, err := s.prog.run(r, s.cols)
+		if err != nil {
+			return connector.Value{}, err
+		}
+		return fromGo(g)
+	}
+	v, ok, err := r.Value(s.cols[0])
+	if !ok {
+		return v, &absentError{column: s.column}
+	}
+	if err != nil {
+		return v, errors.New("its column cannot be decoded")
+	}
+	return v, nil
+}
+
+// placeholders are texts that programs write where they have no identifier. Braze would gather all such rows in one profile.
+var placeholders = map[string]bool{
+	"null": true, "nil": true, "none": true, "undefined": true, "nan": true, "n/a": true, "(null)": true, "<null>": true, "<nil>": true,
+	"[object object]": true,
+}
+
+// refuse says why a text cannot be an identifier, "" where it can.
+func (p *plan) refuse(kind connector.IDKind, s string) string {
+	limit := maxExternalID
+	if kind == connector.Alias {
+		limit = maxAlias
+	}
+	switch {
+	case len(s) > limit:
+		return fmt.Sprintf("it is longer than Braze's %d bytes", limit)
+	case !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0:
+		return "it is not valid UTF-8"
+	case len(s) <= 16 && placeholders[strings.ToLower(s)]:
+		return "it is a placeholder, not an identifier"
+	case s == "0" && !p.m.info.IDUnique:
+		return "it is 0, a placeholder, and no unique key says that one row only has it"
+	}
+	return ""
+}

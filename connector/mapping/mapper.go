@@ -1,0 +1,207 @@
+// Package mapping turns row changes into effects: it compiles the `users` models of the configuration against the tables' columns, and decides per
+// change which fields, deletes and renames it asks for, in the model's mode.
+//
+// What may pass is in mode.go, which user a row belongs to in id.go, which field goes where in field.go and plan.go, what a value becomes in the
+// convert_ files, and expressions with SQL's NULL logic in expr.go, null.go and operator.go.
+package mapping
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"brazecdc/connector"
+)
+
+// Config is what a Mapper is made of.
+type Config struct {
+	// Models as the configuration file has them; their order is that of Effect.Model.
+	Models []connector.Model
+	// Tables is the present shape of the models' tables by the name the model uses. A model whose table is missing here is compiled loosely:
+	// names and types of its columns are checked only when rows arrive.
+	Tables map[string]*connector.Table
+	// TimeZone is what timestamps without zone and dates in expressions are read in; default UTC.
+	TimeZone *time.Location
+	// NeverSend lists columns or paths inside JSON columns that no field may carry: "ssn", "users.password_hash", "prefs.secret".
+	NeverSend []string
+	// OnlyUsers limits everything to these external_ids (a pilot); empty means all users.
+	OnlyUsers []string
+	// NoReread says that nobody can answer a NeedRowError (Kafka). Then a field that needs an absent column is left out with a note, and an
+	// identity, rule or expression that needs one is a RowError.
+	NoReread bool
+	// Now is the clock of now() in expressions; default time.Now.
+	Now func() time.Time
+	// Note hears of every field left out and every value changed in its kind, with a reason that holds no row value. Field is "filter",
+	// "delete_when" or "external_id" for those. It may be called concurrently where MapRow is.
+	Note func(model int, field, reason string)
+	// Passed hears of every change that is nothing for a model, and why: "filter", "delete_when", "mode", "only_users", "no user".
+	Passed func(model int, why string)
+	// Logger gets what stops a field; default discards.
+	Logger *slog.Logger
+}
+
+// Mapper implements connector.Mapper. Map belongs to one goroutine, the other methods may be called by any at the same time.
+type Mapper struct {
+	cfg    Config
+	models []*model
+	infos  []connector.ModelInfo
+	only   map[string]bool // nil: all users
+
+	mu    sync.Mutex
+	plans atomic.Pointer[map[*connector.Table][]*plan]
+
+	live *arena    // of Map
+	rows sync.Pool // of MapRow
+}
+
+var _ connector.Mapper = (*Mapper)(nil)
+
+// maxPlans bounds the cache of compiled table versions; a table seldom has more than a handful in a process' life.
+const maxPlans = 1024
+
+// New compiles every model. It reports all faults at once; the Mapper is usable if none of them is more than a warning, else it is nil.
+func New(cfg Config) (*Mapper, []connector.Fault) {
+	if cfg.TimeZone == nil {
+		cfg.TimeZone = time.UTC
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Note == nil {
+		cfg.Note = func(int, string, string) {}
+	}
+	if cfg.Passed == nil {
+		cfg.Passed = func(int, string) {}
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	m := &Mapper{cfg: cfg, live: new(arena)}
+	m.rows.New = func() any { return new(arena) }
+	if len(cfg.OnlyUsers) > 0 {
+		m.only = make(map[string]bool, len(cfg.OnlyUsers))
+		for _, u := range cfg.OnlyUsers {
+			m.only[u] = true
+		}
+	}
+	c := &compiler{cfg: &m.cfg}
+	for i := range cfg.Models {
+		m.models = append(m.models, c.model(i))
+	}
+	c.crossCheck(m.models)
+	if m.only != nil {
+		for _, mo := range m.models {
+			if len(mo.ids) > 0 && mo.ids[0].kind != connector.ExternalID {
+				c.warn(mo.conf.Path+".identify", "only_users lists external_ids, and this model does not name its users so: it sends nothing", "")
+			}
+		}
+	}
+	for _, f := range c.faults {
+		if !f.Warn {
+			return nil, c.faults
+		}
+	}
+	for _, mo := range m.models {
+		m.infos = append(m.infos, mo.info)
+	}
+	m.plans.Store(&map[*connector.Table][]*plan{})
+	return m, c.faults
+}
+
+// Models lists the models in the order of the configuration. The slice is shared and must not be changed.
+func (m *Mapper) Models() []connector.ModelInfo { return m.infos }
+
+// Map appends the effects of c, of every model on its table. See connector.Mapper for the errors.
+func (m *Mapper) Map(dst []connector.Effect, c *connector.Change, ids connector.IDs) ([]connector.Effect, error) {
+	table := c.After.Table
+	if table == nil {
+		table = c.Before.Table
+	}
+	if table == nil || c.Op == connector.Truncate {
+		return dst, nil
+	}
+	for _, p := range m.plansOf(table) {
+		j := job{m: m, p: p, c: c, ids: ids, a: m.live, key: c.Key}
+		var err error
+		if dst, err = j.change(dst); err != nil {
+			return dst, err
+		}
+	}
+	return dst, nil
+}
+
+// MapRow maps a living row of a model as a whole row: nulls have Omit set, and a row that the filter or delete_when excludes has no effect. Of the
+// effects it appends, Key.ID and Change are for the caller to fill in, since a Row does not know its key's text.
+func (m *Mapper) MapRow(dst []connector.Effect, model int, r connector.Row, _ time.Time) ([]connector.Effect, error) {
+	if model < 0 || model >= len(m.models) {
+		return dst, fmt.Errorf("map a row: there is no model %d", model)
+	}
+	if r.Table == nil {
+		return dst, fmt.Errorf("map a row of model %q: the row has no table", m.models[model].conf.Name)
+	}
+	for _, p := range m.plansOf(r.Table) {
+		if p.m.index != model {
+			continue
+		}
+		a := m.rows.Get().(*arena)
+		defer m.rows.Put(a)
+		j := job{m: m, p: p, a: a, key: connector.Key{Table: r.Table.Name}}
+		return j.appeared(dst, r, true)
+	}
+	return dst, nil
+}
+
+// plansOf gives the plans of all models on a table version, compiling them at its first row.
+func (m *Mapper) plansOf(t *connector.Table) []*plan {
+	if ps, ok := (*m.plans.Load())[t]; ok {
+		return ps
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	old := *m.plans.Load()
+	if ps, ok := old[t]; ok {
+		return ps
+	}
+	var ps []*plan
+	for _, mo := range m.models {
+		if mo.onTable(t.Name) {
+			ps = append(ps, m.compilePlan(mo, t))
+		}
+	}
+	next := make(map[*connector.Table][]*plan, len(old)+1)
+	if len(old) < maxPlans {
+		for k, v := range old {
+			next[k] = v
+		}
+	}
+	next[t] = ps
+	m.plans.Store(&next)
+	return ps
+}
+
+// planFor gives one model's plan on a table version, nil where its rows are not the model's.
+func (m *Mapper) planFor(mo *model, t *connector.Table) *plan {
+	for _, p := range m.plansOf(t) {
+		if p.m == mo {
+			return p
+		}
+	}
+	return nil
+}
+
+// onTable tells whether rows of the named table or topic are this model's; a table without schema is in "public".
+func (mo *model) onTable(name string) bool {
+	source := mo.source()
+	return name == source || (!strings.Contains(source, ".") && name == "public."+source)
+}
+
+// source is the table or topic as the configuration names it.
+func (mo *model) source() string {
+	if mo.conf.Table != "" {
+		return mo.conf.Table
+	}
+	return mo.conf.Topic
+}

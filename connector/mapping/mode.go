@@ -1,0 +1,427 @@
+package mapping
+
+import (
+	"errors"
+	"fmt"
+
+	"brazecdc/connector"
+)
+
+// rules is what a row image says of the model's filter and delete_when. A column that the image lacks leaves its rule unknown and is named.
+type rules struct {
+	match, dead             truth
+	matchAbsent, deadAbsent string
+	deadErr                 bool // delete_when could not be evaluated
+}
+
+// rulesOf evaluates filter and delete_when; a rule that is unknown is noted unless quiet.
+func (j *job) rulesOf(p *plan, r connector.Row, quiet bool) rules {
+	out := rules{match: yes, dead: no}
+	if p.m.filter != nil {
+		var err error
+		out.match, err = p.m.filter.test(r, p.filterCols)
+		out.matchAbsent = absentColumn(err)
+		if out.match == unknown && !quiet && out.matchAbsent == "" {
+			j.noteRule("filter", err)
+		}
+	}
+	if p.m.deleteWhen != nil {
+		var err error
+		out.dead, err = p.m.deleteWhen.test(r, p.deadCols)
+		out.deadAbsent = absentColumn(err)
+		out.deadErr = err != nil
+		if out.dead == unknown && !quiet && out.deadAbsent == "" {
+			j.noteRule("delete_when", err)
+		}
+	}
+	return out
+}
+
+func absentColumn(err error) string {
+	var ae *absentError
+	if errors.As(err, &ae) {
+		return ae.column
+	}
+	return ""
+}
+
+func (j *job) noteRule(rule string, err error) {
+	reason := "the rule is NULL for this row, which is no match"
+	if err != nil {
+		reason = err.Error()
+	}
+	j.m.cfg.Note(j.p.m.index, rule, reason)
+}
+
+// change maps one change by the model's mode (design.md section 1 names what each may do).
+func (j *job) change(dst []connector.Effect) ([]connector.Effect, error) {
+	if j.p.broken != nil {
+		return dst, j.p.broken
+	}
+	switch j.c.Op {
+	case connector.Insert:
+		return j.appeared(dst, j.c.After, false)
+	case connector.Snapshot:
+		return j.appeared(dst, j.c.After, true)
+	case connector.Update:
+		return j.updated(dst)
+	case connector.Delete:
+		return j.deleted(dst)
+	}
+	return dst, nil
+}
+
+// appeared maps a new row, or a row of a load; what the filter or delete_when excludes counts as absent.
+func (j *job) appeared(dst []connector.Effect, row connector.Row, load bool) ([]connector.Effect, error) {
+	if j.p.broken != nil {
+		return dst, j.p.broken
+	}
+	ru := j.rulesOf(j.p, row, false)
+	switch {
+	case ru.dead == yes:
+		return j.pass(dst, "delete_when")
+	case ru.match == no:
+		return j.pass(dst, "filter")
+	case ru.deadAbsent != "":
+		return dst, j.needs(ru.deadAbsent)
+	case ru.matchAbsent != "":
+		return dst, j.needs(ru.matchAbsent)
+	case ru.match == unknown:
+		return j.pass(dst, "filter")
+	}
+	u, err := j.userOf(row)
+	if err != nil {
+		return dst, err
+	}
+	return j.track(dst, u, row, connector.Row{}, whole{omit: true, creates: true, lenient: load})
+}
+
+// userOf names the user of a row that has to have one.
+func (j *job) userOf(row connector.Row) (connector.User, error) {
+	id := j.p.identity(row)
+	switch id.state {
+	case idKnown:
+		if id.note != "" {
+			j.m.cfg.Note(j.p.m.index, "external_id", id.note)
+		}
+		return id.user, nil
+	case idAbsent:
+		return id.user, j.needs(id.column)
+	}
+	return id.user, j.refusedID(id, connector.User{})
+}
+
+func (j *job) refusedID(id identity, old connector.User) error {
+	e := &connector.RowError{Model: j.p.m.index, User: old, Field: j.idName(), Reason: id.reason}
+	if id.state == idMissing {
+		e.Reason = "the row has no identifier: it is empty or NULL"
+		if old != (connector.User{}) {
+			e.Reason = "the identifier became empty or NULL; the user is neither deleted nor changed"
+		}
+	}
+	return e
+}
+
+func (j *job) idName() string {
+	switch j.p.ids[0].kind {
+	case connector.Alias:
+		return "alias"
+	case connector.Email:
+		return "email"
+	case connector.Phone:
+		return "phone"
+	}
+	return "external_id"
+}
+
+// presence tells whether a row counted for the model before its change.
+type presence uint8
+
+const (
+	wasOut presence = iota
+	wasIn
+	unsure // neither the before-image nor the store knows
+)
+
+// before says whether the row was in before an update: by the before-image, else by whether the store knows that it was sent. A rule that is unknown
+// keeps a row where it was. A filter that reads the clock may have let a row go by time passing, which is no leave, so there the store is heard too.
+func (j *job) before(p *plan, before connector.Row) (presence, rules) {
+	mo := j.p.m
+	if mo.filter == nil && mo.deleteWhen == nil {
+		return wasIn, rules{match: yes, dead: no}
+	}
+	ru := rules{match: yes, dead: no}
+	if before.Exists() && p != nil {
+		ru = j.rulesOf(p, before, true)
+	} else {
+		if mo.filter != nil {
+			ru.match, ru.matchAbsent = unknown, "all"
+		}
+		if mo.deleteWhen != nil {
+			ru.dead, ru.deadAbsent = unknown, "all"
+		}
+	}
+	switch {
+	case ru.dead == yes:
+		return wasOut, ru
+	case ru.match == no && !mo.filter.volatile:
+		return wasOut, ru
+	case ru.match == yes && ru.deadAbsent == "":
+		return wasIn, ru
+	}
+	if _, known := j.stored(); known {
+		return wasIn, ru
+	}
+	if ru.match == no || (ru.match == unknown && ru.matchAbsent == "") {
+		return wasOut, ru
+	}
+	return unsure, ru
+}
+
+// stored is the user that the row was last mapped to.
+func (j *job) stored() (connector.User, bool) {
+	if j.ids == nil {
+		return connector.User{}, false
+	}
+	key := j.key
+	if j.c != nil && j.c.OldKey != (connector.Key{}) {
+		key = j.c.OldKey
+	}
+	return j.ids.User(j.p.m.index, key)
+}
+
+// updated maps an update: entering, leaving, dying, or staying.
+func (j *job) updated(dst []connector.Effect) ([]connector.Effect, error) {
+	before := j.c.Before
+	after, old := j.c.After, j.p
+	if before.Exists() {
+		if before.Table != after.Table {
+			old = j.m.planFor(j.p.m, before.Table)
+			if old != nil && old.broken != nil {
+				old = nil
+			}
+		} else {
+			after = j.a.fill(after, before, j.p.needed)
+		}
+	}
+	mo := j.p.m
+	if mo.filter == nil && mo.deleteWhen == nil {
+		return j.stayed(dst, after, before, old)
+	}
+	now := j.rulesOf(j.p, after, false)
+	if now.deadAbsent != "" {
+		return dst, j.needs(now.deadAbsent)
+	}
+	if now.matchAbsent != "" && now.dead != yes {
+		return dst, j.needs(now.matchAbsent)
+	}
+	was, past := j.before(old, before)
+	switch {
+	case now.dead == yes:
+		if was == wasOut || (was == unsure && now.match == no) {
+			return j.pass(dst, "delete_when")
+		}
+		return j.gone(dst, after, before, old)
+	case now.deadErr && past.dead == yes:
+		return j.pass(dst, "delete_when")
+	case now.match == no:
+		if was != wasIn {
+			return j.pass(dst, "filter")
+		}
+		return j.left(dst, after, before, old)
+	case was == wasIn:
+		return j.stayed(dst, after, before, old)
+	case now.match == unknown:
+		return j.pass(dst, "filter")
+	}
+	return j.entered(dst, after)
+}
+
+// entered maps a row that the filter lets in, or that is no longer deleted: it goes whole, nulls included, since the profile may exist.
+func (j *job) entered(dst []connector.Effect, after connector.Row) ([]connector.Effect, error) {
+	u, err := j.userOf(after)
+	if err != nil {
+		return dst, err
+	}
+	return j.track(dst, u, after, connector.Row{}, whole{creates: true, require: true})
+}
+
+// stayed maps an update of a row that was in and is in.
+func (j *job) stayed(dst []connector.Effect, after, before connector.Row, old *plan) ([]connector.Effect, error) {
+	id := j.p.identity(after)
+	if id.state == idAbsent {
+		return dst, j.needs(id.column)
+	}
+	was, known, fresh := j.formerUser(after, before, old, id)
+	if id.state != idKnown {
+		return dst, j.refusedID(id, was)
+	}
+	if id.note != "" {
+		j.m.cfg.Note(j.p.m.index, "external_id", id.note)
+	}
+	switch {
+	case fresh:
+		return j.track(dst, id.user, after, connector.Row{}, whole{creates: true, require: true})
+	case known && was != id.user:
+		return j.moved(dst, was, id.user, after, before)
+	}
+	return j.track(dst, id.user, after, before, whole{proof: before.Exists()})
+}
+
+// formerUser is the user of the row before an update. fresh: the row had no usable identifier and was never sent, so it starts its profile now.
+func (j *job) formerUser(after, before connector.Row, old *plan, id identity) (u connector.User, known, fresh bool) {
+	if before.Exists() && before.Table == after.Table && j.sameID(after, before) {
+		if id.state == idKnown {
+			return id.user, true, false
+		}
+		u, known = j.stored()
+		return u, known, false
+	}
+	if before.Exists() && old != nil {
+		switch was := old.identity(before); was.state {
+		case idKnown:
+			return was.user, true, false
+		case idMissing, idRefused:
+			u, known = j.stored()
+			return u, known, !known
+		}
+	}
+	if j.p.m.info.IDFromKey && j.c.OldKey == (connector.Key{}) && id.state == idKnown {
+		return id.user, true, false
+	}
+	u, known = j.stored()
+	return u, known, false
+}
+
+// sameID tells whether all columns of the identity are known to be untouched.
+func (j *job) sameID(after, before connector.Row) bool {
+	for i := range j.p.ids {
+		for _, c := range j.p.ids[i].cols {
+			if b := &before.Cells[c]; b.State == connector.Absent || *b != after.Cells[c] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// moved maps a changed identifier. The owner renames the user, or does what on_id_change says; another model's row takes its fields along.
+func (j *job) moved(dst []connector.Effect, from, to connector.User, after, before connector.Row) ([]connector.Effect, error) {
+	mo := j.p.m
+	fresh := whole{creates: true, require: true}
+	if !mo.owner {
+		if mo.sync {
+			var err error
+			if dst, err = j.unset(dst, from); err != nil {
+				return dst, err
+			}
+		}
+		return j.track(dst, to, after, connector.Row{}, fresh)
+	}
+	switch {
+	case mo.conf.OnIDChange == "stop":
+		return dst, &connector.StopError{
+			Code: connector.ExitFaults,
+			What: fmt.Sprintf("the %s of a row of %s changed (model %q, on_id_change: stop)", j.idName(), j.p.table.Name, mo.conf.Name),
+			Fix:  "set on_id_change: rename or create, or mend the row",
+		}
+	case mo.conf.OnIDChange == "create", from.Kind != connector.ExternalID, to.Kind != connector.ExternalID, !j.admitted(from):
+		return j.track(dst, to, after, connector.Row{}, fresh)
+	}
+	e := j.effect(connector.Rename, from)
+	e.To, e.Verify = to, !mo.info.IDUnique
+	dst = append(dst, e)
+	return j.track(dst, to, after, before, whole{proof: before.Exists()})
+}
+
+// left maps a row that the filter no longer lets in.
+func (j *job) left(dst []connector.Effect, after, before connector.Row, old *plan) ([]connector.Effect, error) {
+	switch j.p.m.conf.OnLeave {
+	case "unset":
+		u, err := j.lastUser(after, before, old)
+		if err != nil {
+			return dst, err
+		}
+		return j.unset(dst, u)
+	case "delete":
+		return j.gone(dst, after, before, old)
+	}
+	return j.pass(dst, "filter")
+}
+
+// lastUser is the user that a row which is gone belonged to: the before-image's, else the stored one, else that of the row as it is.
+func (j *job) lastUser(after, before connector.Row, old *plan) (connector.User, error) {
+	if before.Exists() && old != nil {
+		if id := old.identity(before); id.state == idKnown {
+			return id.user, nil
+		}
+	}
+	if u, ok := j.stored(); ok {
+		return u, nil
+	}
+	if after.Exists() {
+		return j.userOf(after)
+	}
+	return connector.User{}, nil
+}
+
+// gone maps the end of a row. Only the owner in sync deletes; another model in sync takes its fields back; additive and enrich do nothing.
+func (j *job) gone(dst []connector.Effect, after, before connector.Row, old *plan) ([]connector.Effect, error) {
+	if !j.p.m.sync {
+		return j.pass(dst, "mode")
+	}
+	u, err := j.lastUser(after, before, old)
+	if err != nil {
+		return dst, err
+	}
+	if !j.p.m.owner {
+		return j.unset(dst, u)
+	}
+	return j.remove(dst, u)
+}
+
+// deleted maps the delete of a row.
+func (j *job) deleted(dst []connector.Effect) ([]connector.Effect, error) {
+	mo, before := j.p.m, j.c.Before
+	if !mo.sync {
+		return j.pass(dst, "mode")
+	}
+	was, past := j.before(j.p, before)
+	switch {
+	case was == wasOut && past.dead == yes:
+		return j.pass(dst, "delete_when")
+	case was == wasOut:
+		return j.pass(dst, "filter")
+	case was == unsure && past.match == unknown:
+		return dst, j.identityLost("the delete's image does not tell whether the filter let the row in, and it is not known to have been sent")
+	}
+	var id identity
+	if before.Exists() {
+		id = j.p.identity(before)
+	} else {
+		id.state = idAbsent
+	}
+	if id.state != idKnown {
+		stored, ok := j.stored()
+		switch {
+		case ok:
+			id.user = stored
+		case id.state == idAbsent:
+			return dst, j.identityLost("delete without external_id: the old image carries only the key, and the row is not known to have been sent")
+		default:
+			return j.pass(dst, "no user")
+		}
+	}
+	if !mo.owner {
+		return j.unset(dst, id.user)
+	}
+	return j.remove(dst, id.user)
+}
+
+// identityLost is a delete whose user nobody knows, with the statement that keeps the next ones from it.
+func (j *job) identityLost(what string) error {
+	return &connector.RowError{
+		Model: j.p.m.index, Field: j.idName(),
+		Reason: what + "; ALTER TABLE " + j.p.table.Name + " REPLICA IDENTITY FULL lets deletes carry it",
+	}
+}

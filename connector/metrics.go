@@ -1,0 +1,113 @@
+package connector
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Metrics counts what the pipeline did since it was made. All members may be read at any time; /metrics shows them under the names in the README.
+type Metrics struct {
+	Models     []ModelMetrics // in the order of the configuration
+	retries    atomic.Uint64
+	unknown    atomic.Uint64
+	Deliveries Histogram // commit at the source to accepted by Braze, live changes only
+}
+
+// ModelMetrics counts one model's changes and what became of them.
+type ModelMetrics struct {
+	Name        string
+	Changes     [Snapshot + 1]atomic.Uint64 // by Op
+	Sent        [Kinds]atomic.Uint64        // accepted objects by Kind
+	Suppressed  atomic.Uint64
+	Coalesced   atomic.Uint64
+	Quarantined atomic.Uint64
+	Retried     atomic.Uint64 // quarantine entries
+}
+
+// Retries is how many objects were sent again, and Unknown how many of these may have been accepted before.
+func (m *Metrics) Retries() (again, unknown uint64) { return m.retries.Load(), m.unknown.Load() }
+
+// DeliveryBuckets are the upper bounds in seconds of Metrics.Deliveries; the last bucket has none.
+var DeliveryBuckets = [...]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
+
+// Histogram counts durations by DeliveryBuckets.
+type Histogram struct {
+	counts [len(DeliveryBuckets) + 1]atomic.Uint64
+	nanos  atomic.Int64
+}
+
+// Observe adds one duration. It may be called concurrently.
+func (h *Histogram) Observe(d time.Duration) {
+	s := d.Seconds()
+	i := 0
+	for i < len(DeliveryBuckets) && s > DeliveryBuckets[i] {
+		i++
+	}
+	h.counts[i].Add(1)
+	h.nanos.Add(int64(d))
+}
+
+// Read gives the counts by bucket, not cumulated, and the sum in seconds.
+func (h *Histogram) Read() (counts [len(DeliveryBuckets) + 1]uint64, sum float64) {
+	for i := range h.counts {
+		counts[i] = h.counts[i].Load()
+	}
+	return counts, time.Duration(h.nanos.Load()).Seconds()
+}
+
+func newMetrics(models []ModelInfo) *Metrics {
+	m := &Metrics{Models: make([]ModelMetrics, len(models))}
+	for i := range models {
+		m.Models[i].Name = models[i].Name
+	}
+	return m
+}
+
+// Metrics gives the pipeline's counters; they live as long as it does.
+func (p *Pipeline) Metrics() *Metrics { return p.metrics }
+
+// change counts a change for the models of its table, or for the one model of a load or a fault.
+func (p *Pipeline) countChange(c *Change, model int) {
+	for i := range p.models {
+		if model == i || model < 0 && p.models[i].Table == c.Key.Table {
+			p.metrics.Models[i].Changes[c.Op].Add(1)
+		}
+	}
+}
+
+func (m *Metrics) sent(s *step, now time.Time) {
+	for _, r := range s.rows {
+		m.Models[r.model].Sent[s.kind].Add(1)
+	}
+	if !s.load && !s.maybeSent && !s.at.IsZero() {
+		m.Deliveries.Observe(now.Sub(s.at))
+	}
+}
+
+func (m *Metrics) suppressed(s *step) {
+	for _, r := range s.rows {
+		m.Models[r.model].Suppressed.Add(1)
+	}
+}
+
+// seen tells a watcher how a step ended. call is what was sent of it.
+func (p *Pipeline) seen(s *step, call *Effect, outcome, reason string) {
+	if p.cfg.Watch == nil {
+		return
+	}
+	now := time.Now()
+	for i, r := range s.rows {
+		e := &Effect{User: s.user, To: s.to, Kind: s.kind, Model: r.model, Key: r.key, UpdateOnly: s.updateOnly}
+		if call != nil {
+			e.User, e.To, e.Kind, e.Fields, e.UpdateOnly = call.User, call.To, call.Kind, call.Fields, call.UpdateOnly
+		}
+		if i > 0 {
+			e.Fields = nil
+		}
+		seen := Seen{At: now, Change: r.change, Effect: e, Outcome: outcome, Reason: reason}
+		if !s.at.IsZero() {
+			seen.Latency = now.Sub(s.at)
+		}
+		p.cfg.Watch(seen)
+	}
+}

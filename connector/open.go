@@ -1,0 +1,192 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// open puts what an earlier run left into place, opens the source, and begins or continues loads.
+func (p *Pipeline) open(ctx context.Context) error {
+	st := p.journal.State()
+	p.restoreState(st)
+	start := Start{Recorded: st.Positions}
+	tables := map[string]bool{}
+	for _, m := range p.models {
+		if !tables[m.Table] {
+			tables[m.Table] = true
+			start.Tables = append(start.Tables, m.Table)
+		}
+	}
+	for _, l := range st.Loads {
+		if l.Finished.IsZero() {
+			start.Loads = append(start.Loads, l.Load)
+		}
+	}
+	opened, err := p.source.Open(ctx, start)
+	if err != nil {
+		return err
+	}
+	p.log.Info("source opened", "note", opened.Note, "fresh", opened.Fresh)
+	rec := &Record{}
+	p.checkModels(st, opened, rec)
+	if err := p.journal.Apply(ctx, rec); err != nil {
+		return err
+	}
+	p.care.mu.Lock()
+	p.care.refresh()
+	var begin []Load
+	for _, l := range p.care.loads {
+		if l.Finished.IsZero() {
+			begin = append(begin, l.Load)
+		}
+	}
+	p.care.mu.Unlock()
+	for _, l := range begin {
+		p.log.Info("load begins; changed attributes, new e-mail addresses and new users can start campaigns in Braze", "model", l.Model, "table", l.Table, "rows so far", l.Rows)
+		if err := p.source.StartLoad(ctx, l); err != nil {
+			return fmt.Errorf("start the load of model %q: %w", l.Model, err)
+		}
+	}
+	if !st.New {
+		// Requests of the last run may still be on their way inside Braze.
+		p.queue.notBefore = time.Now().Add(p.cfg.UserGap)
+	}
+	return nil
+}
+
+// restoreState fills the pipeline's memory from data/.
+func (p *Pipeline) restoreState(st *State) {
+	c := p.care
+	c.mu.Lock()
+	for _, d := range st.Done {
+		c.done[d] = true
+	}
+	for _, h := range st.Held {
+		c.held[h.User] = h
+	}
+	for _, x := range st.Paused {
+		if i, ok := p.modelAt[x.Model]; ok {
+			if x.Reason == pauseLost {
+				c.holding[i] = &x
+			} else {
+				c.paused[i] = &x
+			}
+		}
+	}
+	for _, l := range st.Loads {
+		if _, ok := p.modelAt[l.Model]; ok {
+			c.loads[l.ID] = &l
+		}
+	}
+	if users, err := p.journal.Quarantine().NoProof(); err == nil {
+		for _, u := range users {
+			c.noProof[u] = true
+		}
+	}
+	if len(p.journal.Quarantine().Counts()) > 0 {
+		f := EntryFilter{Limit: 1000}
+		for {
+			entries, err := p.journal.Quarantine().List(f)
+			if err != nil || len(entries) == 0 {
+				break
+			}
+			for _, e := range entries {
+				if i, ok := p.modelAt[e.Model]; ok {
+					c.entries[rowKey{i, e.Key}] = e.ID
+				}
+				f.After = e.ID
+			}
+		}
+	}
+	c.refresh()
+	c.mu.Unlock()
+
+	q := p.queue
+	now := time.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, id := range st.Renamed {
+		q.renamed[id] = true
+	}
+	for _, s := range st.Settling {
+		u := q.user(s.User)
+		u.again, u.settle = true, s.Until
+		if s.Waits != nil {
+			step := p.restore(s.Waits)
+			step.stored = true
+			u.steps = append(u.steps, step)
+			q.steps++
+		}
+		if !u.settle.After(now) {
+			u.settle = now.Add(time.Millisecond)
+		}
+		q.park(u, u.settle)
+	}
+}
+
+// checkModels compares what data/ knows of the models with what they are now: which before-images are proof, which loads begin, and which deletes wait
+// because data/ was lost.
+func (p *Pipeline) checkModels(st *State, opened Opened, rec *Record) {
+	known := map[string]ModelState{}
+	for _, m := range st.Models {
+		known[m.Name] = m
+	}
+	loaded := map[string]bool{}
+	for _, l := range st.Loads {
+		loaded[l.Model] = true
+	}
+	gap := len(opened.Gaps) > 0
+	if gap {
+		p.log.Warn("the server's position is ahead of the recorded one: changes between were never seen here. Nothing is taken as known; a resync finds what is missing", "streams", opened.Gaps)
+		if p.cfg.Prints != nil {
+			if err := p.cfg.Prints.Drop(""); err != nil {
+				p.log.Warn("drop cache", "err", err)
+			}
+		}
+	}
+	for i := range p.models {
+		m := &p.models[i]
+		old, ok := known[m.Name]
+		lost := st.New && !opened.Fresh
+		switch {
+		case opened.Fresh && !st.New:
+			// A new slot: what happened while there was none is unknown.
+			p.proven[i].Store(false)
+		case ok && old.Proven && !gap:
+			p.proven[i].Store(p.sameFields(i, old))
+		}
+		if lost {
+			pause := &Pause{Model: m.Name, Reason: pauseLost, At: time.Now()}
+			p.care.mu.Lock()
+			p.care.holding[i] = pause
+			p.care.mu.Unlock()
+			rec.Paused = append(rec.Paused, *pause)
+			p.log.Warn("the slot existed, and data/ holds nothing of it: changes are streamed, deletes wait, nothing is loaded, until `brazecdc confirm`", "model", m.Name)
+		}
+		if m.Load && !loaded[m.Name] && !lost && !ok {
+			l := LoadState{Load: Load{ID: fmt.Sprintf("%s-%d", m.Name, time.Now().UnixMilli()), Model: m.Name, Table: m.Table}, Started: time.Now(), Estimate: -1}
+			p.care.mu.Lock()
+			p.care.loads[l.ID] = &l
+			p.care.mu.Unlock()
+			rec.Loads = append(rec.Loads, l)
+		}
+		rec.Models = append(rec.Models, p.modelState(i))
+	}
+}
+
+// sameFields tells whether a model's before-images are still proof under the settings of today. Fields whose settings changed lose it for themselves.
+func (p *Pipeline) sameFields(i int, old ModelState) bool {
+	changed := map[*FieldDef]bool{}
+	was := map[string]bool{}
+	for _, name := range old.Unproven {
+		was[name] = true
+	}
+	for _, f := range p.models[i].Fields {
+		if old.Fields[f.Name] != f.Hash || was[f.Name] {
+			changed[f] = true
+		}
+	}
+	p.unproven[i].Store(&changed)
+	return true
+}

@@ -1,0 +1,247 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config is what a Pipeline is made of. Source, Sink, Mapper and Journal are required; zero numbers take the defaults named.
+type Config struct {
+	Source  Source
+	Sink    Sink
+	Mapper  Mapper
+	Journal Journal
+	Prints  Fingerprints // nil: nothing is known of what Braze has
+
+	OpenChanges int           // changes read and not yet done; reading waits above. 50,000
+	OpenBytes   int64         // the same in bytes. 64 MiB
+	Drain       time.Duration // how long a stop waits for open changes. 30 s
+	UserGap     time.Duration // between two requests of one user
+	Settle      time.Duration // between a delete and a new start of the same user
+	Attempts    int           // of a row while others get through. 8
+	Senders     int           // most calls of one kind at once. 0: grows to 64 as full calls wait
+
+	Log   *slog.Logger
+	Watch func(Seen) // nil: nobody watches. Called by several goroutines; it must return quickly
+}
+
+// Pipeline moves changes from its Source to its Sink: one reader maps them and puts them into the users' queues, senders take them out, one committer
+// records and confirms. See doc.go for what holds.
+type Pipeline struct {
+	cfg     Config
+	source  Source
+	sink    Sink
+	mapper  Mapper
+	journal Journal
+	log     *slog.Logger
+
+	models  []ModelInfo
+	modelAt map[string]int
+	tracker *tracker
+	queue   *queue
+	ids     *idTable
+	pend    *pending
+	care    *care
+	metrics *Metrics
+	ends    [Kinds]*endpoint
+	senders sync.WaitGroup
+
+	proven      []atomic.Bool                        // by model
+	unproven    []atomic.Pointer[map[*FieldDef]bool] // fields whose settings changed since they were proven
+	stopErr     atomic.Pointer[error]
+	cancel      context.CancelFunc
+	commit      chan struct{}
+	state       atomic.Value // string
+	since       atomic.Int64
+	beats       [3]atomic.Int64 // reader, committer, clock: last sign of life
+	inNext      atomic.Bool
+	lastHealthy atomic.Int64
+}
+
+// New checks the configuration and prepares a pipeline. Nothing is opened before Run.
+func New(cfg Config) (*Pipeline, error) {
+	if cfg.Source == nil || cfg.Sink == nil || cfg.Mapper == nil || cfg.Journal == nil {
+		return nil, errors.New("a pipeline needs a source, a sink, a mapper and a journal")
+	}
+	if cfg.OpenChanges <= 0 {
+		cfg.OpenChanges = 50_000
+	}
+	if cfg.OpenBytes <= 0 {
+		cfg.OpenBytes = 64 << 20
+	}
+	if cfg.Drain <= 0 {
+		cfg.Drain = 30 * time.Second
+	}
+	if cfg.Attempts <= 0 {
+		cfg.Attempts = 8
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Pipeline{cfg: cfg, source: cfg.Source, sink: cfg.Sink, mapper: cfg.Mapper, journal: cfg.Journal, log: cfg.Log,
+		models: cfg.Mapper.Models(), modelAt: map[string]int{}, commit: make(chan struct{}, 1), cancel: func() {}}
+	for i, m := range p.models {
+		p.modelAt[m.Name] = i
+	}
+	p.proven = make([]atomic.Bool, len(p.models))
+	p.unproven = make([]atomic.Pointer[map[*FieldDef]bool], len(p.models))
+	p.metrics = newMetrics(p.models)
+	p.tracker = newTracker(cfg.OpenChanges, cfg.OpenBytes, p.poke)
+	p.queue = newQueue(p.models, cfg.UserGap)
+	p.queue.settleFor, p.queue.changed = cfg.Settle, p.poke
+	p.queue.coalesced = func(m int) { p.metrics.Models[m].Coalesced.Add(1) }
+	p.pend = &pending{poke: p.poke}
+	p.ids = newIDTable(p.models, cfg.Prints)
+	p.care = newCare(p.models)
+	most := cfg.Senders
+	if most <= 0 {
+		most = 64
+	}
+	for k := range p.ends {
+		n := most
+		if Kind(k) != Track {
+			n = min(most, 4)
+		}
+		p.ends[k] = newEndpoint(Kind(k), n)
+	}
+	p.setState("starting")
+	return p, nil
+}
+
+func (p *Pipeline) setState(s string) {
+	p.state.Store(s)
+	p.since.Store(time.Now().UnixNano())
+}
+
+// poke wakes the committer.
+func (p *Pipeline) poke() {
+	select {
+	case p.commit <- struct{}{}:
+	default:
+	}
+}
+
+// stop ends the pipeline with an error; the first one counts.
+func (p *Pipeline) stop(err error) {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return
+	}
+	p.stopErr.CompareAndSwap(nil, &err)
+	p.cancel()
+}
+
+func (p *Pipeline) stopped() error {
+	if e := p.stopErr.Load(); e != nil {
+		return *e
+	}
+	return nil
+}
+
+// Run opens the source and works until ctx ends or something stops it. When ctx ends, reading stops, the queues drain up to the deadline, and what is
+// done is recorded and confirmed. Nil means that everything read was done and confirmed.
+func (p *Pipeline) Run(ctx context.Context) error {
+	reading, cancel := context.WithCancel(ctx)
+	defer cancel()
+	p.cancel = cancel
+	working, endWork := context.WithCancel(context.WithoutCancel(ctx))
+	defer endWork()
+
+	if err := p.open(reading); err != nil {
+		p.setState("stopped")
+		return err
+	}
+	p.setState("running")
+	var loops sync.WaitGroup
+	loops.Go(func() { p.queue.clock(working) })
+	loops.Go(func() { p.committer(working) })
+	loops.Go(func() { p.settler(working) })
+	for k, e := range p.ends {
+		n := 1
+		if Kind(k) == Track {
+			n = min(4, e.max)
+		}
+		for range n {
+			p.grow(working, e)
+		}
+	}
+	if err := p.read(reading); err != nil {
+		p.stop(err)
+	}
+	cancel()
+	p.setState("draining")
+	drained := p.drain(working)
+	p.queue.close()
+	endWork()
+	p.senders.Wait()
+	loops.Wait()
+	err := p.finish(context.WithoutCancel(ctx), drained)
+	p.setState("stopped")
+	return err
+}
+
+// drain waits until nothing is open, or for the deadline; a stop by an error does not wait.
+func (p *Pipeline) drain(ctx context.Context) bool {
+	if p.stopped() != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.Drain)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if p.tracker.idle() && p.pend.empty() {
+			return true
+		}
+		select {
+		case <-tick.C:
+			if p.stopped() != nil {
+				return false
+			}
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// finish makes the last record, confirms it, and closes the source.
+func (p *Pipeline) finish(ctx context.Context, drained bool) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	stop := p.stopped()
+	if err := p.record(ctx, drained); err != nil && stop == nil {
+		stop = err
+	}
+	if err := p.source.Close(ctx); err != nil {
+		p.log.Warn("close source", "err", err)
+	}
+	if stop != nil {
+		return stop
+	}
+	if !drained {
+		open, _, _, _ := p.tracker.state()
+		return &StopError{Code: ExitDeadline, What: fmt.Sprintf("stopped with %d changes not yet accepted by Braze; they come again at the next start", open),
+			Fix: "nothing, or raise limits.drain"}
+	}
+	return nil
+}
+
+// Quiet waits until every change read so far is done and recorded, and nobody waits to be sent except users that settle after a delete.
+func (p *Pipeline) Quiet(ctx context.Context) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if p.tracker.idle() && p.pend.empty() {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package connector
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// quarantine keeps every row of a step, with the fields of that row's model, and returns when they are durable. An error means that they are not, and
+// the pipeline stops.
+func (p *Pipeline) quarantine(ctx context.Context, s *step, class, reason string) error {
+	for _, r := range s.rows {
+		e := &Entry{Class: class, Reason: reason, Model: p.models[r.model].Name, Key: r.key, User: s.user, Stream: r.stream, Attempts: s.attempts,
+			Op: s.kind.String(), Effect: p.storeRow(s, r)}
+		if c := r.change; c != nil {
+			e.Change, e.Offset, e.Op = c.ID, c.ID.Commit, c.Op.String()
+			e.Before, e.After = image(c.Before), image(c.After)
+		}
+		if err := p.putEntry(ctx, e, r.model); err != nil {
+			return err
+		}
+	}
+	p.seen(s, nil, "quarantined", reason)
+	return nil
+}
+
+// quarantineRow keeps a change that could not be mapped.
+func (p *Pipeline) quarantineRow(ctx context.Context, c *Change, t *ticket, bad *RowError) error {
+	e := &Entry{Class: "mapping", Reason: bad.Reason, Field: bad.Field, Model: p.models[bad.Model].Name, Key: c.Key, User: bad.User, Stream: t.position.Stream,
+		Change: c.ID, Offset: c.ID.Commit, Op: c.Op.String(), Before: image(c.Before), After: image(c.After)}
+	if bad.Identity {
+		e.Class = "identity"
+	}
+	p.countChange(c, bad.Model)
+	if p.cfg.Watch != nil {
+		p.cfg.Watch(Seen{At: time.Now(), Change: c, Outcome: "quarantined", Reason: bad.Error()})
+	}
+	return p.putEntry(ctx, e, bad.Model)
+}
+
+func (p *Pipeline) putEntry(ctx context.Context, e *Entry, model int) error {
+	e.At = time.Now()
+	id, err := p.journal.Quarantine().Put(ctx, e)
+	if err != nil {
+		err = fmt.Errorf("store a change of %s in quarantine: %w", e.Key.Table, err)
+		p.stop(err)
+		return err
+	}
+	p.metrics.Models[model].Quarantined.Add(1)
+	p.log.Warn("change held back", "model", e.Model, "table", e.Key.Table, "op", e.Op, "class", e.Class, "reason", e.Reason, "entry", id)
+	c := p.care
+	c.mu.Lock()
+	c.entries[rowKey{model, e.Key}] = id
+	c.refresh()
+	c.mu.Unlock()
+	return nil
+}
+
+// refused handles a flight that Braze will not have as it is.
+func (p *Pipeline) refused(ctx context.Context, f *flight, r Rejection, shares *[]share) {
+	s := f.s
+	class := "rejected"
+	if f.free || s.kind == Rename {
+		class = "rename"
+	}
+	switch {
+	case s.kind == Rename && !f.free && r.CurrentUnknown:
+		p.inFull(ctx, s)
+	default:
+		if p.quarantine(ctx, s, class, r.Reason) != nil {
+			return // the pipeline stops; the step's changes stay open and come again
+		}
+		if s.kind == Rename && !f.free {
+			p.inFull(ctx, s)
+		}
+	}
+	if s.stored {
+		p.pend.add(func(rec *Record) { rec.Settled = append(rec.Settled, s.user) })
+	}
+	p.ids.release(s)
+	*shares = append(*shares, s.shares...)
+}
+
+// delivered closes the quarantine entries that went along with an accepted step, and forgets that its user had no proof.
+func (p *Pipeline) delivered(ctx context.Context, s *step) {
+	c := p.care
+	for _, id := range s.entries {
+		if err := p.journal.Quarantine().Close(ctx, id, "delivered with a later change"); err != nil {
+			p.log.Error("close quarantine entry", "entry", id, "err", err)
+			continue
+		}
+		c.mu.Lock()
+		for _, r := range s.rows {
+			if k := (rowKey{r.model, r.key}); c.entries[k] == id {
+				delete(c.entries, k)
+			}
+		}
+		c.refresh()
+		c.mu.Unlock()
+	}
+	if s.noProof && c.anyNoProof.Load() && s.kind == Track && s.whole() {
+		c.mu.Lock()
+		marked := c.noProof[s.user]
+		delete(c.noProof, s.user)
+		c.refresh()
+		c.mu.Unlock()
+		if marked {
+			if err := p.journal.Quarantine().ClearProof(ctx, s.user); err != nil {
+				p.log.Error("forget a no-proof mark", "err", err)
+			}
+		}
+	}
+}
+
+func (s *step) whole() bool {
+	for _, r := range s.rows {
+		if r.whole {
+			return true
+		}
+	}
+	return false
+}
+
+// image shows a row image as quarantine keeps it: column to text or null; absent columns are left out.
+func image(r Row) json.RawMessage {
+	if !r.Exists() {
+		return nil
+	}
+	m := make(map[string]any, len(r.Cells))
+	for i, c := range r.Cells {
+		switch c.State {
+		case Set:
+			m[r.Table.Columns[i].Name] = c.Raw
+		case Null:
+			m[r.Table.Columns[i].Name] = nil
+		}
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return nil
+	}
+	return b
+}

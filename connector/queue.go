@@ -1,0 +1,417 @@
+package connector
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+)
+
+// queue holds, for every user with something to send or to wait for, the steps in order. A user is at rest (not in the map), ready (stands in a ready
+// list), busy (a request with it is open) or parked (waits for the gap, for a delete to settle, or for a retry). Nothing but this file moves a user
+// between these. All methods lock mu; none calls out while holding it.
+type queue struct {
+	mu        sync.Mutex
+	wake      [Kinds]*sync.Cond // senders of a kind: something is ready, or the queue closed
+	users     map[User]*user
+	ready     [Kinds][2]ring // by kind; live before loads
+	gaps      ring           // users in their gap, in the order it ends
+	parked    parkHeap
+	renamed   map[string]bool // deprecated external_ids that still point at a living profile
+	gap       time.Duration
+	models    []ModelInfo
+	notBefore time.Time     // nothing leaves earlier (after a start)
+	timer     chan struct{} // pokes the clock when something earlier than it knows was parked
+	closed    bool
+	spare     []*user
+	steps     int // waiting or in flight
+	coalesced func(model int)
+	settleFor time.Duration
+	dirty     map[User]bool // settling users whose waiting step is not in data/ as it is now
+	unsettled []User        // ended settling with nothing stored
+	dropped   []share       // of steps that need no sending any more; done with the next record
+	changed   func()        // dirty, unsettled or dropped got something
+}
+
+// user is one user's place in the queue.
+type user struct {
+	id     User
+	steps  []*step // waiting, in order; those in flight are not here
+	busy   bool
+	queued bool // stands in a ready list
+	inGap  int  // entries in gaps
+	gapEnd time.Time
+	settle time.Time // end of settling after a delete; zero if none
+	retry  time.Time
+	reason string
+	parkAt time.Time // entry in the heap, zero if none
+	again  bool      // was deleted: the next track starts the profile anew
+	dirty  bool      // settling, and its waiting step is not yet in data/
+	index  int
+}
+
+func newQueue(models []ModelInfo, gap time.Duration) *queue {
+	q := &queue{users: map[User]*user{}, renamed: map[string]bool{}, dirty: map[User]bool{}, changed: func() {}, gap: gap, models: models, timer: make(chan struct{}, 1), coalesced: func(int) {}}
+	for k := range q.wake {
+		q.wake[k] = sync.NewCond(&q.mu)
+	}
+	return q
+}
+
+func (q *queue) user(id User) *user {
+	u := q.users[id]
+	if u == nil {
+		if n := len(q.spare); n > 0 {
+			u = q.spare[n-1]
+			q.spare = q.spare[:n-1]
+			*u = user{steps: u.steps[:0]}
+		} else {
+			u = &user{}
+		}
+		u.id = id
+		q.users[id] = u
+	}
+	return u
+}
+
+// push adds steps in the order given and wakes the senders once. It gives back the steps that are already done because nothing is left to do for them.
+func (q *queue) push(steps []*step) (done []*step) {
+	now := time.Now()
+	q.mu.Lock()
+	for _, s := range steps {
+		if s.kind == Rename {
+			q.steps++
+			from, to := q.user(s.user), q.user(s.to)
+			from.steps = append(from.steps, s)
+			to.steps = append(to.steps, s)
+			q.schedule(from, now)
+			q.schedule(to, now)
+			continue
+		}
+		u := q.user(s.user)
+		if d := q.append(u, s); d != nil {
+			done = append(done, d)
+		}
+		q.schedule(u, now)
+	}
+	q.signal()
+	q.mu.Unlock()
+	return done
+}
+
+// signal wakes as many senders as have work. The lock is held.
+func (q *queue) signal() {
+	for k := range q.ready {
+		if n := q.ready[k][0].len() + q.ready[k][1].len(); n > 0 {
+			for range min(1+n/64, 16) {
+				q.wake[k].Signal()
+			}
+		}
+	}
+}
+
+// append puts a step behind a user's waiting ones and folds where it may. A step it returns needs nothing to be sent.
+func (q *queue) append(u *user, s *step) (done *step) {
+	if u.settling() && len(u.steps) == 0 {
+		switch {
+		case s.kind == DeleteUser:
+			return s // deleted already, and nothing was sent since
+		case s.kind == Track && s.updateOnly && !s.creates:
+			return s // there is no profile that it could update
+		}
+	}
+	if s.load {
+		if t := u.stepOf(s.rows[0]); t != nil {
+			foldOlder(t, s)
+			q.note(s)
+			q.touched(u)
+			return nil
+		}
+	}
+	n := len(u.steps)
+	if n == 0 {
+		u.steps = append(u.steps, s)
+		q.steps++
+		q.touched(u)
+		return nil
+	}
+	switch tail := u.steps[n-1]; {
+	case tail.kind == Track && s.kind == Track:
+		fold(tail, s)
+		if n > 1 && tail.owner && tail.creates && u.steps[n-2].kind == DeleteUser && !u.steps[n-2].maybeSent {
+			q.undelete(u, n-2)
+		}
+	case tail.kind == Track && s.kind == DeleteUser:
+		sent := s.maybeSent
+		absorb(s, tail)
+		s.maybeSent = sent
+		u.steps[n-1] = s
+		if n > 1 && u.steps[n-2].kind == DeleteUser {
+			absorb(u.steps[n-2], s)
+			u.steps = u.steps[:n-1]
+			q.steps--
+		}
+	case tail.kind == DeleteUser && s.kind == DeleteUser:
+		absorb(tail, s)
+	case tail.kind == DeleteUser && s.kind == Track && s.owner && s.creates && !tail.maybeSent:
+		u.steps = append(u.steps, s)
+		q.steps++
+		q.undelete(u, n-1)
+	default:
+		u.steps = append(u.steps, s)
+		q.steps++
+		q.touched(u)
+		return nil
+	}
+	q.note(s)
+	q.touched(u)
+	return nil
+}
+
+// undelete removes the waiting delete at i, whose row came again at i+1.
+func (q *queue) undelete(u *user, i int) {
+	d, t := u.steps[i], u.steps[i+1]
+	undelete(t, q.models)
+	rows := t.rows
+	absorb(t, d)
+	t.rows = rows
+	u.steps = append(u.steps[:i], u.steps[i+1:]...)
+	q.steps--
+}
+
+func (q *queue) note(s *step) {
+	for _, r := range s.rows {
+		q.coalesced(r.model)
+	}
+}
+
+func (q *queue) touched(u *user) {
+	if u.settling() {
+		q.dirty[u.id] = true
+		q.changed()
+	}
+}
+
+// stepOf finds the waiting Track that a load's row folds under: one that holds the same row.
+func (u *user) stepOf(r rowRef) *step {
+	for _, t := range u.steps {
+		if t.kind != Track {
+			continue
+		}
+		for _, o := range t.rows {
+			if o.model == r.model && o.key == r.key {
+				return t
+			}
+		}
+	}
+	return nil
+}
+
+func (u *user) settling() bool { return !u.settle.IsZero() }
+
+// schedule puts a user where it belongs: into a ready list, among the parked, or out of the map. The lock is held.
+func (q *queue) schedule(u *user, now time.Time) {
+	if u.busy || u.queued {
+		return
+	}
+	if len(u.steps) == 0 {
+		if u.parkAt.IsZero() && u.inGap == 0 && !u.settling() {
+			q.forget(u)
+		}
+		return
+	}
+	s := u.steps[0]
+	until, reason := u.gapEnd, "gap"
+	if u.retry.After(until) {
+		until, reason = u.retry, "retry"
+	}
+	if u.settle.After(until) && s.kind != DeleteUser {
+		until, reason = u.settle, "settle"
+	}
+	if q.notBefore.After(until) {
+		until, reason = q.notBefore, "start"
+	}
+	if until.After(now) {
+		u.reason = reason
+		q.park(u, until)
+		return
+	}
+	u.reason = ""
+	if s.kind == Rename {
+		other := q.users[s.to]
+		if other == u {
+			other = q.users[s.user]
+		}
+		if other == nil || other.busy || other.queued || len(other.steps) == 0 || other.steps[0] != s {
+			u.reason = "rename"
+			return
+		}
+		if w := other.waits(s.kind); w.After(now) {
+			u.reason = "rename" // the other one's turn ends later and schedules both
+			q.park(other, w)
+			return
+		}
+		u = q.users[s.user]
+	}
+	kind := s.kind
+	if q.needsFree(u, s) {
+		kind = Free
+	}
+	prio := 0
+	if s.load {
+		prio = 1
+	}
+	u.queued = true
+	q.ready[kind][prio].push(u, time.Time{})
+}
+
+func (u *user) waits(k Kind) time.Time {
+	w := u.gapEnd
+	if u.retry.After(w) {
+		w = u.retry
+	}
+	if k != DeleteUser && u.settle.After(w) {
+		w = u.settle
+	}
+	return w
+}
+
+func (q *queue) needsFree(u *user, s *step) bool {
+	if len(q.renamed) == 0 || s.kind == Free {
+		return false
+	}
+	return u.id.Kind == ExternalID && q.renamed[u.id.ID] || s.kind == Rename && (q.renamed[s.to.ID] || q.renamed[s.user.ID])
+}
+
+func (q *queue) forget(u *user) {
+	delete(q.users, u.id)
+	if len(q.spare) < 4096 {
+		u.id = User{}
+		q.spare = append(q.spare, u)
+	}
+}
+
+// park makes the clock look at u again at until.
+func (q *queue) park(u *user, until time.Time) {
+	if u.inGap > 0 && !until.After(u.gapEnd) {
+		return // the end of the gap comes by anyway
+	}
+	if !u.parkAt.IsZero() {
+		if !until.Before(u.parkAt) {
+			return
+		}
+		u.parkAt = until
+		heap.Fix(&q.parked, u.index)
+	} else {
+		u.parkAt = until
+		heap.Push(&q.parked, u)
+	}
+	if u.index == 0 {
+		q.poke()
+	}
+}
+
+func (q *queue) poke() {
+	select {
+	case q.timer <- struct{}{}:
+	default:
+	}
+}
+
+// flight is a user whose step is being sent.
+type flight struct {
+	u, to *user // to: the other user of a rename
+	s     *step
+	free  bool // not the step itself but the removal of a deprecated id before it
+	id    User // whom Free is for
+	send  []Field
+}
+
+// take marks up to n ready users of a kind busy and gives their first steps. It never waits.
+func (q *queue) take(dst []flight, k Kind, n int) []flight {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for prio := range q.ready[k] {
+		r := &q.ready[k][prio]
+		for n > 0 && r.len() > 0 {
+			u := r.pop()
+			u.queued = false
+			if u.busy || len(u.steps) == 0 {
+				continue
+			}
+			s := u.steps[0]
+			need := s.kind
+			if q.needsFree(u, s) {
+				need = Free
+			}
+			if need != k { // folding changed what is first
+				q.schedule(u, time.Now())
+				continue
+			}
+			f := flight{u: u, s: s, id: u.id}
+			if s.kind == Rename {
+				f.u, f.to = q.users[s.user], q.users[s.to]
+				if f.to == nil || f.to.busy || f.to.queued || len(f.to.steps) == 0 || f.to.steps[0] != s {
+					q.schedule(u, time.Now())
+					continue
+				}
+				f.to.busy = true
+			}
+			f.u.busy = true
+			if k == Free && s.kind != Free {
+				f.free = true
+				switch {
+				case s.kind == Rename && q.renamed[s.to.ID]:
+					f.id = s.to
+				case s.kind == Rename:
+					f.id = s.user
+				}
+				dst = append(dst, f)
+				n--
+				continue
+			}
+			f.u.shift()
+			if f.to != nil {
+				f.to.shift()
+			}
+			if s.kind == Track && u.again && s.owner {
+				s.again, s.nulls, u.again = true, true, false
+			}
+			dst = append(dst, f)
+			n--
+		}
+	}
+	return dst
+}
+
+func (u *user) shift() {
+	copy(u.steps, u.steps[1:])
+	u.steps[len(u.steps)-1] = nil
+	u.steps = u.steps[:len(u.steps)-1]
+}
+
+// wait blocks until a user of that kind is ready; false when the queue closed.
+func (q *queue) wait(k Kind) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for !q.closed && q.ready[k][0].len() == 0 && q.ready[k][1].len() == 0 {
+		q.wake[k].Wait()
+	}
+	return !q.closed
+}
+
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	for _, w := range q.wake {
+		w.Broadcast()
+	}
+	q.poke()
+}
+
+// readyOf is how many users of a kind wait for a sender.
+func (q *queue) readyOf(k Kind) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.ready[k][0].len() + q.ready[k][1].len()
+}

@@ -1,0 +1,199 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// read is the reader: it takes batches from the source, waits for room, maps every change and pushes what comes of it. It ends with ctx, or with an error
+// that stops the pipeline.
+func (p *Pipeline) read(ctx context.Context) error {
+	r := &reader{p: p}
+	for {
+		p.beats[0].Store(time.Now().UnixNano())
+		p.inNext.Store(true)
+		b, err := p.source.Next(ctx)
+		p.inNext.Store(false)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		t, err := p.tracker.add(ctx, &b)
+		if err != nil {
+			return nil // stopped while waiting for room: the batch was not taken
+		}
+		if err := r.batch(ctx, &b, t); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		p.tracker.finish(t)
+	}
+}
+
+// reader keeps what one batch's work reuses.
+type reader struct {
+	p       *Pipeline
+	effects []Effect
+	steps   []*step
+}
+
+func (r *reader) batch(ctx context.Context, b *Batch, t *ticket) error {
+	p := r.p
+	load := -1
+	if b.Load != nil {
+		load = p.care.loadModel(b.Load.Load)
+	}
+	r.steps = r.steps[:0]
+	for i := range b.Changes {
+		c := &b.Changes[i]
+		r.effects = r.effects[:0]
+		var err error
+		switch {
+		case c.Op == Truncate:
+			r.flush()
+			p.truncated(c, t)
+			continue
+		case c.Op == Snapshot && load < 0: // of a load that was given up
+		case c.Op == Snapshot:
+			r.effects, err = p.mapper.MapRow(r.effects, load, c.After, c.Time)
+			for j := range r.effects {
+				e := &r.effects[j]
+				e.Change, e.Key = c, c.Key
+			}
+		default:
+			r.effects, err = p.mapper.Map(r.effects, c, p.ids)
+			err = r.reread(ctx, c, err)
+		}
+		var bad *RowError
+		if errors.As(err, &bad) {
+			r.flush()
+			if err := p.quarantineRow(ctx, c, t, bad); err != nil {
+				return err
+			}
+			p.tracker.doneOne(t)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		p.countChange(c, load)
+		r.effects = p.care.pass(r.effects, p)
+		r.add(c, t, load >= 0)
+	}
+	r.flush()
+	return nil
+}
+
+// reread maps a change again after filling the columns it lacks from the living row. A row that is gone drops the change: its delete follows.
+func (r *reader) reread(ctx context.Context, c *Change, err error) error {
+	var need *NeedRowError
+	if !errors.As(err, &need) {
+		return err
+	}
+	rows, rerr := r.p.source.Rows(ctx, Query{Table: c.Key.Table, Where: keyOf(c.After), Limit: 1})
+	if rerr != nil {
+		return fmt.Errorf("read row of %s again for column %q: %w", c.Key.Table, need.Column, rerr)
+	}
+	r.effects = r.effects[:0]
+	if len(rows) == 0 {
+		return nil
+	}
+	full := *c
+	full.After = fill(c.After, rows[0])
+	r.effects, err = r.p.mapper.Map(r.effects, &full, r.p.ids)
+	if errors.As(err, &need) {
+		return &RowError{Model: need.Model, Reason: fmt.Sprintf("column %q is neither in the change nor in the living row", need.Column)}
+	}
+	return err
+}
+
+func keyOf(r Row) []Equal {
+	var where []Equal
+	for i := range r.Table.Columns {
+		if c := &r.Table.Columns[i]; c.Key && r.Cells[i].State == Set {
+			where = append(where, Equal{Column: c.Name, Text: r.Cells[i].Raw})
+		}
+	}
+	return where
+}
+
+// fill gives a copy of r whose absent cells come from the living row, by column name.
+func fill(r, living Row) Row {
+	out := Row{Table: r.Table, Cells: append([]Cell(nil), r.Cells...)}
+	for i := range out.Cells {
+		if out.Cells[i].State != Absent {
+			continue
+		}
+		if j := living.Table.Column(r.Table.Columns[i].Name); j >= 0 {
+			out.Cells[i] = living.Cells[j]
+		}
+	}
+	return out
+}
+
+// add makes steps of the effects of one change. The change is done when all of them are; without any it is done now.
+func (r *reader) add(c *Change, t *ticket, load bool) {
+	p := r.p
+	if len(r.effects) == 0 {
+		p.tracker.doneOne(t)
+		return
+	}
+	if n := len(r.effects) - 1; n > 0 {
+		p.tracker.more(t, n)
+	}
+	for i := range r.effects {
+		e := &r.effects[i]
+		if e.Change == nil {
+			e.Change = c
+		}
+		s := newStep(e)
+		s.load, s.maybeSent, s.at = load, t.replayed, c.Time
+		s.share1[0] = share{t, 1}
+		s.shares = s.share1[:1]
+		s.rows[0].stream = t.position.Stream
+		if p.care.alreadyDone(s) {
+			r.flush()
+			p.tracker.done(s.shares)
+			continue
+		}
+		p.ids.hold(e)
+		if p.ids.needed[e.Model] {
+			s.held = append(s.held, holding{rowKey{e.Model, e.Key}, 1})
+			if e.Change.OldKey != (Key{}) {
+				s.held = append(s.held, holding{rowKey{e.Model, e.Change.OldKey}, 1})
+			}
+		}
+		p.care.join(s, p)
+		r.steps = append(r.steps, s)
+	}
+}
+
+func (r *reader) flush() {
+	if len(r.steps) == 0 {
+		return
+	}
+	for _, s := range r.p.queue.push(r.steps) {
+		r.p.ids.release(s)
+		r.p.tracker.done(s.shares)
+	}
+	clear(r.steps)
+	r.steps = r.steps[:0]
+}
+
+// newStep makes a step of one effect, without shares.
+func newStep(e *Effect) *step {
+	s := &step{kind: e.Kind, user: e.User, to: e.To, fields: e.Fields, updateOnly: e.UpdateOnly, owner: e.Owner, creates: e.Creates, verify: e.Verify}
+	ref := rowRef{model: e.Model, key: e.Key, whole: e.Whole, ends: e.Ends, change: e.Change}
+	if e.Change != nil {
+		ref.oldKey = e.Change.OldKey
+	}
+	s.row1[0] = ref
+	s.rows = s.row1[:1]
+	return s
+}

@@ -1,0 +1,304 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// endpoint is what the senders of one kind share: how calls fare, and until when nobody calls after failures.
+type endpoint struct {
+	kind Kind
+
+	mu        sync.Mutex
+	running   int
+	idle      int
+	max       int
+	fails     int // calls in a row that ended in a retry
+	successes uint64
+	hold      time.Time
+	retry     *backoff.ExponentialBackOff
+	probing   bool
+	epoch     atomic.Uint64 // grows when the endpoint works again after failing for all
+}
+
+const failingAfter = 3 // calls in a row: from then on one probe at a time
+
+func newEndpoint(k Kind, maxSenders int) *endpoint {
+	b := backoff.NewExponentialBackOff()
+	b.InitialInterval, b.MaxInterval, b.MaxElapsedTime = 100*time.Millisecond, 30*time.Second, 0
+	b.Reset()
+	return &endpoint{kind: k, max: maxSenders, retry: b}
+}
+
+// enter waits out a hold; while the endpoint fails for all, only one sender passes at a time.
+func (e *endpoint) enter(ctx context.Context) (probe bool, err error) {
+	for {
+		e.mu.Lock()
+		wait := time.Until(e.hold)
+		if wait <= 0 {
+			if e.fails < failingAfter {
+				e.mu.Unlock()
+				return false, nil
+			}
+			if !e.probing {
+				e.probing = true
+				e.mu.Unlock()
+				return true, nil
+			}
+			wait = 50 * time.Millisecond
+		}
+		e.mu.Unlock()
+		if err := sleep(ctx, wait); err != nil {
+			return false, err
+		}
+	}
+}
+
+// result notes how a call ended. probe is what enter gave.
+func (e *endpoint) result(ok bool, after time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.probing = false
+	if ok {
+		if e.fails >= failingAfter {
+			e.epoch.Add(1)
+		}
+		e.fails = 0
+		e.successes++
+		e.retry.Reset()
+		return
+	}
+	e.fails++
+	if after == 0 {
+		after = e.retry.NextBackOff()
+	}
+	if until := time.Now().Add(after); until.After(e.hold) {
+		e.hold = until
+	}
+}
+
+func (e *endpoint) leave(probe bool) {
+	if probe {
+		e.mu.Lock()
+		e.probing = false
+		e.mu.Unlock()
+	}
+}
+
+func (e *endpoint) state() (fails int, successes uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.fails, e.successes
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// sender takes ready users of one kind, up to a full call, sends, and settles each user's outcome. There is one retry loop in the
+// pipeline: a step that must be sent again goes back to the head of its user's queue.
+type sender struct {
+	p      *Pipeline
+	e      *endpoint
+	limits Limits
+	batch  []flight
+	calls  []Effect
+	fields []Field
+}
+
+// grow starts another sender where full calls wait and all are busy.
+func (p *Pipeline) grow(ctx context.Context, e *endpoint) {
+	e.mu.Lock()
+	start := e.running == 0 || e.running < e.max && e.idle == 0 && e.fails == 0
+	if start {
+		e.running++
+	}
+	e.mu.Unlock()
+	if start {
+		p.senders.Add(1)
+		go func() {
+			defer p.senders.Done()
+			s := &sender{p: p, e: e, limits: p.sink.Limits(e.kind)}
+			s.run(ctx)
+		}()
+	}
+}
+
+func (s *sender) run(ctx context.Context) {
+	permit := false
+	for {
+		s.e.mu.Lock()
+		s.e.idle++
+		s.e.mu.Unlock()
+		open := s.p.queue.wait(s.e.kind)
+		s.e.mu.Lock()
+		s.e.idle--
+		s.e.mu.Unlock()
+		if !open {
+			return
+		}
+		if s.p.queue.readyOf(s.e.kind) >= 2*s.limits.Objects {
+			s.p.grow(ctx, s.e)
+		}
+		probe, err := s.e.enter(ctx)
+		if err != nil {
+			return
+		}
+		if !permit {
+			if err := s.p.sink.Wait(ctx, s.e.kind); err != nil {
+				s.e.leave(probe)
+				return
+			}
+		}
+		s.collect(ctx)
+		permit = len(s.batch) == 0
+		if permit {
+			s.e.leave(probe)
+			continue
+		}
+		if err := s.deliver(ctx, 0, len(s.batch)); err != nil {
+			s.p.stop(err)
+			return
+		}
+	}
+}
+
+// collect fills a call: it takes ready users, settles at once what needs no sending, and goes on until the call is full or nobody is ready. A step that
+// failed twice goes alone, so that it takes no others down.
+func (s *sender) collect(ctx context.Context) {
+	clear(s.batch)
+	s.batch, s.calls, s.fields = s.batch[:0], s.calls[:0], s.fields[:0]
+	bytes, alone := 0, false
+	for len(s.batch) < s.limits.Objects && !alone {
+		from := len(s.batch)
+		s.batch = s.p.queue.take(s.batch, s.e.kind, s.limits.Objects-from)
+		taken := s.batch[from:]
+		if len(taken) == 0 {
+			return
+		}
+		kept := s.batch[:from]
+		var back []flight
+		for i := range taken {
+			f := taken[i]
+			solo := s.solo(f.s)
+			if alone || bytes >= s.limits.Bytes || solo && len(kept) > 0 {
+				back = append(back, f)
+				continue
+			}
+			if !s.prepare(ctx, &f) {
+				continue
+			}
+			size := s.p.sink.Size(&s.calls[len(s.calls)-1])
+			if len(kept) > 0 && bytes+size > s.limits.Bytes {
+				s.calls = s.calls[:len(s.calls)-1]
+				back = append(back, f)
+				continue
+			}
+			bytes += size
+			alone = solo
+			kept = append(kept, f)
+		}
+		s.batch = kept
+		if len(back) > 0 {
+			s.p.queue.giveBack(back)
+			return
+		}
+	}
+}
+
+func (s *sender) solo(st *step) bool { return st.fails >= 2 && st.epoch == s.e.epoch.Load() }
+
+// prepare makes the call's object of a flight. False: nothing is to be sent for it now, and it was settled or put back.
+func (s *sender) prepare(ctx context.Context, f *flight) bool {
+	st := f.s
+	call := Effect{Kind: st.kind, User: st.user, To: st.to}
+	switch {
+	case f.free:
+		call = Effect{Kind: Free, User: f.id}
+	case st.kind == Track:
+		if st.again {
+			if err := s.p.readAgain(ctx, st); err != nil {
+				s.p.again([]flight{*f}, s.e, &RetryableError{Err: err})
+				return false
+			}
+		}
+		if cap(s.fields)-len(s.fields) < len(st.fields) {
+			s.fields = make([]Field, 0, max(2*cap(s.fields), 128*len(st.fields)))
+		}
+		n := len(s.fields)
+		fields, send := diff(s.fields[n:], st, s.p.proof(st))
+		if !send {
+			s.p.suppressed(f)
+			return false
+		}
+		s.fields = s.fields[:n+len(fields)]
+		call.Fields, call.UpdateOnly, call.Owner, call.Creates = fields, st.updateOnly, st.owner, st.creates
+	case s.p.hold(f):
+		return false
+	case st.verify:
+		alive, err := s.p.living(ctx, f)
+		if err != nil {
+			s.p.again([]flight{*f}, s.e, &RetryableError{Err: err})
+		}
+		if err != nil || alive {
+			return false
+		}
+	}
+	s.calls = append(s.calls, call)
+	return true
+}
+
+// deliver sends flights lo to hi of the batch and settles each, splitting where Braze refuses the call as a whole. An error ends the pipeline.
+func (s *sender) deliver(ctx context.Context, lo, hi int) error {
+	batch := s.batch[lo:hi]
+	err := s.p.sink.Send(ctx, s.e.kind, s.calls[lo:hi])
+	var retry *RetryableError
+	var refused *RejectedError
+	switch {
+	case err == nil:
+		s.e.result(true, 0)
+		s.p.accepted(ctx, s.e.kind, batch, s.calls[lo:hi], nil)
+	case errors.As(err, &retry):
+		if ctx.Err() == nil {
+			s.e.result(false, retry.After)
+		}
+		s.p.again(batch, s.e, retry)
+	case errors.As(err, &refused) && refused.Whole && len(batch) > 1:
+		s.e.result(true, 0)
+		mid := (lo + hi) / 2
+		for _, part := range [2][2]int{{lo, mid}, {mid, hi}} {
+			if err := s.p.sink.Wait(ctx, s.e.kind); err != nil {
+				s.p.queue.giveBack(s.batch[part[0]:part[1]])
+				continue
+			}
+			if err := s.deliver(ctx, part[0], part[1]); err != nil {
+				return err
+			}
+		}
+	case errors.As(err, &refused):
+		s.e.result(true, 0)
+		items := refused.Items
+		if refused.Whole {
+			items = []Rejection{{Reason: refused.Error()}}
+		}
+		s.p.accepted(ctx, s.e.kind, batch, s.calls[lo:hi], items)
+	default:
+		s.p.queue.giveBack(batch)
+		if ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+package connector
+
+import (
+	"context"
+	"time"
+)
+
+// settler ends the settling of deleted users early: it asks Braze for those that something waits for, and lets them go when Braze does not know the id any
+// more. It ends with ctx.
+func (p *Pipeline) settler(ctx context.Context) {
+	wait := time.Second
+	if p.cfg.Settle < 4*time.Second {
+		wait = max(p.cfg.Settle/4, 5*time.Millisecond)
+	}
+	for sleep(ctx, wait) == nil {
+		users := p.queue.settlingWaiters(p.sink.Limits(DeleteUser).Objects)
+		if len(users) == 0 {
+			continue
+		}
+		gone, err := p.sink.Gone(ctx, users)
+		if err != nil {
+			if ctx.Err() == nil {
+				p.log.Debug("ask Braze for deleted users; they wait for the end of settle", "err", err)
+			}
+			if sleep(ctx, 10*time.Second) != nil {
+				return
+			}
+			continue
+		}
+		p.queue.endSettle(gone)
+	}
+}
+
+// settlingWaiters gives up to n settling users that have something to send and are out of their gap.
+func (q *queue) settlingWaiters(n int) []User {
+	now := time.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var users []User
+	for _, u := range q.parked {
+		if len(users) == n {
+			break
+		}
+		if u.settling() && len(u.steps) > 0 && !u.busy && u.gapEnd.Before(now) && u.id.Kind == ExternalID {
+			users = append(users, u.id)
+		}
+	}
+	return users
+}
+
+func (q *queue) endSettle(gone []User) {
+	now := time.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, id := range gone {
+		u := q.users[id]
+		if u == nil || !u.settling() {
+			continue
+		}
+		u.settle = time.Time{}
+		if len(u.steps) == 0 || !u.steps[0].stored {
+			q.unsettled = append(q.unsettled, id)
+			q.changed()
+		}
+		q.schedule(u, now)
+	}
+	q.signal()
+}

@@ -1,0 +1,54 @@
+package connector
+
+import (
+	"context"
+	"time"
+)
+
+// Sink delivers effects to Braze. All methods may be called concurrently. It never retries; the sender does.
+type Sink interface {
+	// Limits tells how much one call of a kind may carry.
+	Limits(k Kind) Limits
+	// Wait blocks until a call of that kind may leave by the rate budget, and reserves it. It ends with ctx.
+	Wait(ctx context.Context, k Kind) error
+	// Send makes one request of effects of one kind, no user twice. Its four ends:
+	// nil: all accepted; *RetryableError: resend all; *RejectedError: the listed ones will never be accepted, the others are accepted; any other:
+	// stop, nothing was accepted.
+	Send(ctx context.Context, k Kind, batch []Effect) error
+	// Gone tells which of the users Braze does not know (/users/export/ids, invalid_user_ids). At most Limits(DeleteUser).Objects users.
+	Gone(ctx context.Context, users []User) ([]User, error)
+	// Size is about how many bytes the effect takes in a request body.
+	Size(e *Effect) int
+	// Health is the sink's view of itself, for /readyz, /metrics and status.
+	Health() SinkHealth
+}
+
+// Limits bounds one call.
+type Limits struct {
+	Objects int
+	Bytes   int
+}
+
+// SinkHealth is a Sink's view of itself at one moment.
+type SinkHealth struct {
+	LastSuccess time.Time
+	LastError   string // redacted
+	LastErrorAt time.Time
+	Endpoints   []EndpointHealth
+}
+
+// EndpointHealth counts what happened at one endpoint since the process started.
+type EndpointHealth struct {
+	Endpoint  string
+	Codes     map[string]uint64 // by status, or "network"
+	Objects   uint64
+	Limit     int64 // last X-RateLimit-Limit, 0 unknown
+	Remaining int64
+	Reset     time.Time
+	Throttled time.Duration
+	ItemErrs  map[string]uint64 // by reason
+	// Durations is a histogram of request durations; Buckets are its upper bounds in seconds.
+	Buckets   []float64
+	Durations []uint64
+	Sum       float64
+}

@@ -1,0 +1,128 @@
+package connector
+
+import (
+	"context"
+	"time"
+)
+
+// Position is a place in a Stream: for a slot, a commit's end LSN; for a topic's partition, the offset after the last record; for a load, the number
+// of the chunk. Positions are ordered within one Stream only. A Stream is a slot, one assignment of a partition, or one load, so that a late
+// acknowledgement for a revoked assignment is recognised and ignored.
+type Position struct {
+	Stream string
+	Offset uint64
+}
+
+// Batch is what a Source hands over and the pipeline acknowledges: Position may be committed once every change of this batch and of all earlier
+// batches of its Stream is done. Parts of one large transaction repeat the last committable Position; only the last part advances it. A batch without
+// changes (keep-alive, an empty transaction) advances it too.
+type Batch struct {
+	Position Position
+	Changes  []Change
+	// Replayed: an earlier run may already have sent these changes (their position is at or below the log's end at start or assignment).
+	Replayed bool
+	// Memo is the source's own note, recorded with Position and handed back in Start. Nil keeps the last one.
+	Memo []byte
+	// Load is set on a chunk of a load: recorded with the chunk's Position once its rows are done.
+	Load *LoadProgress
+}
+
+// LoadProgress is how far a load has come after a chunk.
+type LoadProgress struct {
+	Load   string // Load.ID
+	Cursor []byte // opaque to all but the source; empty before the first chunk
+	Rows   int64  // read so far
+	Done   bool
+}
+
+// Load asks a Source to read a whole table by chunks beside the stream.
+type Load struct {
+	ID     string // unique; chunk batches have the Stream "load/ID"
+	Model  string
+	Table  string
+	Cursor []byte // where an earlier run stopped
+	Rows   int64
+}
+
+// Recorded is a position as the Journal holds it.
+type Recorded struct {
+	Position Position
+	Memo     []byte
+}
+
+// Start is what a Source needs to begin: what was recorded, which tables to read, which loads are unfinished.
+type Start struct {
+	Recorded []Recorded
+	Tables   []string
+	Loads    []Load
+}
+
+// Opened is what a Source found when it started.
+type Opened struct {
+	// Fresh: the slot (or group) was made just now, so nothing can have been sent before.
+	Fresh bool
+	// Gaps names streams whose server position is ahead of the record: changes between were never seen here.
+	Gaps []string
+	// From is where reading starts, by stream.
+	From []Position
+	// Note is one sentence for the operator: slot, publication, server version.
+	Note string
+}
+
+// Source reads row changes. Open, Next and Close are called by one goroutine; Commit, Loads, Rows, Describe and Health by any, at any time after Open.
+// A Source reconnects by itself; an error of Next other than the context's is final and tells the operator what to do (see ExitCoder).
+type Source interface {
+	// Open connects, checks, creates what is missing and may be created, and starts reading behind what was recorded.
+	Open(ctx context.Context, start Start) (Opened, error)
+	// Next waits for the next batch. Batches of one Stream come in order. Its data stays valid after the next call.
+	Next(ctx context.Context) (Batch, error)
+	// Commit says that everything up to p is recorded as done. It only stores a number and returns at once; the connection's owner
+	// sends it. Positions never go back.
+	Commit(p Position)
+	// StartLoad begins or continues a load; its chunks come out of Next among the others.
+	StartLoad(ctx context.Context, l Load) error
+	// Health tells connection, lag and retained log, for /readyz, /metrics and status.
+	Health() SourceHealth
+	// Close sends the last committed positions and ends the connection.
+	Close(ctx context.Context) error
+
+	Reader
+}
+
+// Reader reads living rows, outside the stream. All methods may be called concurrently.
+type Reader interface {
+	// Rows gives rows of q.Table as a snapshot sees them in which every transaction that Next has handed out so far is visible. Its values are
+	// therefore not older than any change handed out before the call.
+	Rows(ctx context.Context, q Query) ([]Row, error)
+	// Describe gives a table's present shape, or an error that names the nearest table.
+	Describe(ctx context.Context, table string) (*Table, error)
+}
+
+// Query picks rows of one table.
+type Query struct {
+	Table string
+	Where []Equal // all must hold; none means any row
+	Limit int     // 0: no limit
+}
+
+// Equal compares a column's text form with a value.
+type Equal struct {
+	Column string
+	Text   string
+}
+
+// SourceHealth is a Source's view of itself at one moment.
+type SourceHealth struct {
+	Connected     bool
+	Since         time.Time // of the present state
+	Err           string    // why it is not connected
+	Waiting       string    // what it waits for, in a sentence ("the slot is used by process 4711"), else empty
+	LastChange    time.Time // commit time of the newest change handed out
+	LastHeartbeat time.Time
+	LagBytes      int64 // log not yet handed out; negative when unknown
+	RetainedBytes int64 // log the server keeps for us; negative when unknown
+	SafeBytes     int64 // until the slot is lost; negative when unlimited or unknown
+	SlotStatus    string
+	Reconnects    uint64
+	Bytes         uint64 // received
+}

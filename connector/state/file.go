@@ -1,0 +1,426 @@
+package state
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
+
+	"brazecdc/connector"
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// bucket is one named part of a file. Its values carry a CRC32C over the bucket's name, the key and the value, so that a flipped bit and a value that
+// stands at another's place are both noticed. Keys are numbers and hashes, never what a row holds, so that errors may name them.
+type bucket string
+
+func (b bucket) sum(key, value []byte) uint32 {
+	s := crc32.Update(0, castagnoli, []byte(b))
+	s = crc32.Update(s, castagnoli, key)
+	return crc32.Update(s, castagnoli, value)
+}
+
+func (b bucket) in(tx *bbolt.Tx) (*bbolt.Bucket, error) {
+	if bk := tx.Bucket([]byte(b)); bk != nil {
+		return bk, nil
+	}
+	return nil, &DamageError{Bucket: string(b), What: "it is missing"}
+}
+
+// put stores a value, and delete removes one; both keep the bucket's tally.
+func (b bucket) put(tx *bbolt.Tx, key, value []byte) error {
+	bk, err := b.in(tx)
+	if err != nil {
+		return err
+	}
+	v := make([]byte, 4, 4+len(value))
+	binary.LittleEndian.PutUint32(v, b.sum(key, value))
+	v = append(v, value...)
+	if err = b.count(tx, bk.Get(key), v); err != nil {
+		return err
+	}
+	return bk.Put(key, v)
+}
+
+func (b bucket) delete(tx *bbolt.Tx, key []byte) error {
+	bk, err := b.in(tx)
+	if err != nil {
+		return err
+	}
+	if err = b.count(tx, bk.Get(key), nil); err != nil {
+		return err
+	}
+	return bk.Delete(key)
+}
+
+// tally is how many values a bucket has and the sum of their checksums. It tells when values are missing, which no checksum of a value can.
+type tally struct{ values, sums uint64 }
+
+func (t *tally) add(v []byte) {
+	if len(v) >= 4 {
+		t.values++
+		t.sums += uint64(binary.LittleEndian.Uint32(v))
+	}
+}
+
+// tallied are the buckets that are read whole when they are opened, so that their tallies can be compared.
+var tallied = map[bucket]bool{
+	bucketPosition: true, bucketLoad: true, bucketDone: true, bucketSettling: true, bucketHeld: true, bucketPaused: true, bucketRenamed: true,
+	bucketModel: true, bucketCount: true,
+}
+
+func (b bucket) tallyKey() []byte { return []byte("tally of " + string(b)) }
+
+func (b bucket) count(tx *bbolt.Tx, before, after []byte) error {
+	if !tallied[b] {
+		return nil
+	}
+	t, err := b.tally(tx)
+	if err != nil {
+		return err
+	}
+	var minus tally
+	minus.add(before)
+	t.add(after)
+	var e encoder
+	e.uint(t.values - minus.values)
+	e.uint(t.sums - minus.sums)
+	return bucketHead.put(tx, b.tallyKey(), e)
+}
+
+func (b bucket) tally(tx *bbolt.Tx) (t tally, err error) {
+	v, err := bucketHead.get(tx, b.tallyKey())
+	if v == nil || err != nil {
+		return t, err
+	}
+	d := decoder{b: v}
+	t = tally{d.uint(), d.uint()}
+	if d.end() != nil {
+		return t, bucketHead.damage(b.tallyKey(), d.err.Error())
+	}
+	return t, nil
+}
+
+// open checks a stored value and gives what was put; it is valid only inside the transaction.
+func (b bucket) open(key, v []byte) ([]byte, error) {
+	if len(v) < 4 {
+		return nil, b.damage(key, "the value is cut off")
+	}
+	if b.sum(key, v[4:]) != binary.LittleEndian.Uint32(v) {
+		return nil, b.damage(key, "the checksum does not match")
+	}
+	return v[4:], nil
+}
+
+func (b bucket) damage(key []byte, what string) error {
+	return &DamageError{Bucket: string(b), Key: hex.EncodeToString(key), What: what}
+}
+
+// get gives the value of a key, or nil where there is none.
+func (b bucket) get(tx *bbolt.Tx, key []byte) ([]byte, error) {
+	bk, err := b.in(tx)
+	if err != nil {
+		return nil, err
+	}
+	v := bk.Get(key)
+	if v == nil {
+		return nil, nil
+	}
+	return b.open(key, v)
+}
+
+// each calls fn for all values of a bucket, and names the damaged one at which it stops.
+func (b bucket) each(tx *bbolt.Tx, fn func(key, value []byte) error) error {
+	bk, err := b.in(tx)
+	if err != nil {
+		return err
+	}
+	var got tally
+	err = bk.ForEach(func(k, v []byte) error {
+		value, err := b.open(k, v)
+		if err != nil {
+			return err
+		}
+		got.add(v)
+		if err = fn(k, value); errors.Is(err, errShort) {
+			return b.damage(k, err.Error())
+		}
+		return err
+	})
+	if err != nil || !tallied[b] {
+		return err
+	}
+	if want, err := b.tally(tx); err != nil {
+		return err
+	} else if got != want {
+		return &DamageError{Bucket: string(b), What: fmt.Sprintf("it has %d values, written were %d, or others", got.values, want.values)}
+	}
+	return nil
+}
+
+// file is one bbolt file. Its methods may be called concurrently; updates run one after the other.
+type file struct {
+	path     string
+	readOnly bool
+
+	mu     sync.RWMutex // held for writing only while db is replaced
+	db     *bbolt.DB    // nil in a read-only file that does not exist, and after close
+	stale  bool         // a commit did not succeed: what is in memory may differ from the disk, so open again
+	broken error        // damage was met that bbolt cannot go on from
+	closed bool
+}
+
+// openFile opens or makes a file with these buckets; made tells that it was not there before. A new file is filled under another name first, so that a
+// full disk or a kill leaves none that cannot be opened.
+func openFile(path string, readOnly bool, buckets []bucket, fill func(*bbolt.Tx) error) (f *file, made bool, err error) {
+	f = &file{path: path, readOnly: readOnly}
+	if _, err = os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		if readOnly {
+			return f, true, nil
+		}
+		made = true
+		err = f.make(buckets, fill)
+	}
+	if err != nil {
+		return nil, false, f.explain(err)
+	}
+	if err = f.reopen(); err != nil {
+		return nil, false, f.explain(err)
+	}
+	return f, made, nil
+}
+
+func (f *file) make(buckets []bucket, fill func(*bbolt.Tx) error) (err error) {
+	tmp := f.path + ".new"
+	if err = os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	db, err := bbolt.Open(tmp, 0o600, &bbolt.Options{Timeout: time.Second})
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, b := range buckets {
+			if _, err := tx.CreateBucket([]byte(b)); err != nil {
+				return err
+			}
+		}
+		return fill(tx)
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	if err = os.Rename(tmp, f.path); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(f.path))
+}
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// reopen opens the file anew and compares its length with what it says of itself: pages are mapped into memory, where a missing one ends the process.
+func (f *file) reopen() (err error) {
+	var opened *os.File
+	// Where bbolt panics over a damaged file it leaves it open, and locked.
+	defer func() {
+		if opened != nil {
+			opened.Close()
+		}
+	}()
+	defer recoverDamage(&err)()
+	if f.db != nil {
+		db := f.db
+		f.db = nil
+		if err = db.Close(); err != nil {
+			return err
+		}
+	}
+	// Other processes are kept out by the folder's lock, so that a short wait is enough.
+	db, err := bbolt.Open(f.path, 0o600, &bbolt.Options{
+		Timeout: time.Second, ReadOnly: f.readOnly, FreelistType: bbolt.FreelistMapType, NoStatistics: true,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			file, err := os.OpenFile(name, flag, mode)
+			opened = file
+			return file, err
+		},
+	})
+	if err != nil {
+		return openError(err)
+	}
+	opened = nil
+	var need int64
+	if err = db.View(func(tx *bbolt.Tx) error { need = tx.Size(); return nil }); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	if info, err := os.Stat(f.path); err != nil {
+		return errors.Join(err, db.Close())
+	} else if info.Size() < need {
+		return errors.Join(&DamageError{What: fmt.Sprintf("it has %d bytes of %d", info.Size(), need)}, db.Close())
+	}
+	f.db, f.stale = db, false
+	return nil
+}
+
+// openError tells bbolt's words for a file that is none of its own from all others.
+func openError(err error) error {
+	for _, bad := range []error{bbolterrors.ErrInvalid, bbolterrors.ErrChecksum, bbolterrors.ErrVersionMismatch} {
+		if errors.Is(err, bad) {
+			return &DamageError{What: "its head is not that of a store (" + err.Error() + ")"}
+		}
+	}
+	return err
+}
+
+// recoverDamage turns bbolt's panics on impossible pages, and the fault of reading behind a file's end, into an error.
+func recoverDamage(err *error) func() {
+	before := debug.SetPanicOnFault(true)
+	return func() {
+		debug.SetPanicOnFault(before)
+		if r := recover(); r != nil {
+			*err = &DamageError{What: fmt.Sprint(r)}
+		}
+	}
+}
+
+// explain puts the file's name into errors and picks their exit code.
+func (f *file) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := errors.AsType[*connector.StopError](err); ok {
+		return err
+	}
+	if d, ok := errors.AsType[*DamageError](err); ok {
+		if d.File == "" {
+			d.File = f.path
+		}
+		return damaged(err)
+	}
+	if full(err) {
+		return diskFull(f.path, err)
+	}
+	return fmt.Errorf("use the store %s: %w", f.path, err)
+}
+
+// acquire gives the open database with f.mu held for reading, after opening it again where that is due.
+func (f *file) acquire() (*bbolt.DB, error) {
+	f.mu.RLock()
+	if f.stale && !f.closed {
+		f.mu.RUnlock()
+		f.mu.Lock()
+		var err error
+		if f.stale && !f.closed {
+			err = f.reopen()
+		}
+		f.mu.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		f.mu.RLock()
+	}
+	switch {
+	case f.closed:
+		f.mu.RUnlock()
+		return nil, ErrClosed
+	case f.broken != nil:
+		f.mu.RUnlock()
+		return nil, f.broken
+	}
+	return f.db, nil
+}
+
+// view runs fn on what was last committed. In a read-only file that does not exist fn is not called.
+func (f *file) view(fn func(*bbolt.Tx) error) (err error) {
+	defer func() { err = f.explain(err) }()
+	db, err := f.acquire()
+	if err != nil {
+		return err
+	}
+	defer f.mu.RUnlock()
+	if db == nil {
+		return nil
+	}
+	defer recoverDamage(&err)()
+	return db.View(fn)
+}
+
+// update runs fn and makes all it wrote durable, or nothing of it.
+func (f *file) update(fn func(*bbolt.Tx) error) error {
+	if f.readOnly {
+		return fmt.Errorf("write %s: %w", f.path, ErrReadOnly)
+	}
+	db, err := f.acquire()
+	if err != nil {
+		return f.explain(err)
+	}
+	committing, err := commit(db, fn)
+	f.mu.RUnlock()
+	_, isDamage := errors.AsType[*DamageError](err)
+	if err != nil && (committing || isDamage) {
+		f.mu.Lock()
+		if isDamage && committing {
+			f.broken = err
+		} else {
+			f.stale = committing
+		}
+		f.mu.Unlock()
+	}
+	return f.explain(err)
+}
+
+// commit runs one transaction; committing tells that fn itself had succeeded, or panicked inside bbolt.
+func commit(db *bbolt.DB, fn func(*bbolt.Tx) error) (committing bool, err error) {
+	defer recoverDamage(&err)()
+	tx, err := db.Begin(true)
+	if err != nil {
+		return false, err
+	}
+	// Nothing to do after a commit; after a panic the writer's lock must be given back, else closing the file hangs.
+	defer func() { _ = tx.Rollback() }()
+	committing = true
+	if err = fn(tx); err != nil {
+		return false, err
+	}
+	return true, tx.Commit()
+}
+
+func (f *file) close() (err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil
+	}
+	f.closed = true
+	if f.db == nil || f.broken != nil {
+		return nil
+	}
+	defer recoverDamage(&err)()
+	return f.db.Close()
+}
+
+// size is the file's length in bytes, 0 where there is none.
+func (f *file) size() int64 {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}

@@ -1,0 +1,188 @@
+package state
+
+import (
+	"slices"
+
+	"brazecdc/connector"
+)
+
+// The values of the journal, one pair of functions each. Go evaluates the calls of a composite literal in order, which the decoders rely on.
+
+func encodeRecorded(r *connector.Recorded) []byte {
+	var e encoder
+	e.str(r.Position.Stream)
+	e.uint(r.Position.Offset)
+	e.bytes(r.Memo)
+	return e
+}
+
+func decodeRecorded(b []byte) (r connector.Recorded, err error) {
+	d := decoder{b: b}
+	r = connector.Recorded{Position: connector.Position{Stream: d.str(), Offset: d.uint()}, Memo: d.bytes()}
+	return r, d.end()
+}
+
+func encodeLoad(l *connector.LoadState) []byte {
+	var e encoder
+	e.str(l.ID)
+	e.str(l.Model)
+	e.str(l.Table)
+	e.bytes(l.Cursor)
+	e.uint(uint64(l.Rows))
+	e.time(l.Started)
+	e.time(l.Finished)
+	e.uint(uint64(l.Estimate))
+	return e
+}
+
+func decodeLoad(b []byte) (l connector.LoadState, err error) {
+	d := decoder{b: b}
+	l.Load = connector.Load{ID: d.str(), Model: d.str(), Table: d.str(), Cursor: d.bytes(), Rows: int64(d.uint())}
+	l.Started, l.Finished, l.Estimate = d.time(), d.time(), int64(d.uint())
+	return l, d.end()
+}
+
+func encodeDone(i *connector.DoneID) []byte {
+	var e encoder
+	e.str(i.Stream)
+	e.str(i.Table)
+	e.change(i.ID)
+	e = append(e, byte(i.Kind))
+	e.user(i.User)
+	return e
+}
+
+func decodeDone(b []byte) (i connector.DoneID, err error) {
+	d := decoder{b: b}
+	i = connector.DoneID{Stream: d.str(), Table: d.str(), ID: d.change(), Kind: connector.Kind(d.byte()), User: d.user()}
+	return i, d.end()
+}
+
+func encodeSettling(s *connector.Settling) []byte {
+	var e encoder
+	e.user(s.User)
+	e.time(s.Until)
+	e.effect(s.Waits)
+	return e
+}
+
+func decodeSettling(b []byte) (s connector.Settling, err error) {
+	d := decoder{b: b}
+	s = connector.Settling{User: d.user(), Until: d.time(), Waits: d.effect()}
+	return s, d.end()
+}
+
+func encodeHeld(h *connector.HeldDelete) []byte {
+	var e encoder
+	e.user(h.User)
+	e.str(h.Model)
+	e.key(h.Key)
+	e.str(h.Reason)
+	e.time(h.At)
+	return e
+}
+
+func decodeHeld(b []byte) (h connector.HeldDelete, err error) {
+	d := decoder{b: b}
+	h = connector.HeldDelete{User: d.user(), Model: d.str(), Key: d.key(), Reason: d.str(), At: d.time()}
+	return h, d.end()
+}
+
+func encodePause(p *connector.Pause) []byte {
+	var e encoder
+	e.str(p.Model)
+	e.str(p.Reason)
+	e.time(p.At)
+	e.uint(p.Stale)
+	return e
+}
+
+func decodePause(b []byte) (p connector.Pause, err error) {
+	d := decoder{b: b}
+	p = connector.Pause{Model: d.str(), Reason: d.str(), At: d.time(), Stale: d.uint()}
+	return p, d.end()
+}
+
+func encodeName(s string) []byte {
+	var e encoder
+	e.str(s)
+	return e
+}
+
+func decodeName(b []byte) (string, error) {
+	d := decoder{b: b}
+	s := d.str()
+	return s, d.end()
+}
+
+func encodeModel(m *connector.ModelState) []byte {
+	var e encoder
+	e.str(m.Name)
+	e.uint(m.Hash)
+	e.bool(m.Proven)
+	e.uint(uint64(len(m.Unproven)))
+	for _, n := range m.Unproven {
+		e.str(n)
+	}
+	names := make([]string, 0, len(m.Fields))
+	for n := range m.Fields {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	e.uint(uint64(len(names)))
+	for _, n := range names {
+		e.str(n)
+		e.uint(m.Fields[n])
+	}
+	return e
+}
+
+func decodeModel(b []byte) (m connector.ModelState, err error) {
+	d := decoder{b: b}
+	m = connector.ModelState{Name: d.str(), Hash: d.uint(), Proven: d.bool()}
+	for range d.count() {
+		m.Unproven = append(m.Unproven, d.str())
+	}
+	if n := d.count(); n > 0 {
+		m.Fields = make(map[string]uint64, n)
+		for range n {
+			name := d.str()
+			m.Fields[name] = d.uint()
+		}
+	}
+	return m, d.end()
+}
+
+func encodeEntry(n *connector.Entry) []byte {
+	var e encoder
+	e.uint(n.ID)
+	e.time(n.At)
+	e.str(n.Model)
+	e.str(n.Class)
+	e.key(n.Key)
+	e.user(n.User)
+	e.str(n.Closed)
+	e.time(n.ClosedAt)
+	e.str(n.Stream)
+	e.uint(n.Offset)
+	e.change(n.Change)
+	e.str(n.Op)
+	e.str(n.Reason)
+	e.str(n.Field)
+	e.uint(uint64(n.Attempts))
+	e.bytes(n.Before)
+	e.bytes(n.After)
+	e.effect(n.Effect)
+	e.bytes(n.Raw)
+	return e
+}
+
+func decodeEntry(b []byte) (*connector.Entry, error) {
+	d := decoder{b: b}
+	n := &connector.Entry{
+		ID: d.uint(), At: d.time(), Model: d.str(), Class: d.str(), Key: d.key(), User: d.user(), Closed: d.str(), ClosedAt: d.time(),
+		Stream: d.str(), Offset: d.uint(), Change: d.change(), Op: d.str(), Reason: d.str(), Field: d.str(), Attempts: int(d.uint()),
+		Before: d.bytes(), After: d.bytes(), Effect: d.effect(), Raw: d.bytes(),
+	}
+	return n, d.end()
+}

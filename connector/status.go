@@ -1,0 +1,56 @@
+package connector
+
+import "time"
+
+// Status is what /status, `brazecdc status` and the pages show of a pipeline: figures and words, never row values.
+type Status struct {
+	State       string         `json:"state"`             // starting | running | degraded | draining | stopped
+	Reasons     []string       `json:"reasons,omitempty"` // why not simply running, one sentence each
+	Since       time.Time      `json:"since"`
+	LagSeconds  float64        `json:"lag_seconds"` // age of the oldest change not yet done; 0 when none is open
+	Source      SourceHealth   `json:"source"`
+	Sink        SinkHealth     `json:"sink"`
+	Streams     []StreamState  `json:"streams"`
+	Models      []ModelStatus  `json:"models"`
+	Loads       []LoadState    `json:"loads,omitempty"`
+	OpenChanges int            `json:"open_changes"`
+	OpenBytes   int64          `json:"open_bytes"`
+	Waiting     int            `json:"users_waiting"`
+	Parked      map[string]int `json:"users_parked,omitempty"` // by reason: gap, settle, retry, rename
+	Held        int            `json:"deletes_held"`
+	Quarantine  int64          `json:"quarantine_entries"`
+}
+
+// StreamState is the confirmed position of one stream.
+type StreamState struct {
+	Stream    string    `json:"stream"`
+	Confirmed uint64    `json:"confirmed"`
+	Moved     time.Time `json:"moved"`
+	Open      time.Time `json:"oldest_open,omitzero"` // commit time of the oldest change not yet done
+}
+
+// ModelStatus is one model's counters since the process started.
+type ModelStatus struct {
+	Name       string            `json:"name"`
+	Table      string            `json:"table"`
+	Changes    map[string]uint64 `json:"changes"` // by op
+	Filtered   uint64            `json:"filtered"`
+	Suppressed uint64            `json:"suppressed"`            // effects of which nothing had to be sent
+	Coalesced  uint64            `json:"coalesced"`             // effects folded into another
+	Sent       map[string]uint64 `json:"sent"`                  // accepted objects by kind
+	Notes      map[string]uint64 `json:"field_notes,omitempty"` // "field: reason" -> times
+	Quarantine int64             `json:"quarantine_entries"`
+	Paused     string            `json:"paused,omitempty"` // reason
+	Proven     bool              `json:"proven"`           // before-images are proof
+}
+
+// Seen is one observation for a watcher (demo, `run --verbose`): a change that came, or a call's part for one user that ended. It is made only while
+// somebody watches.
+type Seen struct {
+	At      time.Time
+	Change  *Change // of the effect, or the change itself
+	Effect  *Effect // nil: the change as it came in
+	Outcome string  // accepted, suppressed, quarantined, retry, held
+	Reason  string
+	Latency time.Duration // commit to outcome
+}

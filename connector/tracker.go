@@ -1,0 +1,241 @@
+package connector
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// tracker answers which position of each stream may be recorded and confirmed: the last one of the unbroken run of batches that are done. Completions
+// come in any order; "highest seen" is never an answer. It also bounds what is open, by changes and by bytes, which holds reading back.
+type tracker struct {
+	mu       sync.Mutex
+	streams  map[string]*stream
+	order    []*stream
+	open     int
+	bytes    int64
+	maxOpen  int
+	maxBytes int64
+	room     chan struct{} // closed and replaced when something was released while somebody waits
+	waiting  bool
+	held     time.Duration
+	moved    func() // something became confirmable
+}
+
+// stream is the open batches of one Stream, in order.
+type stream struct {
+	name    string
+	open    []*ticket
+	done    Position // last position given out for recording
+	memo    []byte
+	load    bool
+	changed time.Time
+}
+
+// ticket stands for one Batch. It is done when all its changes are, and the reader has finished with it.
+type ticket struct {
+	stream   *stream
+	position Position
+	memo     []byte
+	load     *LoadProgress
+	left     int   // changes not yet done, plus one while the reader works on it; guarded by tracker.mu
+	each     int64 // bytes that one change stands for
+	changes  int
+	oldest   time.Time
+	replayed bool
+}
+
+// share is how many changes of a ticket an effect answers for.
+type share struct {
+	t *ticket
+	n int
+}
+
+func newTracker(maxOpen int, maxBytes int64, moved func()) *tracker {
+	return &tracker{streams: map[string]*stream{}, maxOpen: maxOpen, maxBytes: maxBytes, room: make(chan struct{}), moved: moved}
+}
+
+// add registers a batch. It waits while the caps are reached, unless nothing is open: a batch larger than the caps must pass too. The caller holds one
+// share of its own until finish.
+func (t *tracker) add(ctx context.Context, b *Batch) (*ticket, error) {
+	bytes := batchBytes(b)
+	t.mu.Lock()
+	var since time.Time
+	for t.open > 0 && (t.open+len(b.Changes) > t.maxOpen || t.bytes+bytes > t.maxBytes) {
+		if since.IsZero() {
+			since = time.Now()
+		}
+		t.waiting = true
+		room := t.room
+		t.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		t.mu.Lock()
+	}
+	defer t.mu.Unlock()
+	if !since.IsZero() {
+		t.held += time.Since(since)
+	}
+	s := t.streams[b.Position.Stream]
+	if s == nil {
+		s = &stream{name: b.Position.Stream, load: b.Load != nil, changed: time.Now()}
+		t.streams[s.name] = s
+		t.order = append(t.order, s)
+	}
+	k := &ticket{stream: s, position: b.Position, memo: b.Memo, load: b.Load, left: len(b.Changes) + 1, changes: len(b.Changes), replayed: b.Replayed}
+	if k.changes > 0 {
+		k.each = bytes / int64(k.changes)
+		k.oldest = b.Changes[0].Time
+	}
+	t.open += k.changes
+	t.bytes += k.each * int64(k.changes)
+	s.open = append(s.open, k)
+	return k, nil
+}
+
+// finish says that the reader has handed over all changes of the batch.
+func (t *tracker) finish(k *ticket) {
+	t.mu.Lock()
+	k.left--
+	ready := k.left == 0 && k.stream.open[0] == k
+	t.mu.Unlock()
+	if ready {
+		t.moved()
+	}
+}
+
+// done completes shares. It may be called in any order and from any goroutine.
+func (t *tracker) done(shares []share) {
+	if len(shares) == 0 {
+		return
+	}
+	t.mu.Lock()
+	ready := false
+	for _, s := range shares {
+		s.t.left -= s.n
+		t.open -= s.n
+		t.bytes -= s.t.each * int64(s.n)
+		if s.t.left == 0 && len(s.t.stream.open) > 0 && s.t.stream.open[0] == s.t {
+			ready = true
+		}
+	}
+	t.release()
+	t.mu.Unlock()
+	if ready {
+		t.moved()
+	}
+}
+
+// doneOne completes one change.
+func (t *tracker) doneOne(k *ticket) {
+	t.mu.Lock()
+	k.left--
+	t.open--
+	t.bytes -= k.each
+	ready := k.left == 0 && k.stream.open[0] == k
+	t.release()
+	t.mu.Unlock()
+	if ready {
+		t.moved()
+	}
+}
+
+func (t *tracker) release() {
+	// Waking the reader for each change would cost a switch per change; it is let on when a part of the room is free.
+	if t.waiting && (t.open <= t.maxOpen*7/8 && t.bytes <= t.maxBytes*7/8) {
+		t.waiting = false
+		close(t.room)
+		t.room = make(chan struct{})
+	}
+}
+
+// advance takes the done batches off the head of every stream and gives the positions that may now be recorded, in the order of the streams'
+// first appearance. A stream whose position did not move gives nothing.
+func (t *tracker) advance() (positions []Recorded, loads []LoadProgress) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.order {
+		n := 0
+		for n < len(s.open) && s.open[n].left == 0 {
+			k := s.open[n]
+			if k.position.Offset > s.done.Offset {
+				s.done = k.position
+			}
+			if k.memo != nil {
+				s.memo = k.memo
+			}
+			if k.load != nil {
+				loads = append(loads, *k.load)
+			}
+			n++
+		}
+		if n == 0 {
+			continue
+		}
+		clear(s.open[:n])
+		s.open = s.open[n:]
+		if len(s.open) == 0 {
+			s.open = nil
+		}
+		s.changed = time.Now()
+		positions = append(positions, Recorded{Position: s.done, Memo: s.memo})
+	}
+	return positions, loads
+}
+
+// state gives the figures for status: open changes and bytes, seconds held, and each stream.
+func (t *tracker) state() (open int, bytes int64, held time.Duration, streams []StreamState) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.order {
+		st := StreamState{Stream: s.name, Confirmed: s.done.Offset, Moved: s.changed}
+		for _, k := range s.open {
+			if k.left > 0 && k.changes > 0 {
+				st.Open = k.oldest
+				break
+			}
+		}
+		streams = append(streams, st)
+	}
+	return t.open, t.bytes, t.held, streams
+}
+
+// idle tells whether nothing at all is open.
+func (t *tracker) idle() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.order {
+		if len(s.open) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// batchBytes is about what the changes of a batch keep in memory.
+func batchBytes(b *Batch) int64 {
+	n := 0
+	for i := range b.Changes {
+		c := &b.Changes[i]
+		n += 256 + 24*(len(c.Before.Cells)+len(c.After.Cells))
+		for j := range c.After.Cells {
+			n += len(c.After.Cells[j].Raw)
+		}
+		for j := range c.Before.Cells {
+			n += len(c.Before.Cells[j].Raw)
+		}
+	}
+	return int64(n)
+}
+
+// more adds n effects to a change that has several: the change is done when all are.
+func (t *tracker) more(k *ticket, n int) {
+	t.mu.Lock()
+	k.left += n
+	t.open += n
+	t.bytes += k.each * int64(n)
+	t.mu.Unlock()
+}
