@@ -29,6 +29,8 @@ type step struct {
 	stored bool
 	// again: the profile was deleted and starts anew, so the other models' rows of the user are read.
 	again bool
+	// revived: that was done.
+	revived bool
 
 	attempts  int // failed ones while others succeeded
 	fails     int // failed ones in a row, in this epoch of the endpoint

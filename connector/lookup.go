@@ -101,6 +101,18 @@ func (p *Pipeline) inFull(ctx context.Context, rename *step) {
 	}
 }
 
+// deletedUsers is the name under which the cache remembers users whose profile was deleted, where other models than the owner feed them.
+const deletedUsers = "(deleted users)"
+
+// wasDeleted tells whether a new row of the owner starts the profile of a user that was deleted some time ago.
+func (p *Pipeline) wasDeleted(s *step) bool {
+	if !p.others || !s.owner || !s.creates || s.load || s.revived || p.cfg.Prints == nil {
+		return false
+	}
+	_, ok, err := p.cfg.Prints.RowUser(deletedUsers, Key{ID: s.user.ID})
+	return ok && err == nil
+}
+
 // readAgain brings the other models' rows of a user whose profile starts anew after a delete under the owner's row.
 func (p *Pipeline) readAgain(ctx context.Context, s *step) error {
 	s.noProof, s.nulls = true, true
@@ -119,6 +131,6 @@ func (p *Pipeline) readAgain(ctx context.Context, s *step) error {
 			foldOlder(s, row)
 		}
 	}
-	s.again = false
+	s.again, s.revived = false, true
 	return nil
 }

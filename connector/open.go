@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -19,7 +20,7 @@ func (p *Pipeline) open(ctx context.Context) error {
 		}
 	}
 	for _, l := range st.Loads {
-		if l.Finished.IsZero() {
+		if _, known := p.modelAt[l.Model]; known && l.Finished.IsZero() {
 			start.Loads = append(start.Loads, l.Load)
 		}
 	}
@@ -35,9 +36,9 @@ func (p *Pipeline) open(ctx context.Context) error {
 	}
 	p.care.mu.Lock()
 	p.care.refresh()
-	var begin []Load
+	var begin []Load // those of start.Loads were begun by Open
 	for _, l := range p.care.loads {
-		if l.Finished.IsZero() {
+		if l.Finished.IsZero() && !slices.ContainsFunc(start.Loads, func(o Load) bool { return o.ID == l.ID }) {
 			begin = append(begin, l.Load)
 		}
 	}

@@ -60,6 +60,9 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, now time.Time, puts 
 			}
 			*puts = append(*puts, RowPut{Model: m.Name, Key: r.key, User: s.user, Gone: r.ends})
 		}
+		if s.revived {
+			*puts = append(*puts, RowPut{Model: deletedUsers, Key: Key{ID: s.user.ID}, Gone: true})
+		}
 		if s.stored {
 			p.pend.add(func(r *Record) { r.Settled = append(r.Settled, s.user) })
 		}
@@ -78,6 +81,9 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, now time.Time, puts 
 				r.Renamed = append(r.Renamed, s.user.ID)
 			}
 		})
+		if s.kind == DeleteUser && p.others {
+			*puts = append(*puts, RowPut{Model: deletedUsers, Key: Key{ID: s.user.ID}, User: s.user})
+		}
 		for _, r := range s.rows {
 			name := p.models[r.model].Name
 			if s.kind == DeleteUser {

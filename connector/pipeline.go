@@ -42,6 +42,7 @@ type Pipeline struct {
 
 	models  []ModelInfo
 	modelAt map[string]int
+	others  bool // models beside the owner feed the same users
 	tracker *tracker
 	queue   *queue
 	ids     *idTable
@@ -87,6 +88,7 @@ func New(cfg Config) (*Pipeline, error) {
 		models: cfg.Mapper.Models(), modelAt: map[string]int{}, commit: make(chan struct{}, 1), cancel: func() {}}
 	for i, m := range p.models {
 		p.modelAt[m.Name] = i
+		p.others = p.others || !m.Owner
 	}
 	p.proven = make([]atomic.Bool, len(p.models))
 	p.unproven = make([]atomic.Pointer[map[*FieldDef]bool], len(p.models))

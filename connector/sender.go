@@ -228,7 +228,7 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 	case f.free:
 		call = Effect{Kind: Free, User: f.id}
 	case st.kind == Track:
-		if st.again {
+		if st.again || s.p.wasDeleted(st) {
 			if err := s.p.readAgain(ctx, st); err != nil {
 				s.p.again([]flight{*f}, s.e, &RetryableError{Err: err})
 				return false

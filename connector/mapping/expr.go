@@ -136,9 +136,7 @@ func faultOf(err error, source string, table *connector.Table) error {
 			f.what += " in " + table.Name
 			known = columnNames(table)
 		}
-		if f.fix = meant(name, known); f.fix == "" {
-			f.fix = meant(name, builtin.Names)
-		}
+		f.fix = meant(name, known, builtin.Names)
 	} else if strings.Contains(fe.Message, "mismatched types") {
 		switch {
 		case strings.Contains(fe.Message, "time.Time"):

@@ -383,3 +383,5 @@ func TestBase(t *testing.T) {
 		want(t, b.do(connector.Insert, connector.Row{}, row(other, []string{"1"})), "")
 	})
 }
+
+func configOf(models ...connector.Model) mapping.Config { return mapping.Config{Models: models} }

@@ -5,27 +5,31 @@ import (
 	"strings"
 )
 
-// nearest gives the name among those known that a mistyped one most likely meant, or "".
-func nearest(name string, known []string) string {
-	limit := max(2, len(name)/3)
-	best, at := "", limit+1
+// nearest gives the name among those known that a mistyped one most likely meant, and how many letters away it is; "" where none is near.
+func nearest(name string, known []string) (best string, at int) {
+	at = max(2, len(name)/3) + 1
 	sorted := append([]string(nil), known...)
 	sort.Strings(sorted)
 	for _, k := range sorted {
-		d := distance(strings.ToLower(name), strings.ToLower(k))
-		if d < at && d < len(name) {
+		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < at && d < len(name) {
 			best, at = k, d
 		}
 	}
-	return best
+	return best, at
 }
 
-// meant is the words for a fault's Fix.
-func meant(name string, known []string) string {
-	if n := nearest(name, known); n != "" {
-		return `did you mean "` + n + `"?`
+// meant is the words for a fault's Fix: the nearest name of all sets, that of an earlier set where two are equally near.
+func meant(name string, sets ...[]string) string {
+	best, at := "", len(name)+1
+	for _, known := range sets {
+		if n, d := nearest(name, known); n != "" && d < at {
+			best, at = n, d
+		}
 	}
-	return ""
+	if best == "" {
+		return ""
+	}
+	return `did you mean "` + best + `"?`
 }
 
 // distance counts the letters to insert, drop, replace or swap with their neighbour to turn a into b.

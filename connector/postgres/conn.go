@@ -31,20 +31,13 @@ var sessionSettings = map[string]string{
 }
 
 // settings gives the parameters of a connection string with ours forced upon them.
-func settings(url string, more map[string]string) (*pgconn.Config, error) {
+func settings(url string) (*pgconn.Config, error) {
 	cfg, err := pgconn.ParseConfig(url)
 	if err != nil {
 		return nil, err // pgconn redacts the password
 	}
 	for k, v := range sessionSettings {
 		cfg.RuntimeParams[k] = v
-	}
-	for k, v := range more {
-		if v == "" {
-			delete(cfg.RuntimeParams, k)
-		} else {
-			cfg.RuntimeParams[k] = v
-		}
 	}
 	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3}}
 	cfg.DialFunc = dialer.DialContext
@@ -88,9 +81,8 @@ func (p *pool) with(ctx context.Context, fn func(*pgconn.PgConn) error) (err err
 		c = nil
 	}
 	if c == nil {
-		if c, err = pgconn.ConnectConfig(ctx, p.cfg); err != nil {
-			c = nil
-			return fmt.Errorf("connect to the database: %w", err)
+		if c, err = connect(ctx, p.cfg); err != nil {
+			return err
 		}
 	}
 	defer func() {
@@ -100,6 +92,22 @@ func (p *pool) with(ctx context.Context, fn func(*pgconn.PgConn) error) (err err
 		}
 	}()
 	return fn(c)
+}
+
+// connect opens one session. A database in SQL_ASCII may hold any bytes; the server would have to check them against UTF-8 and fail for ever at
+// the first wrong one, so there they come as they are and value.go checks them.
+func connect(ctx context.Context, cfg *pgconn.Config) (*pgconn.PgConn, error) {
+	c, err := pgconn.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the database: %w", err)
+	}
+	if c.ParameterStatus("server_encoding") == "SQL_ASCII" {
+		if _, err := query(ctx, c, "SET client_encoding = 'SQL_ASCII'"); err != nil {
+			closeConn(c)
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 // query runs one statement of the simple protocol, whose results are text; nil is NULL.

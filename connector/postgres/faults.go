@@ -34,7 +34,6 @@ const factsSQL = `SELECT current_setting('server_version_num'), current_setting(
        WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_settings WHERE name LIKE 'cloudsql.%') THEN 'cloudsql'
        WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_settings WHERE name LIKE 'azure.%') THEN 'azure'
        WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = 'supabase_admin') THEN 'supabase' ELSE '' END,
-  current_setting('server_encoding'),
   (SELECT count(*) FROM pg_catalog.pg_replication_slots), current_setting('max_replication_slots'),
   (SELECT count(*) FROM pg_catalog.pg_stat_replication), current_setting('max_wal_senders')
 FROM pg_catalog.pg_roles r WHERE r.rolname = current_user`
@@ -64,7 +63,7 @@ func readFacts(ctx context.Context, c *pgconn.PgConn) (*facts, error) {
 	n := func(i int) int { v, _ := strconv.Atoi(string(r[i])); return v } // numbers of the server
 	t := func(i int) bool { return string(r[i]) == "t" }
 	return &facts{version: n(0), walLevel: string(r[1]), recovery: t(2), database: string(r[3]), role: string(r[4]), mayReplicate: t(5), mayCreate: t(6), super: t(7),
-		provider: string(r[8]), encoding: string(r[9]), slots: n(10), maxSlots: n(11), senders: n(12), maxSenders: n(13)}, nil
+		provider: string(r[8]), slots: n(9), maxSlots: n(10), senders: n(11), maxSenders: n(12)}, nil
 }
 
 // provider names the ways of managed services (their documentation, "logical replication").

@@ -125,7 +125,7 @@ func (s *Source) Describe(ctx context.Context, table string) (*connector.Table, 
 		if err := fitTable(sh, table); err != nil {
 			return err
 		}
-		s.tables.want(sh, table)
+		s.tables.alias(sh, table)
 		if rel, sh, err = s.tables.describe(ctx, c, sh.oid); err == nil && sh == nil {
 			err = unfit(fmt.Sprintf("table %s is gone", table), "")
 		}
@@ -147,6 +147,7 @@ func (s *Source) Rows(ctx context.Context, q connector.Query) ([]connector.Row, 
 		if err != nil {
 			return err
 		}
+		s.tables.alias(sh, q.Table)
 		rel, sh, err := s.tables.describe(ctx, c, sh.oid)
 		if err != nil {
 			return err

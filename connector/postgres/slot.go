@@ -229,7 +229,7 @@ func (s *Source) inUse(pid int) error {
 
 // connectReplication opens a replication connection.
 func (s *Source) connectReplication(ctx context.Context, f *facts) (*pgconn.PgConn, error) {
-	c, err := pgconn.ConnectConfig(ctx, s.repl)
+	c, err := connect(ctx, s.repl)
 	if err != nil {
 		return nil, s.explain(fmt.Errorf("open a replication connection: %w", err), f)
 	}

@@ -140,6 +140,8 @@ func (p *place) encode() []byte {
 	return b
 }
 
+var errNotOpen = errors.New("the source is not open")
+
 var errCursor = errors.New("the recorded cursor of the load is malformed")
 
 func parsePlace(b []byte) (p place, err error) {
@@ -234,6 +236,9 @@ func (s *Source) StartLoad(ctx context.Context, l connector.Load) error {
 	p, err := parsePlace(l.Cursor)
 	if err != nil {
 		return &connector.StopError{Code: connector.ExitSlotMismatch, What: fmt.Sprintf("load %s of %s", l.ID, l.Table), Err: err, Fix: "start the load again with brazecdc resync"}
+	}
+	if s.spawn == nil {
+		return errNotOpen
 	}
 	ld := &load{s: s, id: l.ID, table: l.Table, place: p, rows: l.Rows, nextID: rand.Uint64() >> 1, changed: make(chan struct{})}
 	err = s.main.with(ctx, func(c *pgconn.PgConn) error {

@@ -133,26 +133,26 @@ func New(cfg Config) (*Source, error) {
 		failed: make(chan struct{}), seen: &delivered{}}
 	s.tables = newTables(cfg.Publication)
 	s.loads = newLoads(s)
-	if err := s.pools(nil); err != nil {
+	if err := s.pools(); err != nil {
 		return nil, &connector.StopError{Code: connector.ExitConfig, What: "source.postgres.url", Err: err}
 	}
 	return s, nil
 }
 
-// pools prepares the connections' settings; more are settings on top of ours.
-func (s *Source) pools(more map[string]string) error {
-	main, err := settings(s.cfg.URL, more)
+// pools prepares the connections' settings.
+func (s *Source) pools() error {
+	main, err := settings(s.cfg.URL)
 	if err != nil {
 		return err
 	}
 	// Marks and heartbeats must not wait for a synchronous standby.
 	main.RuntimeParams["synchronous_commit"] = "local"
-	read, err := settings(s.cfg.SnapshotURL, more)
+	read, err := settings(s.cfg.SnapshotURL)
 	if err != nil {
 		return err
 	}
 	read.RuntimeParams["statement_timeout"] = "5min"
-	repl, err := settings(s.cfg.URL, more)
+	repl, err := settings(s.cfg.URL)
 	if err != nil {
 		return err
 	}

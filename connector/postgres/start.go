@@ -100,12 +100,6 @@ func (g *starter) attempt(ctx context.Context) (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.encoding == "SQL_ASCII" && s.repl.RuntimeParams["client_encoding"] != "SQL_ASCII" {
-		// The server could not check bytes against UTF-8 without failing for ever at the first wrong one; value.go checks them instead.
-		if err := s.pools(map[string]string{"client_encoding": "SQL_ASCII"}); err != nil {
-			return nil, err
-		}
-	}
 	if faults := f.faults(false); len(faults) > 0 {
 		return nil, faults[0]
 	}

@@ -19,26 +19,37 @@ type tables struct {
 
 	mu     sync.Mutex
 	names  map[[2]string]string // schema and name to the name in the configuration
+	wanted map[string]bool      // names that Start gave
 	shapes map[string]*relation // newest shape by name
 }
 
 func newTables(publication string) *tables {
-	return &tables{publication: publication, types: newTypeCache(), names: map[[2]string]string{}, shapes: map[string]*relation{}}
+	return &tables{publication: publication, types: newTypeCache(), names: map[[2]string]string{}, wanted: map[string]bool{}, shapes: map[string]*relation{}}
 }
 
 // want adds a table that Start names.
 func (t *tables) want(s *shape, name string) {
 	t.mu.Lock()
 	t.names[[2]string{s.schema, s.name}] = name
+	t.wanted[name] = true
 	t.mu.Unlock()
 }
 
-// name gives the configuration's name of a table, or schema.name and false.
+// alias remembers how a table is called without asking for its changes.
+func (t *tables) alias(s *shape, name string) {
+	t.mu.Lock()
+	if _, ok := t.names[[2]string{s.schema, s.name}]; !ok {
+		t.names[[2]string{s.schema, s.name}] = name
+	}
+	t.mu.Unlock()
+}
+
+// name gives the configuration's name of a table, or schema.name, and whether its changes are wanted.
 func (t *tables) name(schema, name string) (string, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n, ok := t.names[[2]string{schema, name}]; ok {
-		return n, true
+		return n, t.wanted[n]
 	}
 	return schema + "." + name, false
 }

@@ -239,9 +239,10 @@ func syncFolder(path string) error {
 // reopen opens the file anew and compares its length with what it says of itself: pages are mapped into memory, where a missing one ends the process.
 func (f *file) reopen() (err error) {
 	var opened *os.File
-	// Where bbolt panics over a damaged file it leaves it open, and locked.
+	// Where bbolt panics over a damaged file it leaves it open, mapped and therefore locked even when closed.
 	defer func() {
 		if opened != nil {
+			unlock(opened)
 			opened.Close()
 		}
 	}()
@@ -263,7 +264,7 @@ func (f *file) reopen() (err error) {
 		},
 	})
 	if err != nil {
-		return openError(err)
+		return openError(f.path, err)
 	}
 	opened = nil
 	var need int64
@@ -280,7 +281,13 @@ func (f *file) reopen() (err error) {
 }
 
 // openError tells bbolt's words for a file that is none of its own from all others.
-func openError(err error) error {
+func openError(path string, err error) error {
+	if errors.Is(err, bbolterrors.ErrTimeout) {
+		return &connector.StopError{
+			Code: connector.ExitStoreLocked, What: "the store is in use: " + path + " is locked by another process",
+			Fix: "end what has that file open, a database browser perhaps",
+		}
+	}
 	for _, bad := range []error{bbolterrors.ErrInvalid, bbolterrors.ErrChecksum, bbolterrors.ErrVersionMismatch} {
 		if errors.Is(err, bad) {
 			return &DamageError{What: "its head is not that of a store (" + err.Error() + ")"}

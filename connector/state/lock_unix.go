@@ -71,3 +71,6 @@ func (l *folderLock) release() {
 		l.f.Close()
 	}
 }
+
+// unlock gives up whatever lock a file has, also where a mapping keeps it open.
+func unlock(f *os.File) { _ = flock(f, syscall.LOCK_UN) }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -162,6 +165,33 @@ func TestRenameHoldsBothIDs(t *testing.T) {
 		}()
 		synctest.Wait()
 		accept(t, s, "/users/track", `{"attributes":[{"external_id":"v","_update_existing_only":true}]}`)
+		<-done
+		if n := s.Stats().Overlaps; n != 1 {
+			t.Errorf("%d overlaps, want 1", n)
+		}
+	})
+}
+
+func TestARequestArrivesWithItsHeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := brazesim.New(brazesim.Config{})
+		body, feed := io.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			r := httptest.NewRequest(http.MethodPost, "/users/track", body)
+			r.Header.Set("Authorization", "Bearer key")
+			r.Header.Set("Content-Type", "application/json")
+			s.ServeHTTP(httptest.NewRecorder(), r)
+		}()
+		synctest.Wait()
+		attributes(t, s, `"x":1`) // answered while the other one still sends its body
+		if _, err := io.WriteString(feed, oneUser); err != nil {
+			t.Fatal(err)
+		}
+		if err := feed.Close(); err != nil {
+			t.Fatal(err)
+		}
 		<-done
 		if n := s.Stats().Overlaps; n != 1 {
 			t.Errorf("%d overlaps, want 1", n)

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/goccy/go-yaml"
+
+	"brazecdc/connector/config"
+	"brazecdc/connector/control"
+	"brazecdc/connector/state"
+)
+
+// purpose is what a command wants of data/ where no process runs.
+type purpose bool
+
+const (
+	forReading purpose = false
+	forWriting purpose = true
+)
+
+// glance is what can be told of a configuration file without its secrets, so that a shell without them can ask the running process.
+type glance struct {
+	Data struct {
+		Path string `yaml:"path"`
+	} `yaml:"data"`
+	Web struct {
+		Listen *string `yaml:"listen"`
+	} `yaml:"web"`
+	Ops struct {
+		Listen string `yaml:"listen"`
+	} `yaml:"ops"`
+}
+
+// glance reads the few settings that a client needs. Faults are left to load, which is strict: then the defaults stand.
+func (p *program) glance() glance {
+	var g glance
+	if text, err := os.ReadFile(p.config); err == nil && yaml.Unmarshal(text, &g) != nil {
+		g = glance{}
+	}
+	if g.Data.Path == "" {
+		g.Data.Path = "./data"
+	}
+	return g
+}
+
+// api gives the running process, or the files where none runs. done ends the use.
+func (p *program) api(ctx context.Context, want purpose) (_ control.API, done func(), err error) {
+	client, err := control.Dial(ctx, p.beside(p.glance().Data.Path))
+	switch {
+	case err == nil:
+		return client, client.Close, nil
+	case !errors.Is(err, control.ErrNotRunning):
+		return nil, nil, err
+	}
+	cfg, err := p.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	return p.offline(cfg, want)
+}
+
+// offline opens the files. For writing it takes the lock.
+func (p *program) offline(cfg *config.Config, want purpose) (control.API, func(), error) {
+	path := p.beside(cfg.Data.Path)
+	data, err := state.OpenData(path, state.DataConfig{Workspace: cfg.Braze.Workspace, Endpoint: cfg.Braze.Endpoint, ReadOnly: want == forReading})
+	if err != nil {
+		return nil, nil, err
+	}
+	v, _ := buildVersion()
+	o := &control.Offline{Version: v, Workspace: cfg.Braze.Workspace, Config: p.config, Journal: data, LastStop: control.ReadStop(path)}
+	for _, m := range cfg.Models {
+		o.Models = append(o.Models, control.Model{Name: m.Name, Table: m.Table, Load: m.Load == "all"})
+	}
+	if want == forWriting {
+		o.SendRow = func(ctx context.Context, model, key string) (string, error) {
+			return p.sendAlone(ctx, cfg, data, model, key)
+		}
+	}
+	done := func() {
+		if err := data.Close(); err != nil {
+			p.warnf("%s: close %s: %v\n", p.red("brazecdc"), path, err)
+		}
+	}
+	return o, done, nil
+}
+
+// quietLog is the log of commands that print for a person: only what needs attention.
+func (p *program) quietLog() *slog.Logger {
+	return slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// webListen gives the address of /livez and its neighbours.
+func (p *program) webListen() (string, error) {
+	g := p.glance()
+	switch {
+	case g.Ops.Listen != "":
+		return g.Ops.Listen, nil
+	case g.Web.Listen == nil:
+		return "127.0.0.1:8080", nil
+	case *g.Web.Listen != "":
+		return *g.Web.Listen, nil
+	}
+	return "", fmt.Errorf("ask the running process: web.listen of %s is empty, so nobody answers; set it, or use --url", p.config)
+}

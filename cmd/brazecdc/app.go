@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"brazecdc/connector"
+	"brazecdc/connector/braze"
+	"brazecdc/connector/config"
+	"brazecdc/connector/mapping"
+	"brazecdc/connector/postgres"
+	"brazecdc/connector/state"
+)
+
+// app is the parts of a connector, wired.
+type app struct {
+	cfg      *config.Config
+	file     string // of the configuration
+	dataPath string
+	log      *slog.Logger
+	data     *state.Data
+	cache    cacheStore // nil: nothing is known of what Braze has
+	source   *postgres.Source
+	tables   map[string]*connector.Table
+	mapper   *mapping.Mapper
+	sink     *braze.Client
+	tally    *tally
+	pipeline *connector.Pipeline
+	started  time.Time
+	listen   string // where health and metrics are served, once they are
+}
+
+// open takes the lock on data/, reads the tables' shapes, compiles the mapping and makes the pipeline. Nothing is created in the database yet and nothing is
+// sent. Close undoes it.
+func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger, watch func(connector.Seen)) (_ *app, err error) {
+	a := &app{cfg: cfg, file: p.config, dataPath: p.beside(cfg.Data.Path), log: log, started: time.Now()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close(context.WithoutCancel(ctx)))
+		}
+	}()
+	if a.data, err = state.OpenData(a.dataPath, state.DataConfig{Workspace: cfg.Braze.Workspace, Endpoint: cfg.Braze.Endpoint, Logger: log}); err != nil {
+		return nil, err
+	}
+	if a.cache, err = p.openCache(cfg, log); err != nil {
+		return nil, err
+	}
+	if a.source, err = newSource(cfg, log); err != nil {
+		return nil, err
+	}
+	if a.tables, err = describe(ctx, a.source, cfg); err != nil {
+		return nil, err
+	}
+	a.tally = newTally(cfg.Models)
+	if a.mapper, err = a.compile(); err != nil {
+		return nil, err
+	}
+	if a.sink, err = newSink(cfg, log); err != nil {
+		return nil, err
+	}
+	a.pipeline, err = connector.New(connector.Config{
+		Source: a.source, Sink: a.sink, Mapper: a.mapper, Journal: a.data, Prints: a.cache,
+		OpenChanges: cfg.Limits.OpenChanges, OpenBytes: cfg.Limits.OpenBytes, Drain: cfg.Limits.Drain,
+		UserGap: cfg.Braze.UserGap, Settle: cfg.Braze.Settle, Attempts: cfg.Braze.Attempts, Senders: cfg.Braze.Senders,
+		Log: log, Watch: watch,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the pipeline: %w", err)
+	}
+	return a, nil
+}
+
+// close gives up data/ and cache/.
+func (a *app) close(context.Context) error {
+	var err error
+	if a.cache != nil {
+		err = a.cache.Close()
+		a.cache = nil
+	}
+	if a.data != nil {
+		err = errors.Join(err, a.data.Close())
+		a.data = nil
+	}
+	return err
+}
+
+func newSource(cfg *config.Config, log *slog.Logger) (*postgres.Source, error) {
+	pg := cfg.Source.Postgres
+	if pg == nil {
+		return nil, &connector.StopError{Code: connector.ExitConfig, What: "source.kafka is not run by this version", Fix: "use source.postgres"}
+	}
+	return postgres.New(postgresConfig(pg, log))
+}
+
+func postgresConfig(pg *config.Postgres, log *slog.Logger) postgres.Config {
+	return postgres.Config{
+		URL: pg.URL.Reveal(), SnapshotURL: pg.SnapshotURL.Reveal(), Slot: pg.Slot, Publication: pg.Publication, Create: pg.Create,
+		StartTimeout: pg.StartTimeout, FailoverSlot: pg.FailoverSlot, Heartbeat: pg.Heartbeat, Logger: log.With("component", "postgres"),
+	}
+}
+
+func newSink(cfg *config.Config, log *slog.Logger) (*braze.Client, error) {
+	b := &cfg.Braze
+	v, _ := buildVersion()
+	sink, err := braze.New(braze.Config{
+		Endpoint: b.Endpoint, APIKey: b.APIKey.Reveal(), ObjectsPerRequest: b.ObjectsPerRequest, MaxBody: int(b.MaxBody), Timeout: b.Timeout,
+		RateShare: b.RateShare, PerHour: int64(b.RatePerHour), Logger: log.With("component", "braze"), UserAgent: "brazecdc/" + v,
+	})
+	if err != nil {
+		return nil, &connector.StopError{Code: connector.ExitConfig, What: "the settings under braze can't be used", Err: err}
+	}
+	return sink, nil
+}
+
+// describe reads the present shape of the models' tables.
+func describe(ctx context.Context, r connector.Reader, cfg *config.Config) (map[string]*connector.Table, error) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.Source.Postgres.StartTimeout)
+	defer cancel()
+	out := map[string]*connector.Table{}
+	for i := range cfg.Models {
+		name := cfg.Models[i].Table
+		if _, ok := out[name]; ok {
+			continue
+		}
+		t, err := r.Describe(ctx, name)
+		if err != nil {
+			return nil, fmt.Errorf("look at table %s of model %s: %w", name, cfg.Models[i].Name, err)
+		}
+		out[name] = t
+	}
+	return out, nil
+}
+
+// compile compiles the mapping against the tables; faults of it are faults of the configuration.
+func (a *app) compile() (*mapping.Mapper, error) {
+	m, faults := mapping.New(a.mappingConfig())
+	if m == nil {
+		return nil, configFaults(a.cfg.Resolve(faults))
+	}
+	for _, f := range a.cfg.Resolve(faults) {
+		a.log.Warn(f.Error())
+	}
+	return m, nil
+}
+
+func (a *app) mappingConfig() mapping.Config {
+	c := mapping.Config{
+		Models: a.cfg.Models, Tables: a.tables, TimeZone: a.cfg.Source.Location, NeverSend: a.cfg.NeverSend, OnlyUsers: a.cfg.OnlyUsers,
+		Logger: a.log.With("component", "mapping"),
+	}
+	if a.tally != nil {
+		c.Note, c.Passed = a.tally.note, a.tally.passed
+	}
+	return c
+}

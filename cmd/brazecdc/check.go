@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"brazecdc/connector"
+	"brazecdc/connector/braze"
+	"brazecdc/connector/config"
+	"brazecdc/connector/mapping"
+)
+
+// checkTimeout bounds what check waits for one server.
+const checkTimeout = 20 * time.Second
+
+// The groups of check, worst first.
+const (
+	mustFix = "must fix"
+	mayHurt = "may hurt"
+	fine    = "fine"
+)
+
+// finding is one line of check.
+type finding struct {
+	Group string `json:"group"` // must fix | may hurt | fine
+	Area  string `json:"area"`  // config | source | mapping | braze
+	What  string `json:"what"`
+	Fix   string `json:"fix,omitempty"`
+	Line  int    `json:"line,omitempty"` // of the configuration file
+}
+
+func newCheck(p *program) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Find everything that is wrong, at once: configuration, database, mapping, Braze key",
+		Long: `check looks at everything a start needs and prints all it finds, in three groups:
+
+  must fix   a start would fail, or rows would be lost or held back
+  may hurt   a start works; look at it first
+  fine       what was looked at and is well
+
+It reads the configuration, asks the database for its settings, rights, slot, publication and the tables' shape, compiles the mapping against the real
+columns, and asks each Braze endpoint with an empty request whether the key may use it. It creates nothing, sends no user, and works while "brazecdc
+run" does. Exit code 0 if nothing must be fixed, else 4.`,
+		Example: "  brazecdc check\n  brazecdc check --json | jq '.[] | select(.group == \"must fix\")'",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := interruptible(cmd.Context())
+			defer stop()
+			c := &checker{p: p}
+			c.run(ctx)
+			return c.print(asJSON)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// checker collects findings.
+type checker struct {
+	p     *program
+	found []finding
+}
+
+func (c *checker) add(group, area, what, fix string) {
+	c.found = append(c.found, finding{Group: group, Area: area, What: what, Fix: fix})
+}
+
+// fault adds an error, a StopError with its fix.
+func (c *checker) fault(area string, err error) {
+	var stop *connector.StopError
+	if !errors.As(err, &stop) {
+		c.add(mustFix, area, err.Error(), "")
+		return
+	}
+	what := stop.What
+	if stop.Err != nil {
+		what += ": " + stop.Err.Error()
+	}
+	c.add(mustFix, area, what, stop.Fix)
+}
+
+func (c *checker) run(ctx context.Context) {
+	cfg := c.config()
+	if cfg == nil {
+		return
+	}
+	c.source(ctx, cfg)
+	c.braze(ctx, cfg)
+}
+
+// config checks the file. What could be read of a faulty one is checked further.
+func (c *checker) config() *config.Config {
+	cfg, err := config.Load(c.p.config, os.LookupEnv)
+	var faults config.Faults
+	switch {
+	case errors.As(err, &faults):
+		c.withFixes("config", faults)
+	case err != nil:
+		c.fault("config", c.p.loadError(err))
+	default:
+		c.add(fine, "config", fmt.Sprintf("%s can be read: workspace %s, %s", c.p.config, cfg.Braze.Workspace, plural(len(cfg.Models), "model")), "")
+		c.withFixes("config", cfg.Warnings)
+		c.withFixes("config", config.Unsupported(cfg))
+	}
+	return cfg
+}
+
+// withFixes adds faults of the file, each at its line, with its fix apart.
+func (c *checker) withFixes(area string, faults config.Faults) {
+	for _, f := range faults {
+		group := mustFix
+		if f.Warn {
+			group = mayHurt
+		}
+		fix := f.Fix
+		f.Fix, f.Warn = "", false
+		c.found = append(c.found, finding{Group: group, Area: area, What: f.Error(), Fix: fix, Line: f.Line})
+	}
+}
+
+// mapping compiles the models against the real tables.
+func (c *checker) mapping(cfg *config.Config, tables map[string]*connector.Table) {
+	a := &app{cfg: cfg, tables: tables, log: c.p.quietLog()}
+	_, faults := mapping.New(a.mappingConfig())
+	resolved := cfg.Resolve(faults)
+	c.withFixes("mapping", resolved)
+	if resolved.Err() == nil && len(cfg.Models) > 0 {
+		c.add(fine, "mapping", fmt.Sprintf("%s fit the tables", plural(len(cfg.Models), "model")), "")
+	}
+}
+
+// braze asks whether the key has the permissions that the models need.
+func (c *checker) braze(ctx context.Context, cfg *config.Config) {
+	if cfg.Braze.Endpoint == "" || cfg.Braze.APIKey == "" {
+		return // told as faults of the configuration
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	sink, err := newSink(cfg, c.p.quietLog())
+	if err != nil {
+		c.fault("braze", err)
+		return
+	}
+	needed := neededPermissions(cfg)
+	for _, r := range sink.Check(ctx) {
+		text := fmt.Sprintf("permission %s is %s", r.Permission, r.Grant)
+		switch {
+		case r.Grant == braze.Granted:
+			c.add(fine, "braze", text, "")
+			continue
+		case r.Detail != "":
+			text += ": " + r.Detail
+		}
+		group := mustFix
+		if !needed[r.Permission] {
+			group = mayHurt
+			text += "; it is needed for " + r.Needed
+		}
+		c.add(group, "braze", text, r.Fix)
+	}
+}
+
+// neededPermissions are those without which some change of the models could not be delivered.
+func neededPermissions(cfg *config.Config) map[string]bool {
+	needed := map[string]bool{"users.track": true}
+	for i := range cfg.Models {
+		m := &cfg.Models[i]
+		if m.Mode != "sync" || !m.OwnsUsers {
+			continue
+		}
+		needed["users.delete"] = true
+		if m.OnIDChange == "rename" {
+			needed["users.external_ids.rename"], needed["users.external_ids.remove"] = true, true
+		}
+	}
+	return needed
+}
+
+func (c *checker) print(asJSON bool) error {
+	bad := false
+	sorted := []finding{}
+	for _, group := range []string{mustFix, mayHurt, fine} {
+		for _, f := range c.found {
+			if f.Group == group {
+				sorted = append(sorted, f)
+				bad = bad || group == mustFix
+			}
+		}
+	}
+	if asJSON {
+		if err := c.p.printJSON(sorted); err != nil {
+			return err
+		}
+	} else {
+		c.printGroups(sorted)
+	}
+	if bad {
+		return &silentError{code: connector.ExitFaults}
+	}
+	return nil
+}
+
+func (c *checker) printGroups(sorted []finding) {
+	p := c.p
+	marks := map[string]string{mustFix: p.fail("fail"), mayHurt: p.yellow("warn"), fine: p.green("ok  ")}
+	last := ""
+	for _, f := range sorted {
+		if f.Group != last {
+			if last != "" {
+				p.printf("\n")
+			}
+			p.printf("%s\n", p.bold(f.Group))
+			last = f.Group
+		}
+		p.printf("  %s  %s\n", marks[f.Group], f.What)
+		if f.Fix != "" {
+			p.printf("        fix: %s\n", f.Fix)
+		}
+	}
+}

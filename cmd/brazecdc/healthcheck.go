@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newHealthcheck(p *program) *cobra.Command {
+	var live bool
+	var url string
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "healthcheck",
+		Short: "Ask the running process whether it is ready, for containers without a shell",
+		Long: `healthcheck asks /readyz on web.listen (or /livez with --live), prints the answer, and ends with exit code 0 when it is well and 1 when it is not or
+nobody answers. It needs only web.listen of the configuration.
+
+Ready means: the source is connected, Braze takes the key, the position moves where there is something to move, and data/ can be written.
+Live means: the loops of the process turn. A restart mends what is not live; it does not mend what is not ready.`,
+		Example: "  brazecdc healthcheck\n  brazecdc healthcheck --live\n  brazecdc healthcheck --url http://127.0.0.1:8080",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if url == "" {
+				listen, err := p.webListen()
+				if err != nil {
+					return err
+				}
+				url = "http://" + dialable(listen)
+			}
+			path := "/readyz?verbose"
+			if live {
+				path = "/livez"
+			}
+			return p.healthcheck(cmd.Context(), strings.TrimSuffix(url, "/")+path, timeout)
+		},
+	}
+	cmd.Flags().BoolVar(&live, "live", false, "ask /livez instead of /readyz")
+	cmd.Flags().StringVar(&url, "url", "", "ask this `address` instead of web.listen")
+	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Second, "wait at most so long")
+	return cmd
+}
+
+func (p *program) healthcheck(ctx context.Context, url string, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return usagef("--url: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the running process: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return fmt.Errorf("read the answer of %s: %w", url, err)
+	}
+	p.printf("%s", body)
+	if resp.StatusCode != http.StatusOK {
+		return &silentError{code: 1}
+	}
+	return nil
+}
+
+// dialable turns an address to listen on into one to connect to: an unspecified host becomes loopback.
+func dialable(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}

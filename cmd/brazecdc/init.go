@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/spf13/cobra"
+
+	"brazecdc/connector"
+)
+
+// sampleRows is how many non-null values of a column are looked at to judge a suggestion.
+const sampleRows = 200
+
+func newInit(p *program) *cobra.Command {
+	var url, output string
+	var tables []string
+	cmd := &cobra.Command{
+		Use:   "init --database URL",
+		Short: "Write a commented configuration from a live database, with suggested mappings",
+		Long: `init looks at the tables of a database and writes a configuration file: which column is the external_id, which columns look like Braze's profile
+fields (by name, and by up to 200 values of each), and the rest as comments to choose from. Columns that look private (password, token, iban, …) are
+named, not suggested, and never read.
+
+It only reads: nothing is created in the database, no password is written (the file says ${DATABASE_URL}), and an existing file is never overwritten.
+Two choices stay open, because each can hurt: mode and load. The lines are marked; "brazecdc check" names them until they are made.`,
+		Example: `  brazecdc init --database "$DATABASE_URL"
+  brazecdc init --database postgres://me@db.example.org/shop --table public.users --output shop.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if url == "" {
+				url = os.Getenv("DATABASE_URL")
+			}
+			if url == "" {
+				return usagef("say which database: --database URL, or set DATABASE_URL")
+			}
+			return p.init(cmd.Context(), url, output, tables)
+		},
+	}
+	cmd.Flags().StringVar(&url, "database", "", "`URL` of the database, postgres://…; default $DATABASE_URL")
+	cmd.Flags().StringVarP(&output, "output", "o", "brazecdc.yaml", "`file` to write; it must not exist")
+	cmd.Flags().StringSliceVar(&tables, "table", nil, "`table` to map, schema.name; may be repeated. Default: the one that looks most like users")
+	return cmd
+}
+
+func (p *program) init(ctx context.Context, url, output string, only []string) error {
+	if _, err := os.Lstat(output); err == nil {
+		return fmt.Errorf("write %s: the file exists; init overwrites nothing: name another with --output, or move it away", output)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	db, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return unreachable(err)
+	}
+	defer func() { _ = db.Close(context.WithoutCancel(ctx)) }()
+	var tables []initTable
+	err = pgx.BeginTxFunc(ctx, db, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
+		tables, err = readTables(ctx, tx)
+		if err != nil {
+			return err
+		}
+		tables, err = chooseTables(tables, only)
+		if err != nil {
+			return err
+		}
+		for i := range tables {
+			if tables[i].chosen {
+				if err := tables[i].sample(ctx, tx); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(output, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	_, err = f.WriteString(writeConfig(tables))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write the configuration: %w", err)
+	}
+	p.printf("Wrote %s.\n\nNext:\n  1. choose mode and load in it (the lines marked CHOOSE), and look at the suggested fields\n"+
+		"  2. set DATABASE_URL, BRAZE_ENDPOINT and BRAZE_API_KEY in the environment\n  3. brazecdc check%s\n", output, configFlag(output))
+	return nil
+}
+
+func configFlag(path string) string {
+	if path == "brazecdc.yaml" {
+		return ""
+	}
+	return " --config " + path
+}
+
+// unreachable words a failed connection. The driver's message holds no password.
+func unreachable(err error) error {
+	var parse *pgconn.ParseConfigError
+	if errors.As(err, &parse) {
+		return usagef("--database: this is no address of a Postgres database; write postgres://user@host:5432/name")
+	}
+	return &connector.StopError{Code: connector.ExitUnreachable, What: "connect to the database", Err: err, Fix: "mend host, port, login or network; then run init again"}
+}

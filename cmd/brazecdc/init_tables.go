@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"brazecdc/connector"
+)
+
+// initTable is a table as init sees it.
+type initTable struct {
+	schema, name string
+	columns      []initColumn
+	rows         int64 // the server's estimate, negative when unknown
+	identity     string
+	chosen       bool
+	readable     bool
+	samples      map[string][]string
+}
+
+type initColumn struct {
+	name, typ    string
+	key, unique  bool // alone the primary key; alone a unique key that is NOT NULL
+	partOfKey    bool
+	generatedCol bool
+}
+
+func (t *initTable) full() string { return t.schema + "." + t.name }
+
+func (t *initTable) names() []string {
+	out := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		out[i] = c.name
+	}
+	return out
+}
+
+const tablesQuery = `
+SELECT n.nspname, c.relname, c.reltuples::bigint, c.relreplident::text, has_table_privilege(c.oid, 'SELECT'),
+       a.attname, format_type(a.atttypid, a.atttypmod), a.attgenerated <> '',
+       COALESCE(bool_or(i.indisprimary AND i.indnkeyatts = 1), false),
+       COALESCE(bool_or(i.indisunique AND i.indnkeyatts = 1 AND a.attnotnull AND i.indpred IS NULL AND i.indimmediate), false),
+       COALESCE(bool_or(i.indisprimary), false)
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_index i ON i.indrelid = c.oid AND a.attnum = ANY (i.indkey::int2[]) AND i.indisvalid
+WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_toast%' AND n.nspname NOT LIKE 'pg\_temp%'
+GROUP BY n.nspname, c.relname, c.reltuples, c.relreplident, c.oid, a.attname, a.atttypid, a.atttypmod, a.attgenerated, a.attnum
+ORDER BY n.nspname, c.relname, a.attnum`
+
+func readTables(ctx context.Context, tx pgx.Tx) ([]initTable, error) {
+	rows, err := tx.Query(ctx, tablesQuery)
+	if err != nil {
+		return nil, fmt.Errorf("list the tables: %w", err)
+	}
+	defer rows.Close()
+	var out []initTable
+	for rows.Next() {
+		var t initTable
+		var c initColumn
+		if err := rows.Scan(&t.schema, &t.name, &t.rows, &t.identity, &t.readable, &c.name, &c.typ, &c.generatedCol, &c.key, &c.unique, &c.partOfKey); err != nil {
+			return nil, fmt.Errorf("list the tables: %w", err)
+		}
+		if n := len(out); n == 0 || out[n-1].full() != t.full() {
+			out = append(out, t)
+		}
+		last := &out[len(out)-1]
+		last.columns = append(last.columns, c)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list the tables: %w", err)
+	}
+	return out, nil
+}
+
+// chooseTables marks the tables to map: those named, else the one that looks most like users. The chosen come first.
+func chooseTables(tables []initTable, only []string) ([]initTable, error) {
+	if len(tables) == 0 {
+		return nil, errors.New("look for tables: the database has none that this login may see; connect to another database, or grant USAGE on the schema")
+	}
+	for _, want := range only {
+		full := want
+		if !strings.Contains(full, ".") {
+			full = "public." + want
+		}
+		i := slices.IndexFunc(tables, func(t initTable) bool { return t.full() == full })
+		if i < 0 {
+			return nil, usagef("--table %s: there is no such table; there are %s", want, tableNames(tables, 12))
+		}
+		tables[i].chosen = true
+	}
+	sort.SliceStable(tables, func(i, j int) bool { return userScore(&tables[i]) > userScore(&tables[j]) })
+	if len(only) == 0 {
+		tables[0].chosen = true
+	}
+	sort.SliceStable(tables, func(i, j int) bool { return tables[i].chosen && !tables[j].chosen })
+	for _, t := range tables {
+		if t.chosen && !t.readable {
+			return nil, &connector.StopError{
+				Code: connector.ExitRights, What: fmt.Sprintf("look at %s: this login may not read it", t.full()),
+				Fix: fmt.Sprintf("GRANT SELECT ON %s TO the login", pgx.Identifier{t.schema, t.name}.Sanitize()),
+			}
+		}
+	}
+	return tables, nil
+}
+
+// userScore tells how much a table looks like one of users: by its columns first, then by its name.
+func userScore(t *initTable) int {
+	score := 10 * len(suggest(t.names(), nil))
+	for _, s := range suggest(t.names(), nil) {
+		if s.field == "email" {
+			score += 50
+		}
+	}
+	name := strings.ToLower(t.name)
+	for _, w := range []string{"user", "customer", "kunde", "member", "account", "contact", "person", "profile", "subscriber"} {
+		if strings.HasPrefix(name, w) {
+			score += 30
+		}
+	}
+	if externalID(t) == "" {
+		score -= 40
+	}
+	return score
+}
+
+// externalID picks the column that names a user: one called so, else the primary key, else any unique key; "" where there is none.
+func externalID(t *initTable) string {
+	for _, want := range []string{"externalid", "userid", "customerid", "useruuid", "customeruuid"} {
+		for _, c := range t.columns {
+			if plainName(c.name) == want && (c.key || c.unique) {
+				return c.name
+			}
+		}
+	}
+	for _, c := range t.columns {
+		if c.key {
+			return c.name
+		}
+	}
+	for _, c := range t.columns {
+		if c.unique && !looksPrivate(c.name) {
+			return c.name
+		}
+	}
+	return ""
+}
+
+func tableNames(tables []initTable, most int) string {
+	var names []string
+	for i, t := range tables {
+		if i == most {
+			names = append(names, fmt.Sprintf("%d more", len(tables)-most))
+			break
+		}
+		names = append(names, t.full())
+	}
+	return strings.Join(names, ", ")
+}
+
+// sample reads values of the columns that a profile field is suggested for, and of no other.
+func (t *initTable) sample(ctx context.Context, tx pgx.Tx) error {
+	t.samples = map[string][]string{}
+	for _, s := range suggest(t.names(), nil) {
+		column := pgx.Identifier{s.column}.Sanitize()
+		rows, err := tx.Query(ctx, fmt.Sprintf("SELECT %s::text FROM %s WHERE %s IS NOT NULL LIMIT %d",
+			column, pgx.Identifier{t.schema, t.name}.Sanitize(), column, sampleRows))
+		if err != nil {
+			return fmt.Errorf("look at values of %s.%s: %w", t.full(), s.column, err)
+		}
+		values, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return fmt.Errorf("look at values of %s.%s: %w", t.full(), s.column, err)
+		}
+		t.samples[s.column] = values
+	}
+	return nil
+}

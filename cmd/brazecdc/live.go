@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"brazecdc/connector"
+	"brazecdc/connector/control"
+)
+
+// app answers control.API for the process it runs in.
+var _ control.API = (*app)(nil)
+
+// Status implements control.API.
+func (a *app) Status(context.Context) (*control.Status, error) {
+	v, _ := buildVersion()
+	s := &control.Status{
+		Version: v, Workspace: a.cfg.Braze.Workspace, Config: a.file, PID: os.Getpid(), Started: a.started, Listen: a.listen,
+		Status: a.pipeline.Status(), Pending: a.pipeline.Pending(),
+	}
+	var reasons []string
+	if s.Ready, reasons = a.pipeline.Ready(); !s.Ready {
+		s.NotReady = reasons
+	}
+	for i := range s.Models {
+		m := &s.Models[i]
+		m.Filtered += a.tally.filtered(i)
+		for k, n := range a.tally.noted(i) {
+			if m.Notes == nil {
+				m.Notes = map[string]uint64{}
+			}
+			m.Notes[k.field+": "+k.reason] += n
+		}
+	}
+	return s, nil
+}
+
+// Pending implements control.API.
+func (a *app) Pending(context.Context) ([]connector.Confirmation, error) {
+	return a.pipeline.Pending(), nil
+}
+
+// Confirm implements control.API.
+func (a *app) Confirm(ctx context.Context, model string, drop bool) (string, error) {
+	a.log.Info("confirmed", "component", "control", "model", model, "drop", drop)
+	return a.pipeline.Confirm(ctx, model, drop)
+}
+
+// Entries implements control.API.
+func (a *app) Entries(_ context.Context, f connector.EntryFilter) ([]connector.Entry, error) {
+	list, err := a.data.Quarantine().List(f)
+	if err != nil {
+		return nil, err
+	}
+	return control.WithoutPayload(list), nil
+}
+
+// Entry implements control.API.
+func (a *app) Entry(_ context.Context, id uint64) (*connector.Entry, error) {
+	return a.data.Quarantine().Entry(id)
+}
+
+// Retry implements control.API.
+func (a *app) Retry(ctx context.Context, id uint64) (string, error) { return a.pipeline.Retry(ctx, id) }
+
+// Discard implements control.API.
+func (a *app) Discard(ctx context.Context, id uint64, why string) error {
+	return a.pipeline.Discard(ctx, id, why)
+}
+
+// Send implements control.API.
+func (a *app) Send(ctx context.Context, model, key string) (string, error) {
+	if err := a.knowsModel(model); err != nil {
+		return "", err
+	}
+	return a.pipeline.SendRow(ctx, model, key)
+}
+
+func (a *app) knowsModel(name string) error {
+	for i := range a.cfg.Models {
+		if a.cfg.Models[i].Name == name {
+			return nil
+		}
+	}
+	return unknownModel(a.cfg.Models, name)
+}
+
+func unknownModel(models []connector.Model, name string) error {
+	var names []string
+	for i := range models {
+		names = append(names, models[i].Name)
+	}
+	return usagef("--model %s: there is no such model; the configuration has %v", name, names)
+}
+
+// pollEvery is how often a state of the pipeline is looked at that nobody announces.
+const pollEvery = 20 * time.Millisecond
+
+// until waits for a state of the pipeline.
+func (a *app) until(ctx context.Context, what string, holds func(connector.Status) bool) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		if holds(a.pipeline.Status()) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait until %s: %w", what, ctx.Err())
+		}
+	}
+}
+
+// loaded waits until every load has ended and nothing of it is open.
+func (a *app) loaded(ctx context.Context) error {
+	return a.until(ctx, "the load is done", func(s connector.Status) bool {
+		if s.State != "running" && s.State != "degraded" {
+			return false
+		}
+		for _, l := range s.Loads {
+			if l.Finished.IsZero() {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// delivered waits until everything up to a position of the slot is confirmed and no user waits to be sent, those that settle after a delete included.
+func (a *app) delivered(ctx context.Context, lsn uint64) error {
+	stream := "slot/" + a.cfg.Source.Postgres.Slot
+	return a.until(ctx, "all is delivered", func(s connector.Status) bool {
+		parked := 0
+		for _, n := range s.Parked {
+			parked += n
+		}
+		if s.OpenChanges > 0 || s.Waiting > 0 || parked > 0 {
+			return false
+		}
+		for _, st := range s.Streams {
+			if st.Stream == stream {
+				return st.Confirmed >= lsn
+			}
+		}
+		return false
+	})
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"brazecdc/connector"
+	"brazecdc/connector/config"
+)
+
+// load reads the configuration. Faults of it are one StopError with exit code 3.
+func (p *program) load() (*config.Config, error) {
+	cfg, err := config.Load(p.config, os.LookupEnv)
+	if err != nil {
+		return nil, p.loadError(err)
+	}
+	return cfg, nil
+}
+
+func (p *program) loadError(err error) error {
+	var faults config.Faults
+	switch {
+	case errors.As(err, &faults):
+		return configFaults(faults)
+	case errors.Is(err, fs.ErrNotExist):
+		return &connector.StopError{
+			Code: connector.ExitConfig, What: fmt.Sprintf("there is no configuration file %s", p.config),
+			Fix: "name it with --config, or write one with \"brazecdc init\"",
+		}
+	}
+	return &connector.StopError{Code: connector.ExitConfig, What: "the configuration can't be read", Err: err}
+}
+
+// configFaults words faults as one error, a line each.
+func configFaults(faults config.Faults) error {
+	n := 0
+	lines := make([]string, 0, len(faults))
+	for _, f := range faults {
+		if !f.Warn {
+			n++
+		}
+		lines = append(lines, "  "+f.Error())
+	}
+	return &connector.StopError{
+		Code: connector.ExitConfig,
+		What: fmt.Sprintf("%s in the configuration:\n%s", plural(n, "fault"), strings.Join(lines, "\n")),
+		Fix:  "mend these lines; \"brazecdc check\" shows everything at once",
+	}
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// opsAddress is where health and metrics are served: ops.listen, else web.listen.
+func opsAddress(cfg *config.Config) string {
+	if cfg.Ops.Listen != "" {
+		return cfg.Ops.Listen
+	}
+	return cfg.Web.Listen
+}

@@ -1,0 +1,12 @@
+// Command brazecdc moves row changes from Postgres into Braze: one file per subcommand, which reads flags and config, wires the parts, and maps the
+// end to an exit code.
+package main
+
+import (
+	"context"
+	"os"
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr}, os.Exit))
+}

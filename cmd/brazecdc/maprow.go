@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"brazecdc/connector"
+	"brazecdc/connector/braze"
+	"brazecdc/connector/config"
+	"brazecdc/connector/mapping"
+)
+
+// rowKey gives a row's key as a Change would carry it.
+func rowKey(r connector.Row) connector.Key {
+	var parts []string
+	for i := range r.Table.Columns {
+		if r.Table.Columns[i].Key {
+			parts = append(parts, r.Cells[i].Raw)
+		}
+	}
+	return connector.Key{Table: r.Table.Name, ID: connector.JoinKey(parts)}
+}
+
+// keyOf reads what a person wrote as a key: the value of the one key column, or column=value,column=value of several.
+func keyOf(t *connector.Table, text string) (string, error) {
+	var names []string
+	for i := range t.Columns {
+		if t.Columns[i].Key {
+			names = append(names, t.Columns[i].Name)
+		}
+	}
+	if len(names) < 2 {
+		return text, nil
+	}
+	values := map[string]string{}
+	for _, pair := range strings.Split(text, ",") {
+		name, value, ok := strings.Cut(pair, "=")
+		if ok {
+			values[strings.TrimSpace(name)] = value
+		}
+	}
+	parts := make([]string, 0, len(names))
+	for _, n := range names {
+		v, ok := values[n]
+		if !ok {
+			return "", usagef("--key %s: %s has the key columns %s; write them as column=value,column=value", text, t.Name, strings.Join(names, ", "))
+		}
+		parts = append(parts, v)
+	}
+	return connector.JoinKey(parts), nil
+}
+
+// readRow reads the living row of a key.
+func readRow(ctx context.Context, r connector.Reader, t *connector.Table, key string) (connector.Row, error) {
+	id, err := keyOf(t, key)
+	if err != nil {
+		return connector.Row{}, err
+	}
+	where, err := connector.SplitKey(t, id)
+	if err != nil {
+		return connector.Row{}, err
+	}
+	rows, err := r.Rows(ctx, connector.Query{Table: t.Name, Where: where, Limit: 1})
+	if err != nil {
+		return connector.Row{}, err
+	}
+	if len(rows) == 0 {
+		return connector.Row{}, fmt.Errorf("read the row: %s has no row with the key %s", t.Name, key)
+	}
+	return rows[0], nil
+}
+
+// nobody knows no user, as at a first start.
+type nobody struct{}
+
+func (nobody) User(int, connector.Key) (connector.User, bool) { return connector.User{}, false }
+
+// remark is a field left out or changed in kind, and why.
+type remark struct {
+	Field  string `json:"field"`
+	Reason string `json:"reason"`
+}
+
+// reader is a configuration's tables and mapping, for looking at rows beside a pipeline or without one.
+type reader struct {
+	cfg     *config.Config
+	source  connector.Reader
+	tables  map[string]*connector.Table
+	mapper  *mapping.Mapper
+	remarks []remark // of the row being mapped
+	passed  string   // why nothing would be sent of it
+	close   func(context.Context)
+}
+
+// openReader connects and compiles the mapping.
+func (p *program) openReader(ctx context.Context, cfg *config.Config) (*reader, error) {
+	source, err := newSource(cfg, p.quietLog())
+	if err != nil {
+		return nil, err
+	}
+	r := &reader{cfg: cfg, source: source, close: func(ctx context.Context) { _ = source.Close(ctx) }}
+	if r.tables, err = describe(ctx, source, cfg); err != nil {
+		r.close(ctx)
+		return nil, err
+	}
+	a := &app{cfg: cfg, tables: r.tables, log: p.quietLog()}
+	mc := a.mappingConfig()
+	mc.Note = func(_ int, field, reason string) { r.remarks = append(r.remarks, remark{field, reason}) }
+	mc.Passed = func(_ int, why string) { r.passed = why }
+	m, faults := mapping.New(mc)
+	if m == nil {
+		r.close(ctx)
+		return nil, configFaults(cfg.Resolve(faults))
+	}
+	r.mapper = m
+	return r, nil
+}
+
+// model finds a model by name.
+func (r *reader) model(name string) (int, *connector.Table, error) {
+	for i := range r.cfg.Models {
+		if r.cfg.Models[i].Name == name {
+			return i, r.tables[r.cfg.Models[i].Table], nil
+		}
+	}
+	return 0, nil, unknownModel(r.cfg.Models, name)
+}
+
+// mapped is what a row would ask for as one operation.
+type mapped struct {
+	effects []connector.Effect
+	remarks []remark
+	none    string // why there are no effects
+	held    string // why it would go to quarantine
+}
+
+// as maps a row as if it were inserted or updated now. Nulls that need not be sent are taken out, as they are when an effect leaves its queue.
+func (r *reader) as(op connector.Op, model int, row connector.Row) (mapped, error) {
+	r.remarks, r.passed = nil, ""
+	c := &connector.Change{Key: rowKey(row), Op: op, After: row, Time: time.Now()}
+	effects, err := r.mapper.Map(nil, c, nobody{})
+	m := mapped{remarks: r.remarks}
+	var bad *connector.RowError
+	switch {
+	case errors.As(err, &bad):
+		m.held = bad.Error()
+		return m, nil
+	case err != nil:
+		return m, fmt.Errorf("map the row: %w", err)
+	}
+	for _, e := range effects {
+		if e.Model == model {
+			e.Fields = withoutOmitted(e.Fields)
+			m.effects = append(m.effects, e)
+		}
+	}
+	if len(m.effects) == 0 {
+		m.none = orElse(r.passed, "mode")
+	}
+	return m, nil
+}
+
+func withoutOmitted(fields []connector.Field) []connector.Field {
+	var out []connector.Field
+	for _, f := range fields {
+		if !f.Omit || !bytes.Equal(f.JSON, []byte("null")) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// points counts data points: one for each field that is not free (Braze docs, Data points).
+func points(e *connector.Effect) int {
+	n := 0
+	for i := range e.Fields {
+		if !e.Fields[i].Def.Free {
+			n++
+		}
+	}
+	return n
+}
+
+// curl is the call as a command line, the key by its variable.
+func curl(endpoint string, e *connector.Effect) string {
+	body := braze.Body(e.Kind, []connector.Effect{*e})
+	quoted := strings.ReplaceAll(string(body), "'", `'\''`)
+	return fmt.Sprintf("curl -X POST '%s%s' -H 'Content-Type: application/json' -H \"Authorization: Bearer $BRAZE_API_KEY\" -d '%s'", endpoint, braze.Endpoint(e.Kind), quoted)
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"brazecdc/connector"
+)
+
+// metric is one name of /metrics; the README lists them all.
+type metric struct {
+	name, help string // name without the prefix brazecdc_
+	kind       prometheus.ValueType
+	labels     []string
+	histogram  bool
+}
+
+const (
+	counter = prometheus.CounterValue
+	gauge   = prometheus.GaugeValue
+)
+
+// metricNames are the names of /metrics in groups: process, source, flow, braze, care.
+var metricNames = []metric{
+	{"build_info", "Version and Go version of the program; always 1.", gauge, []string{"version", "go"}, false},
+	{"active", "1 while this process reads its source, 0 while it starts or waits for the slot.", gauge, nil, false},
+
+	{"source_connected", "1 while the source is connected.", gauge, []string{"source"}, false},
+	{"source_reconnects_total", "Connections to the source made after the first.", counter, []string{"source"}, false},
+	{"source_bytes_total", "Bytes received from the source.", counter, []string{"source"}, false},
+	{"source_last_change_timestamp_seconds", "Commit time of the newest change received; 0 before the first.", gauge, []string{"source"}, false},
+	{"source_last_heartbeat_timestamp_seconds", "When the source last gave a sign of life; 0 before the first.", gauge, []string{"source"}, false},
+	{"lag_seconds", "Age of the oldest change that is not yet delivered; 0 when none is open.", gauge, []string{"source"}, false},
+	{"lag_bytes", "Log that the server has and this process has not read; NaN when not known.", gauge, []string{"source"}, false},
+	{"slot_retained_bytes", "Log that the server keeps for the slot; NaN when not known.", gauge, nil, false},
+	{"slot_safe_bytes", "Log that may still be written before the slot is lost; +Inf when unlimited or not known.", gauge, nil, false},
+	{"slot_wal_status", "1 for the slot's present wal_status.", gauge, []string{"status"}, false},
+	{"confirmed_position", "Position up to which everything is delivered and confirmed, for a slot its LSN as a number.", gauge, []string{"stream"}, false},
+	{"oldest_unconfirmed_timestamp_seconds", "Commit time of the oldest change that is not yet delivered; 0 when none is open.", gauge, []string{"source"}, false},
+
+	{"changes_total", "Row changes read, by operation; snapshot is a row of a load.", counter, []string{"model", "op"}, false},
+	{"changes_filtered_total", "Changes that were nothing for the model: by filter, mode or pilot list.", counter, []string{"model"}, false},
+	{"changes_suppressed_total", "Changes of which nothing had to be sent, because nothing mapped had changed.", counter, []string{"model"}, false},
+	{"changes_coalesced_total", "Changes that went along with another one of the same user.", counter, []string{"model"}, false},
+	{"open_changes", "Changes read and not yet done.", gauge, nil, false},
+	{"open_bytes", "Their size in memory.", gauge, nil, false},
+	{"open_changes_limit", "Reading waits above so many open changes.", gauge, nil, false},
+	{"open_bytes_limit", "Reading waits above so many open bytes.", gauge, nil, false},
+	{"reading_held_seconds_total", "Time for which reading waited at a limit.", counter, nil, false},
+	{"users_waiting", "Changes that wait in their users' queues.", gauge, nil, false},
+	{"users_parked", "Users that wait, by reason: the gap between two calls, the settling after a delete, a retry, a rename.", gauge, []string{"reason"}, false},
+	{"field_notes_total", "Values left out or changed in kind, by field and reason.", counter, []string{"model", "field", "reason"}, false},
+	{"objects_total", "Objects by what became of them at Braze.", counter, []string{"model", "kind", "outcome"}, false},
+	{"delivery_duration_seconds", "Time from the commit to Braze's acceptance, live changes only.", 0, nil, true},
+	{"duplicates_possible_total", "Objects sent again after an answer that never came; Braze may have taken them twice.", counter, nil, false},
+
+	{"braze_requests_total", "Requests by endpoint and status code; network where no answer came.", counter, []string{"endpoint", "code"}, false},
+	{"braze_request_duration_seconds", "Duration of requests.", 0, []string{"endpoint"}, true},
+	{"braze_objects_total", "Objects accepted by Braze.", counter, []string{"endpoint"}, false},
+	{"braze_retries_total", "Objects that were put back to be sent again.", counter, nil, false},
+	{"braze_item_errors_total", "Objects that Braze refused, by reason.", counter, []string{"endpoint", "reason"}, false},
+	{"braze_rate_limit", "Calls that Braze's last answer granted in a window; 0 when not told.", gauge, []string{"endpoint"}, false},
+	{"braze_rate_remaining", "Calls that were left of it.", gauge, []string{"endpoint"}, false},
+	{"braze_rate_reset_timestamp_seconds", "When the window ends; 0 when not told.", gauge, []string{"endpoint"}, false},
+	{"braze_throttled_seconds_total", "Time for which calls waited for the rate limit.", counter, []string{"endpoint"}, false},
+	{"braze_last_success_timestamp_seconds", "When Braze last accepted a call; 0 before the first.", gauge, nil, false},
+
+	{"quarantine_entries", "Changes held back, by model and reason class.", gauge, []string{"model", "reason"}, false},
+	{"quarantine_oldest_timestamp_seconds", "When the oldest of them was held back; 0 when there is none.", gauge, nil, false},
+	{"quarantine_added_total", "Changes that were held back.", counter, []string{"model"}, false},
+	{"quarantine_retried_total", "Held-back changes that someone sent again.", counter, []string{"model"}, false},
+	{"model_paused", "1 while a model waits for a confirmation.", gauge, []string{"model", "reason"}, false},
+	{"deletes_held", "Deletes that wait for a confirmation.", gauge, nil, false},
+	{"deletes_sent_total", "Profiles deleted in Braze.", counter, []string{"model"}, false},
+	{"load_running", "1 while the model's table is loaded.", gauge, []string{"model"}, false},
+	{"load_rows_total", "Rows read by the model's loads that data/ knows of.", gauge, []string{"model"}, false},
+	{"load_rows_estimated", "The server's estimate of the rows of the running load; 0 when there is none.", gauge, []string{"model"}, false},
+	{"load_last_success_timestamp_seconds", "When the model's last load ended; 0 before the first.", gauge, []string{"model"}, false},
+	{"store_bytes", "Size of the files in data/.", gauge, nil, false},
+}
+
+// closed lists of label values, so that their series start at 0.
+var (
+	parkReasons   = []string{"gap", "settle", "retry", "rename"}
+	entryClasses  = []string{"rejected", "attempts", "mapping", "undecodable", "identity", "rename"}
+	pauseReasons  = []string{"truncate", "lost data"}
+	walStatuses   = []string{"reserved", "extended", "unreserved", "lost"}
+	changeOps     = []connector.Op{connector.Insert, connector.Update, connector.Delete, connector.Truncate, connector.Snapshot}
+	effectKinds   = []connector.Kind{connector.Track, connector.DeleteUser, connector.Rename, connector.Free}
+	firstEndpoint = "/users/track"
+)
+
+// collector reads a process' figures at each scrape. a is nil before its parts are wired.
+type collector struct {
+	a     *app
+	descs map[string]*prometheus.Desc
+	kinds map[string]prometheus.ValueType
+	out   chan<- prometheus.Metric
+}
+
+func newCollector(a *app) *collector {
+	c := &collector{a: a, descs: map[string]*prometheus.Desc{}, kinds: map[string]prometheus.ValueType{}}
+	for _, m := range metricNames {
+		c.descs[m.name] = prometheus.NewDesc("brazecdc_"+m.name, m.help, m.labels, nil)
+		c.kinds[m.name] = m.kind
+	}
+	return c
+}
+
+// metricsHandler answers one scrape.
+func metricsHandler(a *app) http.Handler {
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(newCollector(a))
+	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(out chan<- *prometheus.Desc) {
+	for _, m := range metricNames {
+		out <- c.descs[m.name]
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(out chan<- prometheus.Metric) {
+	scrape := *c
+	scrape.out = out
+	scrape.collect()
+}
+
+func (c *collector) put(name string, v float64, labels ...string) {
+	c.out <- prometheus.MustNewConstMetric(c.descs[name], c.kinds[name], v, labels...)
+}
+
+// histogram puts counts by bucket, not cumulated, the last of them above all bounds.
+func (c *collector) histogram(name string, bounds []float64, counts []uint64, sum float64, labels ...string) {
+	buckets := make(map[float64]uint64, len(bounds))
+	var total uint64
+	for i, n := range counts {
+		total += n
+		if i < len(bounds) {
+			buckets[bounds[i]] = total
+		}
+	}
+	c.out <- prometheus.MustNewConstHistogram(c.descs[name], total, sum, buckets, labels...)
+}
+
+func seconds(t time.Time) float64 {
+	if t.IsZero() || t.Unix() <= 0 {
+		return 0
+	}
+	return float64(t.UnixNano()) / 1e9
+}
+
+func orNaN(n int64) float64 {
+	if n < 0 {
+		return math.NaN()
+	}
+	return float64(n)
+}
+
+func orInf(n int64) float64 {
+	if n < 0 {
+		return math.Inf(1)
+	}
+	return float64(n)
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

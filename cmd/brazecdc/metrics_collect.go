@@ -1,0 +1,170 @@
+package main
+
+import (
+	"runtime"
+	"strings"
+
+	"brazecdc/connector"
+)
+
+// source is the label of the one source this version has.
+const sourceLabel = "postgres"
+
+func (c *collector) collect() {
+	v, _ := buildVersion()
+	c.put("build_info", 1, v, runtime.Version())
+	if c.a == nil {
+		c.put("active", 0)
+		return
+	}
+	s := c.a.pipeline.Status()
+	c.put("active", oneIf(s.Source.Connected && s.State != "starting"))
+	c.source(&s)
+	c.flow(&s)
+	c.models(&s)
+	c.braze(&s.Sink)
+	c.care(&s)
+	c.loads(&s)
+}
+
+func (c *collector) source(s *connector.Status) {
+	h := &s.Source
+	c.put("source_connected", oneIf(h.Connected), sourceLabel)
+	c.put("source_reconnects_total", float64(h.Reconnects), sourceLabel)
+	c.put("source_bytes_total", float64(h.Bytes), sourceLabel)
+	c.put("source_last_change_timestamp_seconds", seconds(h.LastChange), sourceLabel)
+	c.put("source_last_heartbeat_timestamp_seconds", seconds(h.LastHeartbeat), sourceLabel)
+	c.put("lag_seconds", s.LagSeconds, sourceLabel)
+	c.put("lag_bytes", orNaN(h.LagBytes), sourceLabel)
+	c.put("slot_retained_bytes", orNaN(h.RetainedBytes))
+	c.put("slot_safe_bytes", orInf(h.SafeBytes))
+	known := false
+	for _, status := range walStatuses {
+		known = known || status == h.SlotStatus
+		c.put("slot_wal_status", oneIf(status == h.SlotStatus), status)
+	}
+	c.put("slot_wal_status", oneIf(!known), "unknown")
+	oldest := 0.0
+	for _, st := range s.Streams {
+		if strings.HasPrefix(st.Stream, "load/") {
+			continue // a series for each load would never end
+		}
+		c.put("confirmed_position", float64(st.Confirmed), st.Stream)
+		if t := seconds(st.Open); t > 0 && (oldest == 0 || t < oldest) {
+			oldest = t
+		}
+	}
+	c.put("oldest_unconfirmed_timestamp_seconds", oldest, sourceLabel)
+}
+
+func (c *collector) flow(s *connector.Status) {
+	cfg, m := c.a.cfg, c.a.pipeline.Metrics()
+	c.put("open_changes", float64(s.OpenChanges))
+	c.put("open_bytes", float64(s.OpenBytes))
+	c.put("open_changes_limit", float64(cfg.Limits.OpenChanges))
+	c.put("open_bytes_limit", float64(cfg.Limits.OpenBytes))
+	c.put("reading_held_seconds_total", c.a.pipeline.Held().Seconds())
+	c.put("users_waiting", float64(s.Waiting))
+	for _, r := range parkReasons {
+		c.put("users_parked", float64(s.Parked[r]), r)
+	}
+	counts, sum := m.Deliveries.Read()
+	c.histogram("delivery_duration_seconds", connector.DeliveryBuckets[:], counts[:], sum)
+	again, unknown := m.Retries()
+	c.put("braze_retries_total", float64(again))
+	c.put("duplicates_possible_total", float64(unknown))
+}
+
+func (c *collector) models(s *connector.Status) {
+	m := c.a.pipeline.Metrics()
+	for i := range m.Models {
+		mm := &m.Models[i]
+		for _, op := range changeOps {
+			c.put("changes_total", float64(mm.Changes[op].Load()), mm.Name, op.String())
+		}
+		c.put("changes_filtered_total", float64(c.a.tally.filtered(i)), mm.Name)
+		c.put("changes_suppressed_total", float64(mm.Suppressed.Load()), mm.Name)
+		c.put("changes_coalesced_total", float64(mm.Coalesced.Load()), mm.Name)
+		for _, k := range effectKinds {
+			c.put("objects_total", float64(mm.Sent[k].Load()), mm.Name, k.String(), "accepted")
+		}
+		c.put("deletes_sent_total", float64(mm.Sent[connector.DeleteUser].Load()), mm.Name)
+		for k, n := range c.a.tally.noted(i) {
+			c.put("field_notes_total", float64(n), mm.Name, k.field, k.reason)
+		}
+		c.put("quarantine_added_total", float64(mm.Quarantined.Load()), mm.Name)
+		c.put("quarantine_retried_total", float64(mm.Retried.Load()), mm.Name)
+	}
+	for _, ms := range s.Models {
+		paused := map[string]bool{ms.Paused: true}
+		for _, p := range c.a.pipeline.Pending() {
+			if p.Model == ms.Name {
+				paused[p.Kind] = true
+			}
+		}
+		for _, r := range pauseReasons {
+			c.put("model_paused", oneIf(paused[r]), ms.Name, r)
+		}
+	}
+}
+
+func (c *collector) braze(h *connector.SinkHealth) {
+	for i := range h.Endpoints {
+		e := &h.Endpoints[i]
+		if len(e.Codes) == 0 && e.Endpoint == firstEndpoint {
+			c.put("braze_requests_total", 0, e.Endpoint, "201")
+		}
+		for code, n := range e.Codes {
+			c.put("braze_requests_total", float64(n), e.Endpoint, code)
+		}
+		c.histogram("braze_request_duration_seconds", e.Buckets, e.Durations, e.Sum, e.Endpoint)
+		c.put("braze_objects_total", float64(e.Objects), e.Endpoint)
+		for reason, n := range e.ItemErrs {
+			c.put("braze_item_errors_total", float64(n), e.Endpoint, reason)
+		}
+		c.put("braze_rate_limit", float64(e.Limit), e.Endpoint)
+		c.put("braze_rate_remaining", float64(e.Remaining), e.Endpoint)
+		c.put("braze_rate_reset_timestamp_seconds", seconds(e.Reset), e.Endpoint)
+		c.put("braze_throttled_seconds_total", e.Throttled.Seconds(), e.Endpoint)
+	}
+	c.put("braze_last_success_timestamp_seconds", seconds(h.LastSuccess))
+}
+
+func (c *collector) care(s *connector.Status) {
+	q := c.a.data.Quarantine()
+	counts := q.Counts()
+	for _, m := range s.Models {
+		for _, class := range entryClasses {
+			c.put("quarantine_entries", float64(counts[[2]string{m.Name, class}]), m.Name, class)
+		}
+	}
+	oldest := 0.0
+	// A damaged entry is told by the quarantine commands; here the next one counts.
+	if list, _ := q.List(connector.EntryFilter{Limit: 1}); len(list) > 0 {
+		oldest = seconds(list[0].At)
+	}
+	c.put("quarantine_oldest_timestamp_seconds", oldest)
+	c.put("deletes_held", float64(s.Held))
+	c.put("store_bytes", float64(c.a.data.Size()))
+}
+
+func (c *collector) loads(s *connector.Status) {
+	for _, m := range s.Models {
+		var running, rows, estimated, success float64
+		for i := range s.Loads {
+			l := &s.Loads[i]
+			if l.Model != m.Name {
+				continue
+			}
+			rows += float64(l.Rows)
+			if l.Finished.IsZero() {
+				running, estimated = 1, max(0, float64(l.Estimate))
+			}
+			success = max(success, seconds(l.Finished))
+		}
+		c.put("load_running", running, m.Name)
+		c.put("load_rows_total", rows, m.Name)
+		c.put("load_rows_estimated", estimated, m.Name)
+		c.put("load_last_success_timestamp_seconds", success, m.Name)
+	}
+}

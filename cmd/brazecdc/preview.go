@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"brazecdc/connector"
+	"brazecdc/connector/braze"
+)
+
+func newPreview(p *program) *cobra.Command {
+	var model, key string
+	var limit int
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "preview --model MODEL",
+		Short: "Show the exact calls for real rows; nothing is sent",
+		Long: `preview reads rows of a model's table and shows what would be sent to Braze if each were inserted, and if it were updated, now: endpoint, the request's
+body byte for byte, data points, and what is left out and why. An insert leaves NULLs out; an update sends them, so that Braze unsets the field.
+
+It reads the database and sends nothing; it works while "brazecdc run" does. It prints values of rows. It ends with exit code 4 when a row would be held back.`,
+		Example: "  brazecdc preview --model customers\n  brazecdc preview --model customers --key 1042\n  brazecdc preview --model customers --limit 20 --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case model == "":
+				return usagef("say which model: --model MODEL")
+			case key != "" && cmd.Flags().Changed("limit"):
+				return usagef("--key names one row, so --limit has no place beside it")
+			case limit < 1:
+				return usagef("--limit %d: want a number of rows from 1 on", limit)
+			}
+			return p.preview(cmd.Context(), model, key, limit, asJSON)
+		},
+	}
+	cmd.Flags().StringVar(&model, "model", "", "`name` of the model")
+	cmd.Flags().StringVar(&key, "key", "", "`key` of one row; of several key columns column=value,column=value")
+	cmd.Flags().IntVar(&limit, "limit", 3, "so many rows, as the server finds them")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+// previewed is one row as one operation.
+type previewed struct {
+	Model     string        `json:"model"`
+	Key       string        `json:"key"`
+	Operation string        `json:"operation"`
+	Calls     []previewCall `json:"calls"`
+	LeftOut   []remark      `json:"left_out,omitempty"`
+	Nothing   string        `json:"nothing,omitempty"`   // why there is no call
+	HeldBack  string        `json:"held_back,omitempty"` // why it would go to quarantine
+	effects   []connector.Effect
+}
+
+type previewCall struct {
+	Method     string          `json:"method"`
+	Path       string          `json:"path"`
+	Body       json.RawMessage `json:"body"`
+	DataPoints int             `json:"data_points"`
+	Curl       string          `json:"curl"`
+}
+
+func (p *program) preview(ctx context.Context, model, key string, limit int, asJSON bool) error {
+	cfg, err := p.load()
+	if err != nil {
+		return err
+	}
+	r, err := p.openReader(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	defer r.close(context.WithoutCancel(ctx))
+	i, table, err := r.model(model)
+	if err != nil {
+		return err
+	}
+	var rows []connector.Row
+	if key != "" {
+		row, err := readRow(ctx, r.source, table, key)
+		if err != nil {
+			return err
+		}
+		rows = append(rows, row)
+	} else if rows, err = r.source.Rows(ctx, connector.Query{Table: table.Name, Limit: limit}); err != nil {
+		return err
+	}
+	all := []previewed{}
+	held := false
+	for _, row := range rows {
+		for _, op := range []connector.Op{connector.Insert, connector.Update} {
+			v, err := r.preview(model, i, op, row)
+			if err != nil {
+				return err
+			}
+			held = held || v.HeldBack != ""
+			all = append(all, v)
+		}
+	}
+	if asJSON {
+		err = p.printJSON(all)
+	} else {
+		p.printPreview(table.Name, all)
+	}
+	if err == nil && held {
+		return &silentError{code: connector.ExitFaults}
+	}
+	return err
+}
+
+func (r *reader) preview(name string, model int, op connector.Op, row connector.Row) (previewed, error) {
+	m, err := r.as(op, model, row)
+	if err != nil {
+		return previewed{}, err
+	}
+	text, _ := keyText(row)
+	v := previewed{Model: name, Key: text, Operation: op.String(), LeftOut: m.remarks, Nothing: m.none, HeldBack: m.held, Calls: []previewCall{}, effects: m.effects}
+	for i := range m.effects {
+		e := &m.effects[i]
+		v.Calls = append(v.Calls, previewCall{
+			Method: "POST", Path: braze.Endpoint(e.Kind), Body: braze.Body(e.Kind, []connector.Effect{*e}), DataPoints: points(e), Curl: curl(r.cfg.Braze.Endpoint, e),
+		})
+	}
+	return v, nil
+}
+
+func (p *program) printPreview(table string, all []previewed) {
+	if len(all) == 0 {
+		p.printf("%s has no rows.\n", table)
+		return
+	}
+	for i, v := range all {
+		if i > 0 && all[i-1].Key != v.Key {
+			p.printf("\n")
+		}
+		p.printf("%s\n", p.bold(fmt.Sprintf("%s %s, as an %s", v.Model, v.Key, v.Operation)))
+		switch {
+		case v.HeldBack != "":
+			p.printf("  %s %s\n", p.red("would be held back:"), v.HeldBack)
+		case v.Nothing != "":
+			p.printf("  no call: %s\n", v.Nothing)
+		}
+		for _, c := range v.Calls {
+			p.printf("  %s %s   %s\n  %s\n", c.Method, c.Path, p.faint(plural(c.DataPoints, "data point")), c.Body)
+			if i == 0 {
+				p.printf("  %s\n", p.faint(c.Curl))
+			}
+		}
+		for _, left := range v.LeftOut {
+			p.printf("  %s %s: %s\n", p.yellow("left out:"), left.Field, left.Reason)
+		}
+	}
+	p.printf("\nNothing was sent.\n")
+}

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"brazecdc/connector"
+	"brazecdc/connector/control"
+)
+
+func newQuarantine(p *program) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "quarantine",
+		Short: "List, show, retry and discard changes that could not be delivered",
+		Long: `A change that Braze refuses, or that can't be mapped, is kept in data/ with its reason instead of holding up all others. It stays until it is retried,
+discarded, replaced by a later change of the same row that Braze accepts, or until quarantine.retention (default 30 days).
+
+The subcommands work through the running process, or on the files where none runs.`,
+		Example: `  brazecdc quarantine list
+  brazecdc quarantine show 17
+  brazecdc quarantine retry 17 18
+  brazecdc quarantine retry --all --model customers
+  brazecdc quarantine discard 17 --why "test account"`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return usagef("say which: list, show, retry or discard") },
+	}
+	cmd.AddCommand(newQuarantineList(p), newQuarantineShow(p), newQuarantineRetry(p), newQuarantineDiscard(p))
+	return cmd
+}
+
+// entryFlags are the filter that list, retry --all and discard --all share.
+type entryFlags struct {
+	model, class, user string
+	limit              int
+	closed             bool
+}
+
+func (f *entryFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.model, "model", "", "only this `model`")
+	cmd.Flags().StringVar(&f.class, "class", "", "only this `class`: rejected, attempts, mapping, undecodable, identity, rename")
+	cmd.Flags().StringVar(&f.user, "user", "", "only this `external_id`")
+}
+
+func (f *entryFlags) filter() connector.EntryFilter {
+	return connector.EntryFilter{Model: f.model, Class: f.class, User: connector.User{ID: f.user}, Limit: f.limit, Closed: f.closed}
+}
+
+func newQuarantineList(p *program) *cobra.Command {
+	var f entryFlags
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List entries, oldest first",
+		Long:    "list prints the entries, oldest first: number, age, model, operation, user, class and reason. It prints no values of rows; show does.",
+		Example: "  brazecdc quarantine list\n  brazecdc quarantine list --model customers --class rejected\n  brazecdc quarantine list --closed --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.limit < 0 {
+				return usagef("--limit %d: want a number of entries, or 0 for all", f.limit)
+			}
+			return p.listEntries(cmd.Context(), f.filter(), asJSON)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().IntVar(&f.limit, "limit", 100, "at most so many; 0 for all")
+	cmd.Flags().BoolVar(&f.closed, "closed", false, "also those that ended")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (p *program) listEntries(ctx context.Context, f connector.EntryFilter, asJSON bool) error {
+	api, done, err := p.api(ctx, forReading)
+	if err != nil {
+		return err
+	}
+	defer done()
+	list, err := api.Entries(ctx, f)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		if list == nil {
+			list = []connector.Entry{}
+		}
+		return p.printJSON(list)
+	}
+	if len(list) == 0 {
+		p.printf("Nothing is held back.\n")
+		return nil
+	}
+	w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
+	if _, err := fmt.Fprintln(w, "number\tsince\tmodel\tchange\tuser\tclass\treason"); err != nil {
+		return fmt.Errorf("print the list: %w", err)
+	}
+	for _, e := range list {
+		reason := e.Reason
+		if e.Field != "" {
+			reason = e.Field + ": " + reason
+		}
+		if e.Closed != "" {
+			reason += " (" + e.Closed + ")"
+		}
+		if _, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", e.ID, since(e.At), e.Model, e.Op, e.User.ID, e.Class, reason); err != nil {
+			return fmt.Errorf("print the list: %w", err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("print the list: %w", err)
+	}
+	if f.Limit > 0 && len(list) == f.Limit {
+		p.printf("There may be more: --limit 0 shows all.\n")
+	}
+	return nil
+}
+
+func newQuarantineShow(p *program) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "show NUMBER",
+		Short:   "Show one entry whole, values of the row included",
+		Long:    "show prints everything that is kept of one entry: the change with its row's values, what would have been sent, the reason, and the position.",
+		Example: "  brazecdc quarantine show 17",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ids, err := entryNumbers(args)
+			if err != nil {
+				return err
+			}
+			api, done, err := p.api(cmd.Context(), forReading)
+			if err != nil {
+				return err
+			}
+			defer done()
+			e, err := api.Entry(cmd.Context(), ids[0])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return p.printJSON(e)
+			}
+			return p.printEntry(e)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func (p *program) printEntry(e *connector.Entry) error {
+	p.printf("entry %d, %s\n", e.ID, e.At.Local().Format(time.DateTime))
+	p.printf("  change:   %s of %s %s in %s\n", e.Op, e.Key.Table, e.Key.ID, e.Model)
+	p.printf("  user:     %s\n", orElse(e.User.ID, "not known"))
+	p.printf("  class:    %s, after %d attempts\n", e.Class, e.Attempts)
+	if e.Field != "" {
+		p.printf("  field:    %s\n", e.Field)
+	}
+	p.printf("  reason:   %s\n", e.Reason)
+	p.printf("  position: %s %X/%X, change %d of its transaction\n", e.Stream, e.Offset>>32, uint32(e.Offset), e.Change.N)
+	if e.Closed != "" {
+		p.printf("  ended:    %s, %s\n", e.Closed, e.ClosedAt.Local().Format(time.DateTime))
+	}
+	for _, part := range []struct {
+		name string
+		v    any
+		show bool
+	}{
+		{"row before", e.Before, len(e.Before) > 0},
+		{"row after", e.After, len(e.After) > 0},
+		{"what it asks of Braze", e.Effect, e.Effect != nil},
+		{"bytes that could not be read (base64)", e.Raw, len(e.Raw) > 0},
+	} {
+		if !part.show {
+			continue
+		}
+		p.printf("%s:\n", part.name)
+		if err := p.printJSON(part.v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newQuarantineRetry(p *program) *cobra.Command {
+	var f entryFlags
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "retry NUMBER... | --all",
+		Short: "Send entries again: the rows' present state, not their old one",
+		Long: `retry reads the row again and sends its present state; where the row is gone or can't be read, only those fields are sent that nothing newer has set.
+A delete is sent only if no row of its user came after. It prints one line for each entry, and ends with exit code 1 when one was not delivered.`,
+		Example: "  brazecdc quarantine retry 17 18\n  brazecdc quarantine retry --all --model customers",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return p.eachEntry(cmd.Context(), args, all, f, func(ctx context.Context, api control.API, id uint64) (string, error) {
+				return api.Retry(ctx, id)
+			})
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&all, "all", false, "all entries that match --model, --class and --user")
+	return cmd
+}
+
+func newQuarantineDiscard(p *program) *cobra.Command {
+	var f entryFlags
+	var all, yes bool
+	var why string
+	cmd := &cobra.Command{
+		Use:   "discard NUMBER... | --all",
+		Short: "End entries without delivering them",
+		Long: `discard ends entries without delivery. Braze then lacks these changes; the next change of such a row is sent whole. What is discarded stays visible
+with --closed until quarantine.retention. It asks for a yes on a terminal; elsewhere --yes is needed.`,
+		Example: `  brazecdc quarantine discard 17 --why "test account"`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if why == "" {
+				return usagef("say why with --why: it is kept with the entry")
+			}
+			if !yes {
+				if err := p.confirm("What is discarded will not be delivered."); err != nil {
+					return err
+				}
+			}
+			return p.eachEntry(cmd.Context(), args, all, f, func(ctx context.Context, api control.API, id uint64) (string, error) {
+				return "discarded", api.Discard(ctx, id, why)
+			})
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&all, "all", false, "all entries that match --model, --class and --user")
+	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask")
+	cmd.Flags().StringVar(&why, "why", "", "the `reason`, kept with the entry")
+	return cmd
+}
+
+func (p *program) eachEntry(ctx context.Context, args []string, all bool, f entryFlags, do func(context.Context, control.API, uint64) (string, error)) error {
+	if all == (len(args) > 0) {
+		return usagef("give entry numbers, or --all with --model, --class or --user")
+	}
+	ids, err := entryNumbers(args)
+	if err != nil {
+		return err
+	}
+	api, done, err := p.api(ctx, forWriting)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if all {
+		list, err := api.Entries(ctx, f.filter())
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			ids = append(ids, e.ID)
+		}
+		if len(ids) == 0 {
+			p.printf("Nothing matches.\n")
+		}
+	}
+	failed := false
+	for _, id := range ids {
+		said, err := do(ctx, api, id)
+		if errors.Is(err, context.Canceled) {
+			return err
+		}
+		if err != nil {
+			failed = true
+			said = p.red("not done: ") + err.Error()
+		}
+		p.printf("%d: %s\n", id, said)
+	}
+	if failed {
+		return &silentError{code: 1}
+	}
+	return nil
+}
+
+func entryNumbers(args []string) ([]uint64, error) {
+	out := make([]uint64, 0, len(args))
+	for _, a := range args {
+		n, err := strconv.ParseUint(a, 10, 64)
+		if err != nil {
+			return nil, usagef("%q is no number of an entry; see \"brazecdc quarantine list\"", a)
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"brazecdc/connector"
+	"brazecdc/connector/config"
+	"brazecdc/connector/control"
+)
+
+func newRun(p *program) *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Move changes into Braze until stopped",
+		Long: `run follows the row changes of the models' tables and sends what comes of them to Braze.
+
+It creates the replication slot and the publication where they are missing (source.postgres.create), reads the tables of models with "load: all" once
+beside the stream, and keeps what must survive in data/ and what may be lost in cache/, beside the configuration file. The first start prints
+what it will create, how many users and calls a load means, and that a load can start campaigns in Braze.
+
+While it runs it answers on
+  data/control.sock   status, confirm, quarantine, send: the other commands, for the same account only
+  web.listen          /livez, /readyz (?verbose), /metrics (Prometheus), /status (JSON)
+
+SIGTERM or SIGINT: it stops reading, delivers what is open within limits.drain (30s), records and confirms it, and ends. A second signal ends it at once;
+what was open comes again at the next start. Nothing is confirmed to the database before it was delivered, or kept in data/, and recorded.
+
+How the last run ended is shown by "brazecdc status". Exit codes: see "brazecdc --help".`,
+		Example: "  brazecdc run\n  brazecdc run --config /etc/brazecdc/shop.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.run(cmd.Context())
+		},
+	}
+}
+
+func (p *program) run(ctx context.Context) error {
+	cfg, err := p.load()
+	if err != nil {
+		return err
+	}
+	if later := config.Unsupported(cfg); len(later) > 0 {
+		return configFaults(later)
+	}
+	log, err := p.configuredLog(cfg)
+	if err != nil {
+		return err
+	}
+	for _, w := range cfg.Warnings {
+		log.Warn(w.Error())
+	}
+	data := p.beside(cfg.Data.Path)
+	ctx, stop := stoppable(ctx,
+		func(s os.Signal) {
+			log.Info("stopping: delivering what is open; a second signal ends at once", "signal", s.String(), "drain", cfg.Limits.Drain.String())
+		},
+		func(s os.Signal) {
+			noteStop(data, &connector.StopError{Code: connector.ExitDeadline, What: "ended at once by a second signal; what was open comes again at the next start"}, log)
+			p.exit(connector.ExitDeadline)
+		})
+	defer stop()
+	return p.follow(ctx, cfg, log)
+}
+
+// configuredLog makes the log that the configuration asks for.
+func (p *program) configuredLog(cfg *config.Config) (*slog.Logger, error) {
+	log, err := p.logger(cfg.Log.Level.String(), cfg.Log.Format)
+	if err != nil {
+		return nil, &connector.StopError{Code: connector.ExitConfig, What: "the settings under log can't be used", Err: err}
+	}
+	return log, nil
+}
+
+// follow wires the parts and runs them until ctx ends.
+func (p *program) follow(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
+	var l net.Listener
+	if addr := opsAddress(cfg); addr != "" {
+		if l, err = listenWeb(addr); err != nil {
+			return err
+		}
+	}
+	v, revision := buildVersion()
+	log.Info("starting", "version", v, "revision", revision, "config", p.config, "workspace", cfg.Braze.Workspace)
+	f := &face{cfg: cfg, file: p.config, started: time.Now()}
+	if l != nil {
+		f.listen = l.Addr().String()
+		stopWeb := serveWeb(l, f, log)
+		log.Info("listening", "component", "web", "address", f.listen)
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+			defer cancel()
+			stopWeb(ctx)
+		}()
+	}
+	a, err := p.open(ctx, cfg, log, nil)
+	if err != nil {
+		return stoppedOnRequest(ctx, err)
+	}
+	a.listen = f.listen
+	f.app.Store(a)
+	defer func() { err = errors.Join(err, a.close(context.WithoutCancel(ctx))) }()
+	if a.data.State().New {
+		p.announce(a)
+	}
+	return a.serve(ctx)
+}
+
+// stoppedOnRequest makes nothing of an error that is only the request to stop.
+func stoppedOnRequest(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// serve opens the control socket and runs the pipeline until ctx ends or something stops it. How it ended is left in data/.
+func (a *app) serve(ctx context.Context) error {
+	if err := control.ClearStop(a.dataPath); err != nil {
+		return err
+	}
+	sock, err := control.Serve(a.dataPath, a, a.log)
+	if err != nil {
+		return err
+	}
+	err = stoppedOnRequest(ctx, a.pipeline.Run(ctx))
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if cerr := sock.Close(closing); cerr != nil {
+		a.log.Warn("close the control socket", "err", cerr)
+	}
+	noteStop(a.dataPath, err, a.log)
+	if err == nil {
+		a.log.Info("stopped; everything read was delivered and confirmed")
+	}
+	return err
+}
+
+// noteStop leaves in data/ how a run ended. That it can't is told, and is no reason to end otherwise.
+func noteStop(data string, err error, log *slog.Logger) {
+	s := control.Stop{At: time.Now(), Code: connector.ExitCode(err)}
+	if err != nil {
+		s.Reason = err.Error()
+	}
+	if werr := control.WriteStop(data, s); werr != nil {
+		log.Warn("the reason of this stop could not be kept", "err", werr)
+	}
+}
+
+// announce prints what the first start does.
+func (p *program) announce(a *app) {
+	cfg, pg := a.cfg, a.cfg.Source.Postgres
+	p.printf("First start of workspace %q (%s).\n", cfg.Braze.Workspace, cfg.Braze.Endpoint)
+	verb := "uses"
+	if pg.Create {
+		verb = "creates where missing"
+	}
+	p.printf("  It %s: publication %q, replication slot %q. \"brazecdc teardown\" drops both; a slot that nobody reads fills the server's disk.\n", verb, pg.Publication, pg.Slot)
+	loads := false
+	for i := range cfg.Models {
+		m := &cfg.Models[i]
+		if m.Load != "all" {
+			p.printf("  %s: load none: only what changes from now on.\n", m.Name)
+			continue
+		}
+		loads = true
+		p.printf("  %s: load all: %s.\n", m.Name, estimate(cfg, a.tables[m.Table]))
+	}
+	if loads {
+		p.printf("  Loading can start campaigns in Braze: they react to changed attributes, new e-mail addresses and new users.\n")
+	}
+	p.printf("\n")
+}
+
+// estimate words what a load of a table means: users, calls, minutes at the rate.
+func estimate(cfg *config.Config, t *connector.Table) string {
+	if t == nil || t.Rows < 0 {
+		return fmt.Sprintf("the server has no estimate of %s's rows yet (ANALYZE makes one); a call takes up to %d users", tableName(t), cfg.Braze.ObjectsPerRequest)
+	}
+	calls := (t.Rows + int64(cfg.Braze.ObjectsPerRequest) - 1) / int64(cfg.Braze.ObjectsPerRequest)
+	minutes := float64(calls) / callsPerSecond(cfg) / 60
+	took := "under a minute"
+	if minutes >= 1 {
+		took = fmt.Sprintf("%.0f minutes", minutes)
+	}
+	return fmt.Sprintf("about %d users, %d calls, %s at the rate granted", t.Rows, calls, took)
+}
+
+func tableName(t *connector.Table) string {
+	if t == nil {
+		return "the table"
+	}
+	return t.Name
+}
+
+// callsPerSecond is the pace of /users/track that the settings grant: 3,000 in 3 s where no hourly contract is named (Braze docs, Rate limits).
+func callsPerSecond(cfg *config.Config) float64 {
+	perSecond := 1000.0
+	if cfg.Braze.RatePerHour > 0 {
+		perSecond = float64(cfg.Braze.RatePerHour) / 3600
+	}
+	return perSecond * cfg.Braze.RateShare
+}

@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"brazecdc/connector"
+	"brazecdc/connector/control"
+)
+
+const watchEvery = 2 * time.Second
+
+func newStatus(p *program) *cobra.Command {
+	var asJSON, watch bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show what the connector does, how late it is, and what needs someone",
+		Long: `status asks the running process over its socket in data/. Where none runs it reads the files: how the last run ended, how far it came, what is
+held back. It shows figures and words, never values of rows, and changes nothing.
+
+States: starting, running, degraded (running, but something needs someone), draining, stopped.`,
+		Example: "  brazecdc status\n  brazecdc status --watch\n  brazecdc status --json | jq .lag_seconds",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return p.status(cmd.Context(), asJSON, watch)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON; with --watch one line each time")
+	cmd.Flags().BoolVar(&watch, "watch", false, "print again every two seconds until Ctrl-C")
+	return cmd
+}
+
+func (p *program) status(ctx context.Context, asJSON, watch bool) error {
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	for {
+		s, err := p.askStatus(ctx)
+		if err != nil {
+			return err
+		}
+		switch {
+		case asJSON:
+			err = p.printJSON(s)
+		default:
+			if watch {
+				p.printf("%s\n", p.faint(time.Now().Format(time.TimeOnly)))
+			}
+			err = p.printStatus(s)
+		}
+		if err != nil || !watch {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(watchEvery):
+		}
+	}
+}
+
+func (p *program) askStatus(ctx context.Context) (*control.Status, error) {
+	api, done, err := p.api(ctx, forReading)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return api.Status(ctx)
+}
+
+func (p *program) printStatus(s *control.Status) error {
+	state := s.State
+	switch s.State {
+	case "running":
+		state = p.green(state)
+	case "degraded", "starting", "draining":
+		state = p.yellow(state)
+	}
+	p.printf("%s  %s", p.bold(state), s.Workspace)
+	if s.PID != 0 {
+		p.printf("  process %d since %s", s.PID, since(s.Started))
+	}
+	p.printf("\n")
+	for _, r := range s.Reasons {
+		p.printf("  ! %s\n", r)
+	}
+	for _, r := range s.NotReady {
+		p.printf("  not ready: %s\n", r)
+	}
+	if s.LastStop != nil {
+		p.printf("last stop: %s, exit code %d: %s\n", since(s.LastStop.At), s.LastStop.Code, orElse(s.LastStop.Reason, "stopped on request, everything confirmed"))
+	}
+	if s.PID != 0 {
+		p.printSourceAndSink(s)
+	}
+	for _, st := range s.Streams {
+		p.printf("position %s: %s\n", st.Stream, place(st))
+	}
+	if err := p.printModels(s.Models); err != nil {
+		return err
+	}
+	for _, l := range s.Loads {
+		p.printf("load of %s: %s\n", l.Model, loadState(l))
+	}
+	for _, c := range s.Pending {
+		p.printf("%s %s: %s\n", p.yellow("waits for you:"), c.Model, c.Text)
+	}
+	if len(s.Pending) > 0 {
+		p.printf("  see \"brazecdc confirm\"\n")
+	}
+	if s.Quarantine > 0 {
+		p.printf("%s %d changes, see \"brazecdc quarantine list\"\n", p.yellow("held back:"), s.Quarantine)
+	}
+	return nil
+}
+
+func (p *program) printSourceAndSink(s *control.Status) {
+	p.printf("lateness %.1f s, %d changes open (%s), %d users waiting%s\n", s.LagSeconds, s.OpenChanges, byteCount(s.OpenBytes), s.Waiting, parked(s.Parked))
+	src := s.Source
+	switch {
+	case src.Connected:
+		p.printf("source: connected since %s, %s behind%s\n", since(src.Since), lagBytes(src.LagBytes), keeps(src))
+	default:
+		p.printf("source: %s since %s: %s\n", p.yellow("not connected"), since(src.Since), orElse(src.Err, src.Waiting))
+	}
+	if src.Connected && src.Waiting != "" {
+		p.printf("source: waits: %s\n", src.Waiting)
+	}
+	if !s.Sink.LastSuccess.IsZero() {
+		p.printf("braze: last accepted call %s\n", since(s.Sink.LastSuccess))
+	}
+	if s.Sink.LastErrorAt.After(s.Sink.LastSuccess) {
+		p.printf("braze: %s %s: %s\n", p.yellow("fails"), since(s.Sink.LastErrorAt), s.Sink.LastError)
+	}
+}
+
+func (p *program) printModels(models []connector.ModelStatus) error {
+	if len(models) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(p.out, 0, 4, 2, ' ', 0)
+	if _, err := fmt.Fprintln(w, "model\ttable\tchanges\tsent\tunchanged\tfolded\tfiltered\theld back\t"); err != nil {
+		return fmt.Errorf("print the models: %w", err)
+	}
+	for _, m := range models {
+		state := ""
+		if m.Paused != "" {
+			state = "paused: " + m.Paused
+		}
+		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\n", m.Name, m.Table, counts(m.Changes), counts(m.Sent), m.Suppressed, m.Coalesced,
+			m.Filtered, m.Quarantine, state); err != nil {
+			return fmt.Errorf("print the models: %w", err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("print the models: %w", err)
+	}
+	for _, m := range models {
+		for _, note := range slices.Sorted(maps.Keys(m.Notes)) {
+			p.printf("left out in %s: %s, %d times\n", m.Name, note, m.Notes[note])
+		}
+	}
+	return nil
+}
+
+// place words a stream's position: a slot's as Postgres prints it.
+func place(s connector.StreamState) string {
+	text := fmt.Sprint(s.Confirmed)
+	if !strings.HasPrefix(s.Stream, "load/") {
+		text = fmt.Sprintf("%X/%X", s.Confirmed>>32, uint32(s.Confirmed))
+	}
+	text += " confirmed"
+	if !s.Moved.IsZero() {
+		text += " " + since(s.Moved)
+	}
+	if !s.Open.IsZero() {
+		text += ", oldest change that is not done: " + since(s.Open)
+	}
+	return text
+}
+
+func loadState(l connector.LoadState) string {
+	share := ""
+	if l.Estimate > 0 {
+		share = fmt.Sprintf(" of about %d", l.Estimate)
+	}
+	if l.Finished.IsZero() {
+		return fmt.Sprintf("%d rows%s read, started %s", l.Rows, share, since(l.Started))
+	}
+	return fmt.Sprintf("%d rows, done %s", l.Rows, since(l.Finished))
+}
+
+func counts(m map[string]uint64) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if m[k] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", m[k], k))
+		}
+	}
+	return orElse(strings.Join(parts, ", "), "0")
+}
+
+func parked(m map[string]int) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		if m[k] > 0 {
+			parts = append(parts, fmt.Sprintf("%d for %s", m[k], k))
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return ", parked: " + strings.Join(parts, ", ")
+}
+
+func keeps(h connector.SourceHealth) string {
+	text := ""
+	if h.RetainedBytes >= 0 {
+		text += ", the server keeps " + byteCount(h.RetainedBytes) + " of log for us"
+	}
+	if h.SafeBytes >= 0 {
+		text += ", the slot is lost after " + byteCount(h.SafeBytes) + " more"
+	}
+	return text
+}
+
+func lagBytes(n int64) string {
+	if n < 0 {
+		return "unknown how far"
+	}
+	return byteCount(n)
+}
+
+func byteCount(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	case n >= 1<<20:
+		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
+	case n >= 1<<10:
+		return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+func since(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	d := time.Since(t)
+	switch {
+	case d < time.Second:
+		return "just now"
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%.0f s ago", d.Seconds())
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%.0f min ago", d.Minutes())
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%.0f h ago", d.Hours())
+	}
+	return t.Local().Format("2006-01-02 15:04")
+}
+
+func orElse(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+)
+
+// terminal is where a command reads and writes.
+type terminal struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// isTerminal tells whether f is a character device, as a terminal is and a pipe or file is not.
+func isTerminal(f any) bool {
+	file, ok := f.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// printf writes to standard output. A reader that went away (a closed pipe) ends the process by its signal; other faults can't be told anybody.
+func (t terminal) printf(format string, args ...any) { _, _ = fmt.Fprintf(t.out, format, args...) }
+
+// warnf writes to standard error.
+func (t terminal) warnf(format string, args ...any) { _, _ = fmt.Fprintf(t.err, format, args...) }
+
+func (t terminal) printJSON(v any) error {
+	enc := json.NewEncoder(t.out)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	return nil
+}
+
+// color wraps s where the stream is a terminal that shows colors; NO_COLOR (set to anything) and TERM=dumb turn it off.
+func color(to io.Writer, code, s string) string {
+	if os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" || !isTerminal(to) {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+func (t terminal) red(s string) string    { return color(t.err, "31", s) }
+func (t terminal) fail(s string) string   { return color(t.out, "31", s) }
+func (t terminal) bold(s string) string   { return color(t.out, "1", s) }
+func (t terminal) faint(s string) string  { return color(t.out, "2", s) }
+func (t terminal) green(s string) string  { return color(t.out, "32", s) }
+func (t terminal) yellow(s string) string { return color(t.out, "33", s) }
+
+// confirm asks the question and wants the word yes. Without a terminal nobody can be asked, and the answer must come by flag.
+func (t terminal) confirm(question string) error {
+	if !isTerminal(t.in) {
+		return usagef("this needs a yes, and there is no terminal to ask on; look at what is printed above and add --yes")
+	}
+	t.printf("%s Type yes to go on: ", question)
+	line, err := bufio.NewReader(t.in).ReadString('\n')
+	if err != nil && line == "" {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if strings.TrimSpace(line) != "yes" {
+		t.printf("Nothing was done.\n")
+		return &silentError{code: 1}
+	}
+	return nil
+}
+
+// logger makes the program's logger: text on a terminal, JSON elsewhere, or what the configuration says.
+func (t terminal) logger(level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if level != "" {
+		if err := l.UnmarshalText([]byte(level)); err != nil {
+			return nil, fmt.Errorf("read log.level %q: want debug, info, warn or error", level)
+		}
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "json":
+		return slog.New(slog.NewJSONHandler(t.err, opts)), nil
+	case "text":
+		return slog.New(slog.NewTextHandler(t.err, opts)), nil
+	case "", "auto":
+		if isTerminal(t.err) {
+			return slog.New(slog.NewTextHandler(t.err, opts)), nil
+		}
+		return slog.New(slog.NewJSONHandler(t.err, opts)), nil
+	}
+	return nil, fmt.Errorf("read log.format %q: want auto, text or json", format)
+}

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"syscall"
+	"time"
+
+	"brazecdc/connector"
+)
+
+// listenWeb takes the address of web.listen.
+func listenWeb(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, &connector.StopError{
+			Code: 1, What: fmt.Sprintf("listen on web.listen %s: another process uses this port", addr),
+			Fix: "end that process, or give web.listen another port",
+		}
+	}
+	if err != nil {
+		return nil, &connector.StopError{Code: 1, What: fmt.Sprintf("listen on web.listen %s", addr), Err: err, Fix: "give web.listen an address of this machine, host:port"}
+	}
+	return l, nil
+}
+
+// serveWeb answers /livez, /readyz, /metrics and /status on l until stop is called.
+func serveWeb(l net.Listener, f *face, log *slog.Logger) (stop func(context.Context)) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) {
+		ok, reasons := f.Live()
+		answerHealth(w, ok, reasons, nil)
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ok, reasons := f.Ready()
+		var facts []string
+		if r.URL.Query().Has("verbose") {
+			facts = readyFacts(r.Context(), f)
+		}
+		answerHealth(w, ok, reasons, facts)
+	})
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
+		s, err := f.Status(r.Context())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		// A client that went away can't be told.
+		_ = enc.Encode(s)
+	})
+	mux.Handle("GET /metrics", f)
+	srv := &http.Server{
+		Handler: guardHost(l.Addr(), mux), ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			log.Error("the web listener ended", "component", "web", "err", err)
+		}
+	}()
+	return func(ctx context.Context) {
+		if srv.Shutdown(ctx) != nil {
+			_ = srv.Close()
+		}
+		<-done
+	}
+}
+
+// guardHost answers only requests that name this machine where the listener is on loopback: else any page in a browser could read it through a name
+// of its own that resolves to 127.0.0.1.
+func guardHost(addr net.Addr, next http.Handler) http.Handler {
+	if !isLoopback(addr.String()) {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !isLoopback(r.Host) {
+			http.Error(w, "this listener answers requests to localhost only", http.StatusMisdirectedRequest)
+			return
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func isLoopback(hostport string) bool {
+	host, _, err := net.SplitHostPort(hostport)
+	if err != nil {
+		host = strings.Trim(hostport, "[]")
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+func answerHealth(w http.ResponseWriter, ok bool, reasons, facts []string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if !ok {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	var b strings.Builder
+	for _, fact := range facts {
+		b.WriteString("[+] " + fact + "\n")
+	}
+	for _, r := range reasons {
+		mark := "[-] "
+		if ok {
+			mark = "[!] "
+		}
+		b.WriteString(mark + r + "\n")
+	}
+	if ok {
+		b.WriteString("ok\n")
+	} else {
+		b.WriteString("not ok\n")
+	}
+	// A client that went away can't be told.
+	_, _ = w.Write([]byte(b.String()))
+}
+
+// readyFacts words what is fine, for ?verbose.
+func readyFacts(ctx context.Context, f *face) []string {
+	s, err := f.Status(ctx)
+	if err != nil {
+		return nil
+	}
+	facts := []string{"state: " + s.State}
+	if s.Source.Connected {
+		facts = append(facts, "source: connected "+since(s.Source.Since))
+	}
+	if !s.Sink.LastSuccess.IsZero() {
+		facts = append(facts, "braze: last accepted call "+since(s.Sink.LastSuccess))
+	}
+	for _, st := range s.Streams {
+		facts = append(facts, fmt.Sprintf("position: %s at %s", st.Stream, place(st)))
+	}
+	return facts
+}

@@ -1,0 +1,56 @@
+// Package connector moves row changes from a Source to Braze: it holds the types that travel, the interfaces between the parts, and the pipeline.
+//
+// One change goes
+//
+//	source -> envelope -> mapping -> queue -> braze -> record -> confirm
+//
+// forward only. The files that answer for each step:
+//
+//	What is read, when is reading held back?            read.go (the reader), tracker.go (the caps)
+//	How does a run begin and end?                       pipeline.go (New, Run, drain), open.go
+//	Which position may be confirmed?                    tracker.go (tickets; the unbroken run of done batches), commit.go (record, then confirm)
+//	Why do changes of one user stay in order?           queue.go (a queue per user), clock.go (gap, settle, retry)
+//	Who sends, who retries, who splits?                 sender.go (takes up to a full call; the one retry loop), outcome.go (what becomes of each object)
+//	When do two effects become one?                     fold.go
+//	What is left out because Braze has it?              diff.go, proof.go (which before-images count)
+//	What happens around deletes and renames?            lookup.go (is another row alive?), settle.go (a deleted user that comes again)
+//	What waits for a person, what was done already?     care.go, control.go (confirm, retry, discard, send)
+//	What cannot be delivered?                           quarantine.go, stored.go
+//	What does a source, a mapping, a sink, a store owe? source.go, effect.go (Mapper), sink.go, journal.go
+//	What travels?                                       row.go, value.go, effect.go, key.go
+//	How is it doing?                                    health.go, status.go, metrics.go
+//
+// Beside it, each importing only this package:
+//
+//	connector/config     the YAML file as structs: strict, every fault at once with its line
+//	connector/postgres   Source over logical replication: slot, pgoutput, chunks between watermarks
+//	connector/mapping    Change to Effects: expressions, field conversion, modes
+//	connector/braze      Sink over Braze's HTTP API: calls, limits, error classes
+//	connector/state      data/ and cache/ on disk, quarantine
+//	connector/control    the local socket that the command line talks to
+//	connector/sourcetest conformance suite for Sources
+//	connector/braze/brazesim  Braze as documented, in memory, able to fail on demand
+//
+// # What holds
+//
+// These each closed a hole; a change that touches one of them comes with the test that shows it still holds.
+//
+//   - A position is confirmed only when every change up to it was accepted by Braze, suppressed as unchanged, passed over by mode or filter, kept in
+//     data/, or stored in quarantine, and when that was recorded: cache synced, then data/ written, then the source told. Never "highest seen".
+//   - A change that becomes several effects is done when all of them are. A folded effect keeps the shares of everything in it.
+//   - No user has two requests open, over all endpoints; a rename counts for both its users. After a request that was, or may have been, accepted the user
+//     waits one gap, since Braze applies requests after answering them, in any order.
+//   - What is left out is decided when an effect leaves its queue (diff.go), not when it is mapped: between the two, what Braze holds may change.
+//   - A before-image is proof only after a completed load on an unbroken slot or for a row the cache knows; never in enrich, never for a field whose
+//     settings changed, never for a user whose last change was refused or given up.
+//   - What an earlier run may have sent (Batch.Replayed), or an attempt with unknown outcome, is never folded away: a delete is sent although the row
+//     comes again, a value that went there and back is sent.
+//   - NULL is not absent. An absent cell says nothing, and nothing may turn it into null.
+//   - A batch larger than the caps still passes, when nothing else is open.
+//   - The lock of the queue is never held over a call to Braze, the source or a store.
+//
+// # Goroutines
+//
+// One reader (Run's own), the senders of each kind, one committer, one clock, one that asks about settling users, and what a Source keeps inside. When
+// Run's context ends, the reader stops, the queues drain up to the deadline, the last record is written and confirmed.
+package connector
