@@ -125,13 +125,13 @@ func (c *checker) withFixes(area string, faults config.Faults) {
 	}
 }
 
-// mapping compiles the models against the real tables.
-func (c *checker) mapping(cfg *config.Config, tables map[string]*connector.Table) {
+// mapping compiles the models against the real tables; all of them were found.
+func (c *checker) mapping(cfg *config.Config, tables map[string]*connector.Table, all bool) {
 	a := &app{cfg: cfg, tables: tables, log: c.p.quietLog()}
 	_, faults := mapping.New(a.mappingConfig())
 	resolved := cfg.Resolve(faults)
 	c.withFixes("mapping", resolved)
-	if resolved.Err() == nil && len(cfg.Models) > 0 {
+	if resolved.Err() == nil && len(cfg.Models) > 0 && all {
 		c.add(fine, "mapping", fmt.Sprintf("%s fit the tables", plural(len(cfg.Models), "model")), "")
 	}
 }

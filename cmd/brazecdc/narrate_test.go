@@ -40,7 +40,8 @@ func TestNarrator(t *testing.T) {
 	}
 	n := &narrator{models: []connector.ModelInfo{{Name: "customers"}}, t: terminal{out: &bytes.Buffer{}}}
 	key := connector.Key{Table: "public.customers", ID: "raw"}
-	for _, c := range []struct {
+	moment := time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
+	for i, c := range []struct {
 		name string
 		seen connector.Seen
 		want string
@@ -59,11 +60,11 @@ func TestNarrator(t *testing.T) {
 		}, `customers 7 update (same values)  ->  no call: nothing that is mapped changed`},
 		{"names a deleted row by its old image", connector.Seen{
 			Change: &connector.Change{Op: connector.Delete, Key: key, Before: row("7", "free", "x")},
-			Effect: effect(connector.DeleteUser), Outcome: "accepted",
+			Effect: effect(connector.DeleteUser), Outcome: "accepted", At: moment,
 		}, `customers 7 delete  ->  POST /users/delete u-1  201  0 ms`},
 		{"says that a row went along", connector.Seen{
 			Change: &connector.Change{Op: connector.Insert, Key: key, After: row("8", "free", "x")},
-			Effect: &connector.Effect{Kind: connector.DeleteUser, User: connector.User{ID: "u-1"}}, Outcome: "accepted",
+			Effect: &connector.Effect{Kind: connector.DeleteUser, User: connector.User{ID: "u-1"}}, Outcome: "accepted", At: moment,
 		}, `customers 8 insert  ->  in the call above`},
 		{"says where a change went instead", connector.Seen{
 			Change: &connector.Change{Op: connector.Insert, Key: key, After: row("7", "free", "x")},
@@ -72,6 +73,9 @@ func TestNarrator(t *testing.T) {
 		{"is silent about what only came in", connector.Seen{Change: &connector.Change{Op: connector.Insert, Key: key, After: row("7", "a", "b")}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			if c.seen.At.IsZero() {
+				c.seen.At = moment.Add(time.Duration(i+1) * time.Second)
+			}
 			if got := n.line(c.seen); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
@@ -12,6 +11,7 @@ import (
 	"brazecdc/connector"
 	"brazecdc/connector/config"
 	"brazecdc/connector/control"
+	"brazecdc/connector/postgres"
 )
 
 func newTeardown(p *program) *cobra.Command {
@@ -86,7 +86,7 @@ func (p *program) teardown(ctx context.Context, yes bool) error {
 			return err
 		}
 	}
-	if err := drop(ctx, db, pg, found); err != nil {
+	if err := postgres.Teardown(ctx, postgresConfig(pg, p.quietLog())); err != nil {
 		return err
 	}
 	p.printf("Dropped. %s and %s are still there.\n", p.beside(cfg.Data.Path), p.beside(cfg.Cache.Path))
@@ -132,22 +132,6 @@ func (r remains) droppable(pg *config.Postgres) error {
 		}
 	case r.active:
 		return &connector.StopError{Code: connector.ExitSlotInUse, What: fmt.Sprintf("slot %q is in use", pg.Slot), Fix: "stop the process that reads it"}
-	}
-	return nil
-}
-
-func drop(ctx context.Context, db *pgx.Conn, pg *config.Postgres, r remains) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	if r.slot {
-		if _, err := db.Exec(ctx, "SELECT pg_drop_replication_slot($1)", pg.Slot); err != nil {
-			return fmt.Errorf("drop slot %q: %w", pg.Slot, err)
-		}
-	}
-	if r.publication {
-		if _, err := db.Exec(ctx, "DROP PUBLICATION IF EXISTS "+pgx.Identifier{pg.Publication}.Sanitize()); err != nil {
-			return fmt.Errorf("drop publication %q: %w", pg.Publication, err)
-		}
 	}
 	return nil
 }

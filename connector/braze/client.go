@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"brazecdc/connector"
@@ -65,6 +66,8 @@ type Client struct {
 	header http.Header
 	pools  [endpoints]*pool
 	counts counts
+
+	uncounted sync.Once // the warning about answers whose counts do not add up
 }
 
 var _ connector.Sink = (*Client)(nil)

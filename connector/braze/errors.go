@@ -138,6 +138,13 @@ func (c *Client) judgeItems(ep endpoint, batch []connector.Effect, r *reply, e *
 			"err", c.clean(v.open))
 		v.open = ""
 	}
+	if v.open == "" && a.processed >= 0 && a.processed+len(v.items) < len(batch) {
+		// Not taken as a refusal: Braze documents neither that the counts add up nor what it leaves out of them.
+		c.uncounted.Do(func() {
+			c.cfg.Logger.Warn("Braze counted fewer objects of a call than it was sent, without naming an error; this is said once",
+				"endpoint", ep.String(), "request_id", r.requestID, "sent", len(batch), "processed", a.processed, "refused", len(v.items))
+		})
+	}
 	switch {
 	case v.open != "":
 		e.Text = "accepted with errors that name no object of the call: " + c.clean(v.open)

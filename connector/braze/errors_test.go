@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -173,8 +174,9 @@ func TestCauses(t *testing.T) {
 		}
 	})
 	t.Run("cdc 97: only a certificate for another name stops; an unknown authority is retried", func(t *testing.T) {
-		s := httptest.NewTLSServer(respond(201, `{}`))
-		s.Config.ErrorLog = nil
+		s := httptest.NewUnstartedServer(respond(201, `{}`))
+		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.StartTLS()
 		defer s.Close()
 		pool := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 		for name, want := range map[string]outcome{"rest.fra-01.braze.eu": {end: "stop", code: connector.ExitEndpointWrong}, "": {end: "retry"}} {

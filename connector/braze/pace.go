@@ -16,6 +16,7 @@ const (
 	epochFrom = 365 * 24 * 3600 // a Reset above so many seconds is an epoch, below it seconds left
 	longest   = time.Hour       // the longest window Braze has; no hold is longer
 	reserve   = 100             // 1/100 of a budget may leave at once, the rest is spread
+	onTheWay  = 400             // 1/400 of a limit stays unused
 )
 
 // defaults are the limits until headers tell others, in requests per window. Export has 250 a minute for customers since 2024-08-22, more for others.
@@ -139,11 +140,12 @@ func (p *pool) speed(now time.Time) (every time.Duration, burst int) {
 	budget := p.share * p.base.limit
 	burst = int(budget / reserve)
 	// Burst and spread calls together stay inside the budget of each window.
-	every = time.Duration(float64(p.base.window) / max(budget-float64(burst), 1))
+	every = max(time.Duration(float64(p.base.window)/max(budget-float64(burst), 1)), 1)
 	if !p.told {
 		return every, burst
 	}
-	left := min(p.share*p.limit-p.used, p.remaining)
+	// Calls on their way when a window ends are counted in the next one.
+	left := min(p.share*p.limit-p.used, p.remaining) - float64(int(p.limit/onTheWay))
 	if left < 1 {
 		return 0, 0
 	}

@@ -131,7 +131,7 @@ var countryNames = sync.OnceValue(func() map[string]string {
 		for b := 'A'; b <= 'Z'; b++ {
 			code := string(a) + string(b)
 			r, err := language.ParseRegion(code)
-			if err != nil || r.String() != code || !r.IsCountry() {
+			if err != nil || r.Canonicalize().String() != code || !r.IsCountry() {
 				continue
 			}
 			if n := english.Name(r); n != "" {

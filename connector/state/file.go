@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -280,7 +281,7 @@ func (f *file) reopen() (err error) {
 	return nil
 }
 
-// openError tells bbolt's words for a file that is none of its own from all others.
+// openError tells apart why bbolt does not open a file.
 func openError(path string, err error) error {
 	if errors.Is(err, bbolterrors.ErrTimeout) {
 		return &connector.StopError{
@@ -288,12 +289,11 @@ func openError(path string, err error) error {
 			Fix: "end what has that file open, a database browser perhaps",
 		}
 	}
-	for _, bad := range []error{bbolterrors.ErrInvalid, bbolterrors.ErrChecksum, bbolterrors.ErrVersionMismatch} {
-		if errors.Is(err, bad) {
-			return &DamageError{What: "its head is not that of a store (" + err.Error() + ")"}
-		}
+	if _, system := errors.AsType[syscall.Errno](err); system || full(err) {
+		return err
 	}
-	return err
+	// All else is what bbolt says of a file that is none of its own.
+	return &DamageError{What: "it is no store, or its head is gone (" + err.Error() + ")"}
 }
 
 // recoverDamage turns bbolt's panics on impossible pages, and the fault of reading behind a file's end, into an error.

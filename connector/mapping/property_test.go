@@ -1,0 +1,243 @@
+package mapping_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"brazecdc/connector"
+	"brazecdc/connector/mapping"
+)
+
+// wildTable has a column of each kind whose decode gives whatever value the test put aside, valid or not.
+func wildTable(values *[]connector.Value) *connector.Table {
+	t := &connector.Table{Name: "public.wild"}
+	for k := connector.KindNull; k <= connector.KindArray; k++ {
+		t.Columns = append(t.Columns, connector.Column{Name: fmt.Sprintf("k%d", k), Kind: k, Decode: func(string) (connector.Value, error) {
+			return (*values)[k], nil
+		}})
+	}
+	t.Columns = append(t.Columns, connector.Column{Name: "id", Kind: connector.KindText, Key: true, Decode: decodeAs(connector.KindText)})
+	return t
+}
+
+// wildModel maps every column by every type, and some through every preset.
+func wildModel() connector.Model {
+	m := connector.Model{Name: "wild", Kind: "users", Table: "public.wild", Mode: "sync", Load: "all", OwnsUsers: true, Path: "models[0]",
+		Identify: connector.Identify{ExternalID: connector.ValueFrom{Column: "id"}}}
+	for k := connector.KindNull; k <= connector.KindArray; k++ {
+		c := fmt.Sprintf("k%d", k)
+		for _, typ := range []string{"", "string", "number", "bool", "time", "array", "object"} {
+			f := column(c+typ, c)
+			f.Type = typ
+			m.Custom = append(m.Custom, f)
+		}
+		m.Custom = append(m.Custom, expression("e"+c, c+` ?? "none"`), expression("l"+c, `[`+c+`]`))
+	}
+	for _, p := range []string{"email", "phone", "first_name", "dob", "gender", "country", "language", "time_zone", "current_location"} {
+		m.Fields = append(m.Fields, column(p, "k5"))
+	}
+	m.Fields[1].Country = "DE"
+	return m
+}
+
+func genValue(depth int) *rapid.Generator[connector.Value] {
+	return rapid.Custom(func(t *rapid.T) connector.Value {
+		v := connector.Value{Kind: connector.ValueKind(rapid.IntRange(0, int(connector.KindArray)).Draw(t, "kind"))}
+		fill(t, &v, depth)
+		return v
+	})
+}
+
+func fill(t *rapid.T, v *connector.Value, depth int) {
+	switch v.Kind {
+	case connector.KindFloat:
+		v.Float = rapid.Float64().Draw(t, "float")
+	case connector.KindJSON:
+		v.Str = rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{`{"a":[1,null,{"b":"\ud800"}]}`, `null`, `"x"`, `1e999`, `[[],{}]`, `{"a":1,}`, `-`, `tru`})).Draw(t, "json")
+	case connector.KindArray:
+		if depth > 0 {
+			v.List = rapid.SliceOfN(genValue(depth-1), 0, 4).Draw(t, "list")
+		}
+	default:
+		v.Int = rapid.OneOf(rapid.Int64(), rapid.Int64Range(-100000, 100000), rapid.SampledFrom([]int64{connector.PosInfinity, connector.NegInfinity})).Draw(t, "int")
+		v.Str = rapid.OneOf(rapid.String(), rapid.StringMatching(`[+-]?[0-9]{0,20}\.?[0-9]{0,20}`), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }),
+			rapid.SampledFrom([]string{"NaN", "a@x.io", "+49 171 1234567", "0171 1234567", "1990-05-04", "DE", "1.e5", "Infinity"})).Draw(t, "str")
+	}
+}
+
+func TestEveryFieldIsValidJSON(t *testing.T) {
+	values := make([]connector.Value, connector.KindArray+1)
+	tab := wildTable(&values)
+	mapper, faults := mapping.New(mapping.Config{Models: []connector.Model{wildModel()}, Tables: map[string]*connector.Table{tab.Name: tab}})
+	if mapper == nil {
+		t.Fatal(faults)
+	}
+	cells := make([]connector.Cell, len(tab.Columns))
+	for i := range cells {
+		cells[i] = connector.Cell{State: connector.Set, Raw: "u1"}
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		for k := range values {
+			values[k] = connector.Value{Kind: connector.ValueKind(k)}
+			fill(rt, &values[k], 2)
+		}
+		out, err := mapper.Map(nil, &connector.Change{Op: connector.Insert, After: connector.Row{Table: tab, Cells: cells}}, known{})
+		if err != nil || len(out) != 1 {
+			rt.Fatalf("%v, %v", out, err)
+		}
+		for _, f := range out[0].Fields {
+			if !json.Valid(f.JSON) {
+				rt.Fatalf("%s: %q", f.Def.Name, f.JSON)
+			}
+		}
+	})
+}
+
+func FuzzConvert(f *testing.F) {
+	for _, s := range []string{"", "12.50", `{"a":[1,null,"\ud800"]}`, "a@x.io", "+49 171 123", "1990-05-04", "\xff\x00", `[1e400,-0.0]`, `"\u0000"`, "NaN"} {
+		f.Add(s, int64(len(s)), 0.5)
+	}
+	values := make([]connector.Value, connector.KindArray+1)
+	tab := wildTable(&values)
+	mapper, faults := mapping.New(mapping.Config{Models: []connector.Model{wildModel()}, Tables: map[string]*connector.Table{tab.Name: tab}})
+	if mapper == nil {
+		f.Fatal(faults)
+	}
+	cells := make([]connector.Cell, len(tab.Columns))
+	for i := range cells {
+		cells[i] = connector.Cell{State: connector.Set, Raw: "u1"}
+	}
+	f.Fuzz(func(t *testing.T, s string, n int64, x float64) {
+		for k := range values {
+			values[k] = connector.Value{Kind: connector.ValueKind(k), Int: n, Float: x, Str: s}
+		}
+		values[connector.KindArray].List = append([]connector.Value(nil), values[:connector.KindArray]...)
+		out, err := mapper.Map(nil, &connector.Change{Op: connector.Insert, After: connector.Row{Table: tab, Cells: cells}}, known{})
+		if err != nil || len(out) != 1 {
+			t.Fatalf("%v, %v", out, err)
+		}
+		for _, f := range out[0].Fields {
+			if !json.Valid(f.JSON) {
+				t.Fatalf("%s: %q", f.Def.Name, f.JSON)
+			}
+		}
+	})
+}
+
+func TestEffectsKeepTheirMemory(t *testing.T) {
+	b := base(t, "sync", nil)
+	var all []connector.Effect
+	var wanted []string
+	for i := range 500 {
+		r := row(b.table, r1, fmt.Sprintf("external_id=u%d", i), "plan="+strings.Repeat("p", i%200), fmt.Sprintf(`prefs={"n":"%s"}`, strings.Repeat("n", i%250)))
+		out, err := b.try(connector.Insert, connector.Row{}, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j := range out[0].Fields { // appending to a field must not reach its neighbour
+			_ = append(out[0].Fields[j].JSON, "XXXX"...)
+		}
+		_ = append(out[0].Fields, connector.Field{})
+		wanted = append(wanted, show(out))
+		all = append(all, out...)
+	}
+	for i := range all {
+		if got := show(all[i : i+1]); got != wanted[i] {
+			t.Fatalf("effect %d changed:\n%s\n%s", i, wanted[i], got)
+		}
+	}
+}
+
+func TestMapRowBesideMap(t *testing.T) {
+	m, faults := mapping.New(mapping.Config{Models: []connector.Model{m0("sync")}})
+	if m == nil {
+		t.Fatal(faults)
+	}
+	tab := usersTable()
+	r := row(tab, r1)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 200 {
+				if out, err := m.MapRow(nil, 0, r, time.Time{}); err != nil || len(out) != 1 || out[0].User.ID != "u1" {
+					t.Errorf("%v, %v", out, err)
+				}
+			}
+		})
+	}
+	for range 200 {
+		if out, err := m.Map(nil, &connector.Change{Op: connector.Insert, After: r}, known{}); err != nil || len(out) != 1 {
+			t.Errorf("%v, %v", out, err)
+		}
+	}
+	wg.Wait()
+	if _, err := m.MapRow(nil, 7, r, time.Time{}); err == nil {
+		t.Error("a model that is not there maps")
+	}
+}
+
+// TestProofIsTrue: whatever the images, a field called unchanged encodes alike in both, one called changed does not, and Was is the old encoding.
+func TestProofIsTrue(t *testing.T) {
+	b := base(t, "sync", func(m *connector.Model) {
+		m.Custom = append(m.Custom, expression("label", `first_name + " " + (plan ?? "-")`))
+		m.Fields[2].Blank = "null_like"
+	})
+	pool := map[string][]string{
+		"plan": {"free", "pro", "", "<null>"}, "credits": {"1", "1.0", "2", "<null>"}, "first_name": {"A", "", " ", "<null>"}, "prefs": {`{}`, `{ }`, `{"a":1}`, "null", "<null>", "{"},
+		"email": {"a@x.io", "A@X.IO", "bad", "<null>"},
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		draw := func(absent bool) connector.Row {
+			var changes []string
+			for _, c := range []string{"plan", "credits", "first_name", "prefs", "email"} {
+				v := rapid.SampledFrom(pool[c]).Draw(rt, c)
+				if absent && rapid.IntRange(0, 4).Draw(rt, "absent") == 0 {
+					v = "<absent>"
+				}
+				changes = append(changes, c+"="+v)
+			}
+			return row(b.table, r1, changes...)
+		}
+		before, after := draw(true), draw(false)
+		alone := func(r connector.Row) map[string]string {
+			out, err := b.m.MapRow(nil, 0, r, time.Time{})
+			var need *connector.NeedRowError
+			if errors.As(err, &need) {
+				return nil
+			}
+			if err != nil {
+				rt.Fatal(err)
+			}
+			fs := map[string]string{}
+			for _, f := range out[0].Fields {
+				fs[f.Def.Name] = string(f.JSON)
+			}
+			return fs
+		}
+		old, now := alone(before), alone(after)
+		out, err := b.try(connector.Update, before, after)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		for _, f := range out[0].Fields {
+			was, known := old[f.Def.Name]
+			switch {
+			case string(f.JSON) != now[f.Def.Name]:
+				rt.Fatalf("%s: %s, alone %s", f.Def.Name, f.JSON, now[f.Def.Name])
+			case f.Proof == connector.Unchanged && (!known || was != string(f.JSON)):
+				rt.Fatalf("%s is called unchanged: %s, was %s", f.Def.Name, f.JSON, was)
+			case f.Proof == connector.Changed && (!known || was == string(f.JSON) || f.Was != connector.HashJSON([]byte(was))):
+				rt.Fatalf("%s is called changed: %s, was %s", f.Def.Name, f.JSON, was)
+			case f.Proof == connector.NoProof && known:
+				rt.Fatalf("%s has no proof: %s, was %s", f.Def.Name, f.JSON, was)
+			}
+		}
+	})
+}
