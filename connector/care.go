@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +16,8 @@ type care struct {
 	paused  map[int]*Pause // models whose changes count as done
 	holding map[int]*Pause // models whose deletes wait for confirm, since data/ was lost
 	held    map[User]HeldDelete
-	done    map[DoneID]bool
+	done    map[User][]DoneID     // deletes and renames that an earlier run delivered, and the record's position has not passed yet
+	last    map[string]uint64     // by stream, the newest of them
 	loads   map[string]*LoadState // running or finished, by ID
 	entries map[rowKey]uint64     // open quarantine entries
 	noProof map[User]bool
@@ -30,7 +32,7 @@ const (
 )
 
 func newCare(models []ModelInfo) *care {
-	return &care{models: models, paused: map[int]*Pause{}, holding: map[int]*Pause{}, held: map[User]HeldDelete{}, done: map[DoneID]bool{},
+	return &care{models: models, paused: map[int]*Pause{}, holding: map[int]*Pause{}, held: map[User]HeldDelete{}, done: map[User][]DoneID{}, last: map[string]uint64{},
 		loads: map[string]*LoadState{}, entries: map[rowKey]uint64{}, noProof: map[User]bool{}}
 }
 
@@ -43,19 +45,20 @@ func (c *care) refresh() {
 	c.anyNoProof.Store(len(c.noProof) > 0)
 }
 
-func (c *care) loadModel(id string) int {
+// loadModel gives the model of a load, -1 for one that was given up, and whether it sends NULLs.
+func (c *care) loadModel(id string) (model int, nulls bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := c.loads[id]
 	if l == nil {
-		return -1
+		return -1, false
 	}
 	for i, m := range c.models {
 		if m.Name == l.Model {
-			return i
+			return i, l.Nulls
 		}
 	}
-	return -1
+	return -1, false
 }
 
 // pass takes out the effects of paused models, which count as done and make the model stale.
@@ -93,15 +96,56 @@ func (c *care) takeStale(rec *Record) {
 	}
 }
 
-// alreadyDone tells whether an earlier run delivered this delete or rename.
+// alreadyDone tells whether an earlier run delivered this effect: a delete or rename that it remembers, or anything that came before one of the same
+// user. To send such an older change again would bring a deleted profile back, or make one under the old name.
 func (c *care) alreadyDone(s *step) bool {
-	if s.kind == Track || !c.anyDone.Load() {
+	if !c.anyDone.Load() {
 		return false
 	}
 	r := s.rows[0]
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.done[DoneID{Stream: r.stream, Table: r.key.Table, ID: r.change.ID, Kind: s.kind, User: s.user}]
+	for _, d := range c.done[s.user] {
+		if d.Stream == r.stream && d.covers(r, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// covers tells whether an effect is the remembered one or older. Within one transaction only changes of one table have an order; of another table's, what
+// starts a profile counts as newer.
+func (d DoneID) covers(r rowRef, s *step) bool {
+	id := r.change.ID
+	switch {
+	case id.Commit != d.ID.Commit:
+		return id.Commit < d.ID.Commit
+	case r.key.Table == d.Table:
+		return id.N < d.ID.N || id.N == d.ID.N && (s.kind == d.Kind || d.Kind == DeleteUser)
+	}
+	return !s.creates
+}
+
+// forgetDone drops what a stream's recorded position has passed: it does not come again.
+func (c *care) forgetDone(positions []Recorded) {
+	if !c.anyDone.Load() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range positions {
+		if last, ok := c.last[p.Position.Stream]; !ok || p.Position.Offset <= last {
+			continue
+		}
+		delete(c.last, p.Position.Stream)
+		for u, ds := range c.done {
+			ds = slices.DeleteFunc(ds, func(d DoneID) bool { return d.Stream == p.Position.Stream })
+			if c.done[u] = ds; len(ds) == 0 {
+				delete(c.done, u)
+			}
+		}
+	}
+	c.refresh()
 }
 
 // join prepares a new step by what is known of its row and user: it takes along what a quarantined change of the row left undelivered, and trusts no
@@ -124,7 +168,7 @@ func (c *care) join(s *step, p *Pipeline) {
 	c.mu.Unlock()
 	if held {
 		undelete(s, p.models)
-		p.pend.add(func(rec *Record) { rec.Released = append(rec.Released, s.user) })
+		p.pend.add(func(rec *Record) { rec.released(s.user) })
 	}
 	if open && s.kind != Rename {
 		s.noProof = true
@@ -135,10 +179,33 @@ func (c *care) join(s *step, p *Pipeline) {
 	}
 }
 
+// joinLate is join for entries that an earlier step of the same user became while this one waited.
+func (c *care) joinLate(s *step, p *Pipeline) {
+	if !c.anyEntries.Load() {
+		return
+	}
+	var ids []uint64
+	c.mu.Lock()
+	for _, r := range s.rows {
+		if id, open := c.entries[rowKey{r.model, r.key}]; open && !slices.Contains(s.entries, id) {
+			ids = append(ids, id)
+		}
+	}
+	c.mu.Unlock()
+	for _, id := range ids {
+		// An entry without an effect is of a change that could not be mapped, which may be newer than what waits here.
+		if e, err := p.journal.Quarantine().Entry(id); err == nil && e.Effect != nil && e.Effect.User == s.user {
+			s.noProof = true
+			s.entries = append(s.entries, id)
+			p.takeAlong(s, id)
+		}
+	}
+}
+
 // takeAlong folds the fields of a quarantined change of the same row and user under a newer one.
 func (p *Pipeline) takeAlong(s *step, id uint64) {
 	e, err := p.journal.Quarantine().Entry(id)
-	if err != nil || e.Effect == nil || e.Effect.Kind != Track || e.Effect.User != s.user {
+	if err != nil || e.Closed != "" || e.Effect == nil || e.Effect.Kind != Track || e.Effect.User != s.user {
 		return
 	}
 	old := p.restore(e.Effect)
@@ -171,6 +238,7 @@ func (p *Pipeline) hold(f *flight) bool {
 	f.u.busy = false
 	q.steps--
 	q.schedule(f.u, time.Now())
+	q.signal()
 	q.mu.Unlock()
 	return true
 }

@@ -71,7 +71,12 @@ const commitEvery = 20 * time.Millisecond
 
 // committer records what became confirmable, then confirms it. It is the only writer of the journal while the pipeline runs.
 func (p *Pipeline) committer(ctx context.Context) {
+	var expired time.Time
 	for {
+		if now := time.Now(); p.cfg.Retention > 0 && now.Sub(expired) > time.Hour {
+			expired = now
+			p.expire(ctx, now.Add(-p.cfg.Retention))
+		}
 		p.beats[1].Store(time.Now().UnixNano())
 		select {
 		case <-p.commit:
@@ -108,13 +113,13 @@ func (p *Pipeline) record(ctx context.Context, clean bool) error {
 	if !any && !clean && len(positions) == 0 && len(loads) == 0 {
 		return nil
 	}
-	if p.cfg.Prints != nil && len(positions) > 0 {
+	if c := p.cache(); c != nil && len(positions) > 0 {
 		covers := make([]Position, len(positions))
 		for i, x := range positions {
 			covers[i] = x.Position
 		}
-		if err := p.cfg.Prints.Sync(covers); err != nil {
-			p.log.Warn("sync cache", "err", err)
+		if err := c.Sync(covers); err != nil {
+			p.cacheFailed(err)
 		}
 	}
 	if err := p.journal.Apply(ctx, &rec); err != nil {
@@ -124,6 +129,7 @@ func (p *Pipeline) record(ctx context.Context, clean bool) error {
 		}
 		return &StopError{Code: 1, What: "write the record of what is done to data/", Err: err, Fix: "see the error; nothing was confirmed to the source"}
 	}
+	p.care.forgetDone(positions)
 	for _, x := range positions {
 		p.source.Commit(x.Position)
 	}
@@ -139,12 +145,23 @@ func (p *Pipeline) takeDirty(rec *Record, after *[]share) bool {
 	q := p.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	*after = append(*after, q.dropped...)
 	any := len(q.dropped) > 0
+	for _, s := range q.dropped {
+		*after = append(*after, s.shares...)
+		p.ids.release(s)
+	}
 	q.dropped = nil
-	rec.Settled = append(rec.Settled, q.unsettled...)
-	any = any || len(q.unsettled) > 0
-	q.unsettled = nil
+	later := q.unsettled[:0]
+	for _, id := range q.unsettled {
+		switch u := q.users[id]; {
+		case u != nil && u.busy: // what is being sent may be a delete, after which it settles anew
+			later = append(later, id)
+		case u == nil || !u.settling():
+			rec.settled(id)
+			any = true
+		}
+	}
+	q.unsettled = later
 	for id := range q.dirty {
 		delete(q.dirty, id)
 		u := q.users[id]
@@ -158,4 +175,15 @@ func (p *Pipeline) takeDirty(rec *Record, after *[]share) bool {
 		any = true
 	}
 	return any
+}
+
+// expire ends quarantine entries that are older than the retention.
+func (p *Pipeline) expire(ctx context.Context, before time.Time) {
+	n, err := p.journal.Quarantine().Expire(ctx, before)
+	switch {
+	case err != nil:
+		p.log.Warn("end quarantine entries that are past their retention", "err", err)
+	case n > 0:
+		p.log.Warn("quarantine entries ended undelivered: they were older than the retention", "count", n)
+	}
 }

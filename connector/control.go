@@ -51,40 +51,36 @@ func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string
 		return "", fmt.Errorf("no model %q in the configuration", model)
 	}
 	c := p.care
+	// The pause ends first: rows of the load may come before StartLoad returns, and must not be passed over.
 	c.mu.Lock()
 	paused, holding := c.paused[i], c.holding[i]
-	var held []HeldDelete
-	for _, h := range c.held {
-		if h.Model == model {
-			held = append(held, h)
-		}
-	}
+	delete(c.paused, i)
+	c.refresh()
 	c.mu.Unlock()
 	if paused == nil && holding == nil {
 		return "", fmt.Errorf("nothing waits for a confirmation of model %q", model)
 	}
 	if paused != nil || p.models[i].Load {
 		if err := p.loadAgain(ctx, i); err != nil {
+			if paused != nil {
+				c.mu.Lock()
+				c.paused[i] = paused
+				c.refresh()
+				c.mu.Unlock()
+			}
 			return "", err
 		}
 	}
 	c.mu.Lock()
-	delete(c.paused, i)
 	delete(c.holding, i)
-	for _, h := range held {
-		delete(c.held, h.User)
-	}
-	c.refresh()
+	held := p.releaseHeld(i, drop)
 	c.mu.Unlock()
-	var steps []*step
 	durable := make(chan struct{})
 	p.pend.addThen(func(r *Record) {
 		r.Resumed = append(r.Resumed, model)
 		for _, h := range held {
-			r.Released = append(r.Released, h.User)
-			if !drop {
-				s := &step{kind: DeleteUser, user: h.User, owner: true, verify: true, rows: []rowRef{{model: i, key: h.Key}}}
-				steps = append(steps, s)
+			if drop {
+				r.released(h.User)
 			}
 		}
 	}, nil, func() { close(durable) })
@@ -93,7 +89,6 @@ func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	p.queue.push(steps)
 	switch {
 	case paused != nil:
 		return fmt.Sprintf("model %s goes on, and %s is loaded again", model, p.models[i].Table), nil
@@ -103,15 +98,41 @@ func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string
 	return fmt.Sprintf("%d deletes of model %s are being sent", len(held), model), nil
 }
 
-// loadAgain begins a new load of a model, also where one was done before.
+// releaseHeld takes the held deletes of a model out of memory and, unless they are dropped, queues them. data/ keeps each until it was delivered, or its user
+// came again. The lock of care is held, so that a row that comes again is queued behind its delete.
+func (p *Pipeline) releaseHeld(model int, drop bool) (held []HeldDelete) {
+	c := p.care
+	var steps []*step
+	for _, h := range c.held {
+		if h.Model != p.models[model].Name {
+			continue
+		}
+		held = append(held, h)
+		steps = append(steps, &step{kind: DeleteUser, user: h.User, owner: true, verify: true, release: true, rows: []rowRef{{model: model, key: h.Key}}})
+		delete(c.held, h.User)
+	}
+	c.refresh()
+	if drop {
+		return held
+	}
+	for _, s := range p.queue.push(steps) {
+		p.ended(s)
+	}
+	return held
+}
+
+// loadAgain begins a new load of a model, also where one was done before. The users' profiles may exist, so it sends NULLs too.
 func (p *Pipeline) loadAgain(ctx context.Context, i int) error {
 	m := &p.models[i]
-	l := LoadState{Load: Load{ID: fmt.Sprintf("%s-%d", m.Name, time.Now().UnixMilli()), Model: m.Name, Table: m.Table}, Started: time.Now(), Estimate: -1}
+	l := LoadState{Load: Load{ID: fmt.Sprintf("%s-%d", m.Name, time.Now().UnixMilli()), Model: m.Name, Table: m.Table}, Started: time.Now(), Estimate: -1, Nulls: true}
+	p.proven[i].Store(false)
+	p.pend.add(func(r *Record) {
+		r.Loads = append(r.Loads, l)
+		r.Models = append(r.Models, p.modelState(i))
+	})
 	p.care.mu.Lock()
 	p.care.loads[l.ID] = &l
 	p.care.mu.Unlock()
-	p.proven[i].Store(false)
-	p.pend.add(func(r *Record) { r.Loads = append(r.Loads, l) })
 	if err := p.source.StartLoad(ctx, l.Load); err != nil {
 		return fmt.Errorf("start the load of model %q: %w", m.Name, err)
 	}

@@ -128,8 +128,8 @@ type ModelInfo struct {
 	// IDUnique: a unique key of the table covers the external_id, so two living rows never share it.
 	IDUnique bool
 	Load     bool // load: all
-	Filter   bool // has a filter
-	// Hash changes with anything of the model that decides what is sent.
+	Filter   bool // has a filter or delete_when, so whether a row was sent matters
+	// Hash changes with anything of the model that decides what is sent, but for its fields, which have hashes of their own.
 	Hash uint64
 	// Fields are the model's fields, sorted by Order.
 	Fields []*FieldDef
@@ -140,7 +140,8 @@ type Mapper interface {
 	// Models lists the models in the order of the configuration; Effect.Model indexes it.
 	Models() []ModelInfo
 	// Map appends the effects of c. A *NeedRowError asks for the living row; a *RowError is for quarantine: the row's change is kept with its
-	// reason. Anything else stops the pipeline. On an error the effects appended so far are dropped.
+	// reason, while the effects of the table's other models count (several models' RowErrors come as errors.Join gives them). Anything else stops the
+	// pipeline, and the effects appended so far are dropped.
 	Map(dst []Effect, c *Change, ids IDs) ([]Effect, error)
 	// MapRow maps a living row of a model as a whole row; op is Snapshot for loads and re-reads.
 	MapRow(dst []Effect, model int, r Row, at time.Time) ([]Effect, error)

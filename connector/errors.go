@@ -26,6 +26,8 @@ type Rejection struct {
 	Reason string // Braze's own words, redacted
 	// CurrentUnknown: a rename whose old id Braze does not know.
 	CurrentUnknown bool
+	// Done: the refusal says that what was asked for is so already: the old id of a rename is deprecated, the id to remove is unknown.
+	Done bool
 }
 
 // RejectedError lists the effects of a call that were refused; all others of the call were accepted. If Whole is set, the call as a whole was

@@ -1,6 +1,9 @@
 package connector
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // step is one thing a user waits for: one or more effects folded into one, or one that never folds. It keeps the shares of all changes behind it.
 type step struct {
@@ -29,8 +32,16 @@ type step struct {
 	stored bool
 	// again: the profile was deleted and starts anew, so the other models' rows of the user are read.
 	again bool
+	// undeleted: a delete before it was dropped, and with it what other models' changes waited under it.
+	undeleted bool
+	// unsent: a row that starts the profile was folded into this delete, so the profile may never have existed.
+	unsent bool
+	// existed: this delete met a profile that Braze had, so once Braze does not know the user any more the delete has taken effect.
+	existed bool
 	// revived: that was done.
 	revived bool
+	// release: a held delete that was confirmed; it leaves data/ when this step ends.
+	release bool
 
 	attempts  int // failed ones while others succeeded
 	fails     int // failed ones in a row, in this epoch of the endpoint
@@ -47,6 +58,7 @@ type rowRef struct {
 	key    Key
 	oldKey Key
 	whole  bool
+	proven bool // the model's before-images were proof when the change was read
 	known  int8 // what the cache says: 0 not asked, 1 known, -1 not
 	ends   bool // the row is no more, for its model
 	stream string
@@ -63,6 +75,7 @@ func fold(a, b *step) {
 	a.nulls = a.nulls || b.nulls
 	a.noProof = a.noProof || b.noProof
 	a.again = a.again || b.again
+	a.undeleted = a.undeleted || b.undeleted
 	absorb(a, b)
 }
 
@@ -73,18 +86,36 @@ func foldOlder(s, read *step) {
 	s.creates = s.creates || read.creates
 	s.owner = s.owner || read.owner
 	s.nulls = s.nulls || read.nulls
-	rows := append([]rowRef(nil), s.rows...)
-	absorb(s, read)
-	for _, r := range rows {
-		s.addRow(r)
-	}
+	absorbOlder(s, read)
 }
 
-// absorb moves what a step answers for to another one: rows, shares, entries.
+// absorb moves what a newer step answers for to an older one: rows, shares, entries.
 func absorb(a, b *step) {
 	for _, r := range b.rows {
 		a.addRow(r)
 	}
+	a.answerFor(b)
+}
+
+// absorbOlder is absorb for an older step: of a row that both have, a's own change counts.
+func absorbOlder(a, b *step) {
+	for _, r := range b.rows {
+		i := slices.IndexFunc(a.rows, func(o rowRef) bool { return o.model == r.model && o.key == r.key })
+		if i < 0 {
+			a.rows = append(a.rows, r)
+			continue
+		}
+		o := &a.rows[i]
+		if o.oldKey == (Key{}) {
+			o.oldKey = r.oldKey
+		}
+		o.whole = o.whole || r.whole
+	}
+	a.answerFor(b)
+}
+
+// answerFor adds the shares, holdings and entries of another step.
+func (a *step) answerFor(b *step) {
 	for _, s := range b.shares {
 		a.addShare(s)
 	}
@@ -93,6 +124,8 @@ func absorb(a, b *step) {
 	}
 	a.entries = append(a.entries, b.entries...)
 	a.maybeSent = a.maybeSent || b.maybeSent
+	a.release = a.release || b.release
+	a.unsent = a.unsent || b.unsent
 	if !b.at.IsZero() && (a.at.IsZero() || b.at.Before(a.at)) {
 		a.at = b.at
 	}
@@ -106,6 +139,7 @@ func (s *step) addRow(r rowRef) {
 				r.oldKey = o.oldKey
 			}
 			r.whole = r.whole || o.whole
+			r.proven = r.proven && o.proven
 			*o = r
 			return
 		}
@@ -201,6 +235,8 @@ func undelete(s *step, models []ModelInfo) {
 	for i := range s.fields {
 		s.fields[i].Omit = false
 	}
+	// The delete took other models' waiting changes along, so that their rows are read again too.
+	s.again, s.undeleted = true, true
 }
 
 func nullFields(m *ModelInfo) []Field {

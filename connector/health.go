@@ -128,9 +128,9 @@ func (q *queue) count(st *Status) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	st.Waiting = q.steps
-	for _, u := range q.users {
-		if len(u.steps) > 0 && !u.busy && !u.queued && u.reason != "" {
-			st.Parked[u.reason]++
+	for reason, n := range q.waits {
+		if n > 0 {
+			st.Parked[reason] = n
 		}
 	}
 }

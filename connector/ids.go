@@ -8,7 +8,7 @@ type idTable struct {
 	rows   map[rowKey]underWay
 	needed []bool // by model
 	models []ModelInfo
-	prints Fingerprints
+	cache  func() Fingerprints
 }
 
 type rowKey struct {
@@ -22,8 +22,8 @@ type underWay struct {
 	gone bool
 }
 
-func newIDTable(models []ModelInfo, prints Fingerprints) *idTable {
-	t := &idTable{rows: map[rowKey]underWay{}, needed: make([]bool, len(models)), models: models, prints: prints}
+func newIDTable(models []ModelInfo, cache func() Fingerprints) *idTable {
+	t := &idTable{rows: map[rowKey]underWay{}, needed: make([]bool, len(models)), models: models, cache: cache}
 	for i, m := range models {
 		t.needed[i] = !m.IDFromKey || m.Filter
 	}
@@ -38,10 +38,11 @@ func (t *idTable) User(model int, key Key) (User, bool) {
 	if ok {
 		return w.user, !w.gone
 	}
-	if t.prints == nil {
+	c := t.cache()
+	if c == nil {
 		return User{}, false
 	}
-	u, ok, err := t.prints.RowUser(t.models[model].Name, key)
+	u, ok, err := c.RowUser(t.models[model].Name, key)
 	return u, ok && err == nil
 }
 
@@ -63,6 +64,18 @@ func (t *idTable) hold(e *Effect) {
 		t.rows[old] = underWay{n: t.rows[old].n + 1, gone: true}
 	}
 	t.mu.Unlock()
+}
+
+// put appends what the cache shall know of a row, unless a newer change of the row is under way that says something else: users wait for themselves alone,
+// so that the acceptance of an older change may come after that of a newer one. A row that moved is so told by its new user's change, not by the unset.
+func (t *idTable) put(puts *[]RowPut, put RowPut, model int) {
+	t.mu.RLock()
+	w, ok := t.rows[rowKey{model, put.Key}]
+	t.mu.RUnlock()
+	if ok && (w.gone != put.Gone || !w.gone && w.user != put.User) {
+		return
+	}
+	*puts = append(*puts, put)
 }
 
 // release ends what hold began, for all effects of a step.

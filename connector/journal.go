@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -51,12 +52,26 @@ type Record struct {
 	Clean bool
 }
 
+// settled says that a user's settling ended; an earlier word of the same record on it no longer counts.
+func (r *Record) settled(u User) {
+	r.Settling = slices.DeleteFunc(r.Settling, func(s Settling) bool { return s.User == u })
+	r.Settled = append(r.Settled, u)
+}
+
+// released says that a held delete ended, likewise.
+func (r *Record) released(u User) {
+	r.Held = slices.DeleteFunc(r.Held, func(h HeldDelete) bool { return h.User == u })
+	r.Released = append(r.Released, u)
+}
+
 // LoadState is a load's progress and end.
 type LoadState struct {
 	Load
 	Started  time.Time
 	Finished time.Time // zero while it runs
 	Estimate int64
+	// Nulls: the users' profiles may exist already, so NULLs are sent too.
+	Nulls bool
 }
 
 // DoneID names a change whose delete or rename Braze accepted.

@@ -18,8 +18,12 @@ func (p *Pipeline) rowsOf(ctx context.Context, model int, u User) (steps []*step
 	}
 	var effects []Effect
 	for _, r := range rows {
+		from := len(effects)
 		if effects, err = p.mapper.MapRow(effects, model, r, time.Now()); err != nil {
 			return nil, false, err
+		}
+		for i := from; i < len(effects); i++ {
+			effects[i].Key = livingKey(r)
 		}
 	}
 	for i := range effects {
@@ -30,6 +34,15 @@ func (p *Pipeline) rowsOf(ctx context.Context, model int, u User) (steps []*step
 		}
 	}
 	return steps, true, nil
+}
+
+// livingKey is the key of a row that was read.
+func livingKey(r Row) Key {
+	var parts []string
+	for _, e := range keyOf(r) {
+		parts = append(parts, e.Text)
+	}
+	return Key{Table: r.Table.Name, ID: JoinKey(parts)}
 }
 
 // living looks, before a delete or rename leaves, whether a living row of the owner has the id. If so the delete is dropped and that row goes whole, nulls
@@ -44,6 +57,8 @@ func (p *Pipeline) living(ctx context.Context, f *flight) (settled bool, err err
 		p.inFull(ctx, s)
 	}
 	p.seen(s, nil, "suppressed", "another living row has this external_id")
+	// The change is done when the row in its place is.
+	steps[0].shares, steps[0].entries, steps[0].release, steps[0].at = s.shares, s.entries, s.release, s.at
 	p.ids.release(s)
 	now := time.Now()
 	q := p.queue
@@ -64,7 +79,6 @@ func (p *Pipeline) living(ctx context.Context, f *flight) (settled bool, err err
 	}
 	q.signal()
 	q.mu.Unlock()
-	p.tracker.done(s.shares)
 	return true, nil
 }
 
@@ -104,12 +118,16 @@ func (p *Pipeline) inFull(ctx context.Context, rename *step) {
 // deletedUsers is the name under which the cache remembers users whose profile was deleted, where other models than the owner feed them.
 const deletedUsers = "(deleted users)"
 
-// wasDeleted tells whether a new row of the owner starts the profile of a user that was deleted some time ago.
+// wasDeleted tells whether a row starts the profile of a user that was deleted some time ago: a new one of the owner, or any of another model.
 func (p *Pipeline) wasDeleted(s *step) bool {
-	if !p.others || !s.owner || !s.creates || s.load || s.revived || p.cfg.Prints == nil {
+	if !p.others || s.owner && !s.creates || s.updateOnly || s.load || s.revived {
 		return false
 	}
-	_, ok, err := p.cfg.Prints.RowUser(deletedUsers, Key{ID: s.user.ID})
+	c := p.cache()
+	if c == nil {
+		return false
+	}
+	_, ok, err := c.RowUser(deletedUsers, Key{ID: s.user.ID})
 	return ok && err == nil
 }
 
@@ -131,6 +149,18 @@ func (p *Pipeline) readAgain(ctx context.Context, s *step) error {
 			foldOlder(s, row)
 		}
 	}
+	if s.undeleted {
+		p.nullOthers(s)
+	}
 	s.again, s.revived = false, true
 	return nil
+}
+
+// nullOthers adds null for every field of the other models that a user lacks whose delete was dropped: with the profile they would have gone.
+func (p *Pipeline) nullOthers(s *step) {
+	for i := range p.models {
+		if m := &p.models[i]; !m.Owner {
+			s.fields = foldFields(nullFields(m), s.fields, true)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -99,7 +100,8 @@ func (p *Pipeline) seen(s *step, call *Effect, outcome, reason string) {
 	for i, r := range s.rows {
 		e := &Effect{User: s.user, To: s.to, Kind: s.kind, Model: r.model, Key: r.key, UpdateOnly: s.updateOnly}
 		if call != nil {
-			e.User, e.To, e.Kind, e.Fields, e.UpdateOnly = call.User, call.To, call.Kind, call.Fields, call.UpdateOnly
+			e.User, e.To, e.Kind, e.UpdateOnly = call.User, call.To, call.Kind, call.UpdateOnly
+			e.Fields = slices.Clone(call.Fields) // the sender reuses its own
 		}
 		if i > 0 {
 			e.Fields = nil

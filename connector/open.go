@@ -10,6 +10,10 @@ import (
 // open puts what an earlier run left into place, opens the source, and begins or continues loads.
 func (p *Pipeline) open(ctx context.Context) error {
 	st := p.journal.State()
+	if !st.New {
+		// Requests of the last run may still be on their way inside Braze.
+		p.queue.notBefore = time.Now().Add(p.cfg.UserGap)
+	}
 	p.restoreState(st)
 	start := Start{Recorded: st.Positions}
 	tables := map[string]bool{}
@@ -23,6 +27,9 @@ func (p *Pipeline) open(ctx context.Context) error {
 		if _, known := p.modelAt[l.Model]; known && l.Finished.IsZero() {
 			start.Loads = append(start.Loads, l.Load)
 		}
+	}
+	if err := p.dropStaleCache(st); err != nil {
+		return err
 	}
 	opened, err := p.source.Open(ctx, start)
 	if err != nil {
@@ -49,9 +56,27 @@ func (p *Pipeline) open(ctx context.Context) error {
 			return fmt.Errorf("start the load of model %q: %w", l.Model, err)
 		}
 	}
-	if !st.New {
-		// Requests of the last run may still be on their way inside Braze.
-		p.queue.notBefore = time.Now().Add(p.cfg.UserGap)
+	return nil
+}
+
+// dropStaleCache forgets a cache that covers less than what was recorded: it may be an old copy, or its last writes were lost.
+func (p *Pipeline) dropStaleCache(st *State) error {
+	if p.cfg.Prints == nil {
+		return nil
+	}
+	covered := map[string]uint64{}
+	for _, c := range p.cfg.Prints.Covered() {
+		covered[c.Stream] = c.Offset
+	}
+	for _, r := range st.Positions {
+		if covered[r.Position.Stream] >= r.Position.Offset {
+			continue
+		}
+		p.log.Warn("cache/ covers less than the record and is dropped; that costs calls", "stream", r.Position.Stream)
+		if err := p.cfg.Prints.Drop(""); err != nil {
+			return fmt.Errorf("drop the cache: %w", err)
+		}
+		return nil
 	}
 	return nil
 }
@@ -61,7 +86,8 @@ func (p *Pipeline) restoreState(st *State) {
 	c := p.care
 	c.mu.Lock()
 	for _, d := range st.Done {
-		c.done[d] = true
+		c.done[d.User] = append(c.done[d.User], d)
+		c.last[d.Stream] = max(c.last[d.Stream], d.ID.Commit)
 	}
 	for _, h := range st.Held {
 		c.held[h.User] = h
@@ -98,6 +124,11 @@ func (p *Pipeline) restoreState(st *State) {
 				}
 				f.After = e.ID
 			}
+		}
+	}
+	for i := range p.models {
+		if c.holding[i] == nil {
+			p.releaseHeld(i, false) // confirmed in an earlier run, and not delivered
 		}
 	}
 	c.refresh()
@@ -137,9 +168,9 @@ func (p *Pipeline) checkModels(st *State, opened Opened, rec *Record) {
 	for _, l := range st.Loads {
 		loaded[l.Model] = true
 	}
-	gap := len(opened.Gaps) > 0
+	gap := len(opened.Gaps) > 0 || opened.Fresh && !st.New // a new slot: what happened while there was none is unknown
 	if gap {
-		p.log.Warn("the server's position is ahead of the recorded one: changes between were never seen here. Nothing is taken as known; a resync finds what is missing", "streams", opened.Gaps)
+		p.log.Warn("the slot is new, or the server's position is ahead of the recorded one: changes were never seen here. Nothing is taken as known; a resync finds what is missing", "streams", opened.Gaps)
 		if p.cfg.Prints != nil {
 			if err := p.cfg.Prints.Drop(""); err != nil {
 				p.log.Warn("drop cache", "err", err)
@@ -150,12 +181,14 @@ func (p *Pipeline) checkModels(st *State, opened Opened, rec *Record) {
 		m := &p.models[i]
 		old, ok := known[m.Name]
 		lost := st.New && !opened.Fresh
+		if ok {
+			p.sameFields(i, old)
+		}
 		switch {
-		case opened.Fresh && !st.New:
-			// A new slot: what happened while there was none is unknown.
-			p.proven[i].Store(false)
+		case ok && old.Hash != m.Hash:
+			p.log.Warn("the model's filter, mode or identifier changed: rows go whole until its next load; what the change lets in or keeps out comes with a resync", "model", m.Name)
 		case ok && old.Proven && !gap:
-			p.proven[i].Store(p.sameFields(i, old))
+			p.proven[i].Store(true)
 		}
 		if lost {
 			pause := &Pause{Model: m.Name, Reason: pauseLost, At: time.Now()}
@@ -176,8 +209,8 @@ func (p *Pipeline) checkModels(st *State, opened Opened, rec *Record) {
 	}
 }
 
-// sameFields tells whether a model's before-images are still proof under the settings of today. Fields whose settings changed lose it for themselves.
-func (p *Pipeline) sameFields(i int, old ModelState) bool {
+// sameFields takes the proof from fields whose settings changed.
+func (p *Pipeline) sameFields(i int, old ModelState) {
 	changed := map[*FieldDef]bool{}
 	was := map[string]bool{}
 	for _, name := range old.Unproven {
@@ -189,5 +222,4 @@ func (p *Pipeline) sameFields(i int, old ModelState) bool {
 		}
 	}
 	p.unproven[i].Store(&changed)
-	return true
 }

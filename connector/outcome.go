@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -10,6 +11,9 @@ import (
 func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls []Effect, refused []Rejection) {
 	bad := make(map[int]Rejection, len(refused))
 	for _, r := range refused {
+		if f := &batch[r.Index]; r.Done && (f.free || f.s.maybeSent) {
+			continue // an attempt with unknown outcome did it
+		}
 		bad[r.Index] = r
 	}
 	var shares []share
@@ -28,6 +32,11 @@ func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls [
 		}
 	}
 	p.putRows(puts)
+	for i := range batch {
+		if _, isBad := bad[i]; !isBad && !batch[i].free {
+			p.ids.release(batch[i].s) // after the cache knows
+		}
+	}
 	q := p.queue
 	q.mu.Lock()
 	for i := range batch {
@@ -44,34 +53,30 @@ func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls [
 func (p *Pipeline) remember(ctx context.Context, f *flight, now time.Time, puts *[]RowPut) {
 	s := f.s
 	if f.free {
-		p.pend.add(func(r *Record) { r.Freed = append(r.Freed, f.id.ID) })
+		p.pend.add(func(r *Record) {
+			r.Renamed = slices.DeleteFunc(r.Renamed, func(id string) bool { return id == f.id.ID }) // a record puts what is renamed after what is freed
+			r.Freed = append(r.Freed, f.id.ID)
+		})
 		return
 	}
 	p.metrics.sent(s, now)
 	switch s.kind {
 	case Track:
-		for _, r := range s.rows {
-			m := &p.models[r.model]
-			if m.IDFromKey && p.proven[r.model].Load() && !r.ends {
-				continue
-			}
-			if r.oldKey != (Key{}) {
-				*puts = append(*puts, RowPut{Model: m.Name, Key: r.oldKey, Gone: true})
-			}
-			*puts = append(*puts, RowPut{Model: m.Name, Key: r.key, User: s.user, Gone: r.ends})
+		for i := range s.rows {
+			p.knowRow(s, &s.rows[i], puts)
 		}
 		if s.revived {
 			*puts = append(*puts, RowPut{Model: deletedUsers, Key: Key{ID: s.user.ID}, Gone: true})
 		}
-		if s.stored {
-			p.pend.add(func(r *Record) { r.Settled = append(r.Settled, s.user) })
-		}
 		p.delivered(ctx, s)
 	case DeleteUser, Rename:
+		if m := s.rows[0].model; s.kind == DeleteUser && !s.maybeSent && !s.unsent {
+			s.existed = p.proven[m].Load() || p.knows(s, m)
+		}
 		settling := Settling{User: s.user, Until: now.Add(p.cfg.Settle)}
 		p.pend.add(func(r *Record) {
 			for _, row := range s.rows {
-				if c := row.change; c != nil && c.ID != (ChangeID{}) {
+				if c := row.change; c != nil && c.ID != (ChangeID{}) && (s.kind == Rename || p.models[row.model].Owner) {
 					r.Done = append(r.Done, DoneID{Stream: row.stream, Table: row.key.Table, ID: c.ID, Kind: s.kind, User: s.user})
 				}
 			}
@@ -87,14 +92,41 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, now time.Time, puts 
 		for _, r := range s.rows {
 			name := p.models[r.model].Name
 			if s.kind == DeleteUser {
-				*puts = append(*puts, RowPut{Model: name, Key: r.key, Gone: true})
+				p.ids.put(puts, RowPut{Model: name, Key: r.key, Gone: true}, r.model)
 			} else {
-				*puts = append(*puts, RowPut{Model: name, Key: r.key, User: s.to})
+				p.ids.put(puts, RowPut{Model: name, Key: r.key, User: s.to}, r.model)
 			}
 		}
 		p.delivered(ctx, s)
 	}
-	p.ids.release(s)
+	p.ended(s)
+}
+
+// knowRow puts down which user a row of a Track is known under from now on.
+func (p *Pipeline) knowRow(s *step, r *rowRef, puts *[]RowPut) {
+	m := &p.models[r.model]
+	if m.IDFromKey && !m.Filter && p.proven[r.model].Load() && !r.ends { // with a filter, what was sent tells whether a row was in
+		return
+	}
+	if r.oldKey != (Key{}) {
+		p.ids.put(puts, RowPut{Model: m.Name, Key: r.oldKey, Gone: true}, r.model)
+	}
+	p.ids.put(puts, RowPut{Model: m.Name, Key: r.key, User: s.user, Gone: r.ends}, r.model)
+}
+
+// ended takes out of data/ what was kept there until the end of a step.
+func (p *Pipeline) ended(s *step) {
+	if !s.stored && !s.release {
+		return
+	}
+	p.pend.add(func(r *Record) {
+		if s.stored {
+			r.settled(s.user)
+		}
+		if s.release {
+			r.released(s.user)
+		}
+	})
 }
 
 // land ends a flight in the queue. The lock is held.
@@ -113,17 +145,14 @@ func (q *queue) land(f *flight, now time.Time, ok bool, r Rejection) {
 	switch {
 	case f.free && ok:
 		delete(q.renamed, f.id.ID)
+		q.putBack(f)
 	case f.free: // the step that needed it was quarantined
-		u.shift()
-		if f.to != nil {
-			f.to.shift()
-		}
 		q.steps--
 	default:
 		q.steps--
 		if ok && f.s.kind == DeleteUser {
 			u.settle = now.Add(q.settleFor)
-			u.again = true
+			u.again, u.early = true, f.s.existed
 			q.park(u, u.settle)
 			q.dropUpdates(u)
 			if len(u.steps) > 0 {
@@ -143,15 +172,16 @@ func (q *queue) land(f *flight, now time.Time, ok bool, r Rejection) {
 // dropUpdates takes away what could only update a profile that was just deleted. The shares are done with the next commit.
 func (q *queue) dropUpdates(u *user) {
 	for len(u.steps) > 0 && u.steps[0].kind == Track && u.steps[0].updateOnly {
-		q.dropped = append(q.dropped, u.steps[0].shares...)
+		q.dropped = append(q.dropped, u.steps[0])
 		u.shift()
 		q.steps--
+		q.changed()
 	}
 }
 
 // again puts flights back at the head of their users' queues after an attempt that accepted nothing for sure. A step whose attempts are used up while
 // others got through goes to quarantine.
-func (p *Pipeline) again(batch []flight, e *endpoint, err *RetryableError) {
+func (p *Pipeline) again(ctx context.Context, batch []flight, e *endpoint, err *RetryableError) {
 	fails, successes := e.state()
 	epoch := e.epoch.Load()
 	now := time.Now()
@@ -177,7 +207,7 @@ func (p *Pipeline) again(batch []flight, e *endpoint, err *RetryableError) {
 			if p.quarantine(context.Background(), s, "attempts", err.Error()) == nil {
 				gone[i] = true
 				shares = append(shares, s.shares...)
-				p.ids.release(s)
+				p.gaveUp(ctx, s)
 			}
 		}
 	}
@@ -207,12 +237,6 @@ func (q *queue) returned(f *flight, now time.Time, err *RetryableError, gone, ow
 		if err.Unknown {
 			q.startGap(u, now)
 		}
-		switch {
-		case gone && f.free:
-			u.shift()
-		case !gone && !f.free:
-			u.steps = append([]*step{f.s}, u.steps...)
-		}
 		if !gone && own && !err.Throttled && f.s.fails > 1 {
 			u.retry = now.Add(min(30*time.Second, 50*time.Millisecond<<min(f.s.fails, 10)))
 		}
@@ -220,8 +244,8 @@ func (q *queue) returned(f *flight, now time.Time, err *RetryableError, gone, ow
 	if gone {
 		q.steps--
 	} else {
-		f.s.maybeSent = f.s.maybeSent || err.Unknown
-		q.refold(f.u)
+		f.s.maybeSent = f.s.maybeSent || err.Unknown && !f.free
+		q.putBack(f)
 	}
 	for _, u := range users {
 		q.schedule(u, now)
@@ -243,7 +267,7 @@ func (q *queue) refold(u *user) {
 			continue
 		}
 		if d := q.append(u, s); d != nil {
-			q.dropped = append(q.dropped, d.shares...)
+			q.dropped = append(q.dropped, d)
 		}
 	}
 }
@@ -263,15 +287,21 @@ func (q *queue) giveBack(batch []flight) {
 func (p *Pipeline) suppressed(f *flight) {
 	p.metrics.suppressed(f.s)
 	p.seen(f.s, nil, "suppressed", "nothing changed for Braze")
-	if f.s.stored {
-		p.pend.add(func(r *Record) { r.Settled = append(r.Settled, f.s.user) })
+	p.ended(f.s)
+	var puts []RowPut
+	for i := range f.s.rows {
+		if r := &f.s.rows[i]; r.ends || r.oldKey != (Key{}) {
+			p.knowRow(f.s, r, &puts)
+		}
 	}
+	p.putRows(puts)
 	p.ids.release(f.s)
 	q := p.queue
 	q.mu.Lock()
 	f.u.busy = false
 	q.steps--
 	q.schedule(f.u, time.Now())
+	q.signal()
 	q.mu.Unlock()
 	p.tracker.done(f.s.shares)
 }

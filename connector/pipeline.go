@@ -23,6 +23,7 @@ type Config struct {
 	Drain       time.Duration // how long a stop waits for open changes. 30 s
 	UserGap     time.Duration // between two requests of one user
 	Settle      time.Duration // between a delete and a new start of the same user
+	Retention   time.Duration // after which quarantine entries end undelivered. 0: never
 	Attempts    int           // of a row while others get through. 8
 	Senders     int           // most calls of one kind at once. 0: grows to 64 as full calls wait
 
@@ -40,17 +41,18 @@ type Pipeline struct {
 	journal Journal
 	log     *slog.Logger
 
-	models  []ModelInfo
-	modelAt map[string]int
-	others  bool // models beside the owner feed the same users
-	tracker *tracker
-	queue   *queue
-	ids     *idTable
-	pend    *pending
-	care    *care
-	metrics *Metrics
-	ends    [Kinds]*endpoint
-	senders sync.WaitGroup
+	models   []ModelInfo
+	modelAt  map[string]int
+	cacheOff atomic.Bool // it failed in this run
+	others   bool        // models beside the owner feed the same users
+	tracker  *tracker
+	queue    *queue
+	ids      *idTable
+	pend     *pending
+	care     *care
+	metrics  *Metrics
+	ends     [Kinds]*endpoint
+	senders  sync.WaitGroup
 
 	proven      []atomic.Bool                        // by model
 	unproven    []atomic.Pointer[map[*FieldDef]bool] // fields whose settings changed since they were proven
@@ -98,7 +100,7 @@ func New(cfg Config) (*Pipeline, error) {
 	p.queue.settleFor, p.queue.changed = cfg.Settle, p.poke
 	p.queue.coalesced = func(m int) { p.metrics.Models[m].Coalesced.Add(1) }
 	p.pend = &pending{poke: p.poke}
-	p.ids = newIDTable(p.models, cfg.Prints)
+	p.ids = newIDTable(p.models, p.cache)
 	p.care = newCare(p.models)
 	most := cfg.Senders
 	if most <= 0 {

@@ -124,8 +124,7 @@ func TestPipeline(t *testing.T) {
 			c.Settle = time.Hour
 			r.sink.gone = func(u []User) []User { return u }
 		})
-		p := r.p
-		_ = p
+		r.p.proven[0].Store(true)
 		r.commit(insert(row("1", "u1", "x", "y")))
 		r.quiet()
 		r.commit(remove(row("1", "u1", "x", "y")))
@@ -320,7 +319,7 @@ func TestPipeline(t *testing.T) {
 		r.src.feed <- Batch{Position: Position{"load/" + id, 1}, Load: &LoadProgress{Load: id, Rows: 1, Done: true},
 			Changes: []Change{{Op: Snapshot, After: row("2", "u2", "x", "-"), Key: Key{shopTable.Name, "2"}}}}
 		eventually(t, "the load is done", func() bool { return r.p.proven[0].Load() })
-		want(t, r.sink.bodies("u2"), `track{"a":"x",}`)
+		want(t, r.sink.bodies("u2"), `track{"a":"x","b":null,}`) // the profile may be an old one
 	})
 	t.Run("deletes wait where data/ was lost, and go after confirm", func(t *testing.T) {
 		r := &rig{t: t, src: newScript(), sink: newMemSink(t), journal: &memJournal{state: State{New: true}}, ended: make(chan error, 1)}

@@ -8,8 +8,23 @@ func (p *Pipeline) proof(s *step) func(*Field) bool {
 		if !p.models[m].ProofAllowed || p.fieldUnproven(m, f.Def) {
 			return false
 		}
-		return p.proven[m].Load() || p.knows(s, m)
+		return s.proven(m) || p.knows(s, m)
 	}
+}
+
+// proven tells whether all changes of a model in the step were read after the model's load was done. One that was read before may stand for a chunk row that
+// was dropped for its sake, and nothing of the row was delivered then.
+func (s *step) proven(model int) bool {
+	any := false
+	for i := range s.rows {
+		if r := &s.rows[i]; r.model == model {
+			if !r.proven {
+				return false
+			}
+			any = true
+		}
+	}
+	return any
 }
 
 func (p *Pipeline) fieldUnproven(model int, f *FieldDef) bool {
@@ -19,7 +34,8 @@ func (p *Pipeline) fieldUnproven(model int, f *FieldDef) bool {
 
 // knows asks the cache once per step and model.
 func (p *Pipeline) knows(s *step, model int) bool {
-	if p.cfg.Prints == nil {
+	c := p.cache()
+	if c == nil {
 		return false
 	}
 	for i := range s.rows {
@@ -33,7 +49,7 @@ func (p *Pipeline) knows(s *step, model int) bool {
 			if r.oldKey != (Key{}) {
 				key = r.oldKey
 			}
-			if u, ok, err := p.cfg.Prints.RowUser(p.models[model].Name, key); err == nil && ok && u == s.user {
+			if u, ok, err := c.RowUser(p.models[model].Name, key); err == nil && ok && u == s.user {
 				r.known = 1
 			}
 		}
@@ -42,11 +58,27 @@ func (p *Pipeline) knows(s *step, model int) bool {
 	return false
 }
 
+// cache gives the fingerprints, or nil where there are none or they failed in this run. What a failed cache misses costs calls; the next start finds that it
+// covers less than the record, and drops it.
+func (p *Pipeline) cache() Fingerprints {
+	if p.cacheOff.Load() {
+		return nil
+	}
+	return p.cfg.Prints
+}
+
+func (p *Pipeline) cacheFailed(err error) {
+	if p.cacheOff.CompareAndSwap(false, true) {
+		p.log.Warn("the cache failed and is not used any more until the next start; that costs calls, and deletes or renames that need it are held back", "err", err)
+	}
+}
+
 func (p *Pipeline) putRows(puts []RowPut) {
-	if p.cfg.Prints == nil || len(puts) == 0 {
+	c := p.cache()
+	if c == nil || len(puts) == 0 {
 		return
 	}
-	if err := p.cfg.Prints.Write(puts); err != nil {
-		p.log.Warn("write cache; what it misses costs calls", "err", err)
+	if err := c.Write(puts); err != nil {
+		p.cacheFailed(err)
 	}
 }

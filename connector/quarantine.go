@@ -64,22 +64,20 @@ func (p *Pipeline) refused(ctx context.Context, f *flight, r Rejection, shares *
 	if f.free || s.kind == Rename {
 		class = "rename"
 	}
-	switch {
-	case s.kind == Rename && !f.free && r.CurrentUnknown:
-		p.inFull(ctx, s)
-	default:
-		if p.quarantine(ctx, s, class, r.Reason) != nil {
-			return // the pipeline stops; the step's changes stay open and come again
-		}
-		if s.kind == Rename && !f.free {
-			p.inFull(ctx, s)
-		}
+	if !(s.kind == Rename && !f.free && r.CurrentUnknown) && p.quarantine(ctx, s, class, r.Reason) != nil {
+		return // the pipeline stops; the step's changes stay open and come again
 	}
-	if s.stored {
-		p.pend.add(func(rec *Record) { rec.Settled = append(rec.Settled, s.user) })
-	}
-	p.ids.release(s)
+	p.gaveUp(ctx, s)
 	*shares = append(*shares, s.shares...)
+}
+
+// gaveUp ends a step that Braze did not take: what it stands for is in quarantine, and a rename's new user goes in full.
+func (p *Pipeline) gaveUp(ctx context.Context, s *step) {
+	if s.kind == Rename {
+		p.inFull(ctx, s)
+	}
+	p.ended(s)
+	p.ids.release(s)
 }
 
 // delivered closes the quarantine entries that went along with an accepted step, and forgets that its user had no proof.

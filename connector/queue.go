@@ -23,12 +23,13 @@ type queue struct {
 	timer     chan struct{} // pokes the clock when something earlier than it knows was parked
 	closed    bool
 	spare     []*user
-	steps     int // waiting or in flight
+	waits     map[string]int // users that have something to send and wait, by reason
+	steps     int            // waiting or in flight
 	coalesced func(model int)
 	settleFor time.Duration
 	dirty     map[User]bool // settling users whose waiting step is not in data/ as it is now
 	unsettled []User        // ended settling with nothing stored
-	dropped   []share       // of steps that need no sending any more; done with the next record
+	dropped   []*step       // that need no sending any more; done with the next record
 	changed   func()        // dirty, unsettled or dropped got something
 }
 
@@ -38,19 +39,22 @@ type user struct {
 	steps  []*step // waiting, in order; those in flight are not here
 	busy   bool
 	queued bool // stands in a ready list
+	low    bool // in that of loads only
 	inGap  int  // entries in gaps
 	gapEnd time.Time
 	settle time.Time // end of settling after a delete; zero if none
 	retry  time.Time
 	reason string
 	parkAt time.Time // entry in the heap, zero if none
+	early  bool      // settling ends once Braze does not know the user
 	again  bool      // was deleted: the next track starts the profile anew
 	dirty  bool      // settling, and its waiting step is not yet in data/
 	index  int
+	first  [1]*step // room for steps: most users have one
 }
 
 func newQueue(models []ModelInfo, gap time.Duration) *queue {
-	q := &queue{users: map[User]*user{}, renamed: map[string]bool{}, dirty: map[User]bool{}, changed: func() {}, gap: gap, models: models, timer: make(chan struct{}, 1), coalesced: func(int) {}}
+	q := &queue{users: map[User]*user{}, waits: map[string]int{}, renamed: map[string]bool{}, dirty: map[User]bool{}, changed: func() {}, gap: gap, models: models, timer: make(chan struct{}, 1), coalesced: func(int) {}}
 	for k := range q.wake {
 		q.wake[k] = sync.NewCond(&q.mu)
 	}
@@ -63,11 +67,12 @@ func (q *queue) user(id User) *user {
 		if n := len(q.spare); n > 0 {
 			u = q.spare[n-1]
 			q.spare = q.spare[:n-1]
-			*u = user{steps: u.steps[:0]}
+			*u = user{}
 		} else {
 			u = &user{}
 		}
 		u.id = id
+		u.steps = u.first[:0]
 		q.users[id] = u
 	}
 	return u
@@ -92,6 +97,7 @@ func (q *queue) push(steps []*step) (done []*step) {
 			done = append(done, d)
 		}
 		q.schedule(u, now)
+		q.raise(u)
 	}
 	q.signal()
 	q.mu.Unlock()
@@ -142,8 +148,8 @@ func (q *queue) append(u *user, s *step) (done *step) {
 		}
 	case tail.kind == Track && s.kind == DeleteUser:
 		sent := s.maybeSent
-		absorb(s, tail)
-		s.maybeSent = sent
+		absorbOlder(s, tail)
+		s.maybeSent, s.unsent = sent, s.unsent || tail.creates
 		u.steps[n-1] = s
 		if n > 1 && u.steps[n-2].kind == DeleteUser {
 			absorb(u.steps[n-2], s)
@@ -171,9 +177,7 @@ func (q *queue) append(u *user, s *step) (done *step) {
 func (q *queue) undelete(u *user, i int) {
 	d, t := u.steps[i], u.steps[i+1]
 	undelete(t, q.models)
-	rows := t.rows
-	absorb(t, d)
-	t.rows = rows
+	t.answerFor(d)
 	u.steps = append(u.steps[:i], u.steps[i+1:]...)
 	q.steps--
 }
@@ -206,6 +210,20 @@ func (u *user) stepOf(r rowRef) *step {
 	return nil
 }
 
+// because notes what a user with something to send waits for, "" for nothing, and keeps the counts of it, so that status need not look at every user.
+func (q *queue) because(u *user, reason string) {
+	if u.reason == reason {
+		return
+	}
+	if u.reason != "" {
+		q.waits[u.reason]--
+	}
+	if reason != "" {
+		q.waits[reason]++
+	}
+	u.reason = reason
+}
+
 func (u *user) settling() bool { return !u.settle.IsZero() }
 
 // schedule puts a user where it belongs: into a ready list, among the parked, or out of the map. The lock is held.
@@ -214,6 +232,7 @@ func (q *queue) schedule(u *user, now time.Time) {
 		return
 	}
 	if len(u.steps) == 0 {
+		q.because(u, "")
 		if u.parkAt.IsZero() && u.inGap == 0 && !u.settling() {
 			q.forget(u)
 		}
@@ -231,22 +250,22 @@ func (q *queue) schedule(u *user, now time.Time) {
 		until, reason = q.notBefore, "start"
 	}
 	if until.After(now) {
-		u.reason = reason
+		q.because(u, reason)
 		q.park(u, until)
 		return
 	}
-	u.reason = ""
+	q.because(u, "")
 	if s.kind == Rename {
 		other := q.users[s.to]
 		if other == u {
 			other = q.users[s.user]
 		}
 		if other == nil || other.busy || other.queued || len(other.steps) == 0 || other.steps[0] != s {
-			u.reason = "rename"
+			q.because(u, "rename")
 			return
 		}
 		if w := other.waits(s.kind); w.After(now) {
-			u.reason = "rename" // the other one's turn ends later and schedules both
+			q.because(u, "rename") // the other one's turn ends later and schedules both
 			q.park(other, w)
 			return
 		}
@@ -260,8 +279,22 @@ func (q *queue) schedule(u *user, now time.Time) {
 	if s.load {
 		prio = 1
 	}
-	u.queued = true
+	u.queued, u.low = true, prio == 1
 	q.ready[kind][prio].push(u, time.Time{})
+}
+
+// raise moves a user who waits with a row of a load before all others of that kind once a live change came along. Its place among the loads stays behind and
+// is skipped. The lock is held.
+func (q *queue) raise(u *user) {
+	if !u.queued || !u.low || u.steps[0].load {
+		return
+	}
+	u.low = false
+	kind := u.steps[0].kind
+	if q.needsFree(u, u.steps[0]) {
+		kind = Free
+	}
+	q.ready[kind][0].push(u, time.Time{})
 }
 
 func (u *user) waits(k Kind) time.Time {
@@ -282,9 +315,12 @@ func (q *queue) needsFree(u *user, s *step) bool {
 	return u.id.Kind == ExternalID && q.renamed[u.id.ID] || s.kind == Rename && (q.renamed[s.to.ID] || q.renamed[s.user.ID])
 }
 
+// spareUsers is how many users' places are kept for the next ones. At full speed so many go and come within a gap that making each anew shows.
+const spareUsers = 1 << 14
+
 func (q *queue) forget(u *user) {
 	delete(q.users, u.id)
-	if len(q.spare) < 4096 {
+	if len(q.spare) < spareUsers {
 		u.id = User{}
 		q.spare = append(q.spare, u)
 	}
@@ -334,6 +370,9 @@ func (q *queue) take(dst []flight, k Kind, n int) []flight {
 		r := &q.ready[k][prio]
 		for n > 0 && r.len() > 0 {
 			u := r.pop()
+			if !u.queued {
+				continue // it left by the other list
+			}
 			u.queued = false
 			if u.busy || len(u.steps) == 0 {
 				continue
@@ -345,6 +384,7 @@ func (q *queue) take(dst []flight, k Kind, n int) []flight {
 			}
 			if need != k { // folding changed what is first
 				q.schedule(u, time.Now())
+				q.signal()
 				continue
 			}
 			f := flight{u: u, s: s, id: u.id}
@@ -355,25 +395,20 @@ func (q *queue) take(dst []flight, k Kind, n int) []flight {
 					continue
 				}
 				f.to.busy = true
+				q.because(f.to, "")
 			}
 			f.u.busy = true
-			if k == Free && s.kind != Free {
-				f.free = true
-				switch {
-				case s.kind == Rename && q.renamed[s.to.ID]:
-					f.id = s.to
-				case s.kind == Rename:
-					f.id = s.user
-				}
-				dst = append(dst, f)
-				n--
-				continue
-			}
 			f.u.shift()
 			if f.to != nil {
 				f.to.shift()
 			}
-			if s.kind == Track && u.again && s.owner {
+			f.free = k == Free && s.kind != Free
+			switch {
+			case f.free && s.kind == Rename && q.renamed[s.to.ID]:
+				f.id = s.to
+			case f.free && s.kind == Rename:
+				f.id = s.user
+			case !f.free && s.kind == Track && u.again && !s.updateOnly:
 				s.again, s.nulls, u.again = true, true, false
 			}
 			dst = append(dst, f)
@@ -381,6 +416,15 @@ func (q *queue) take(dst []flight, k Kind, n int) []flight {
 		}
 	}
 	return dst
+}
+
+// putBack puts a flight's step at the head of its users' queues again. The lock is held.
+func (q *queue) putBack(f *flight) {
+	f.u.steps = append([]*step{f.s}, f.u.steps...)
+	if f.to != nil {
+		f.to.steps = append([]*step{f.s}, f.to.steps...)
+	}
+	q.refold(f.u)
 }
 
 func (u *user) shift() {

@@ -27,6 +27,7 @@ func (p *Pipeline) read(ctx context.Context) error {
 			return nil // stopped while waiting for room: the batch was not taken
 		}
 		if err := r.batch(ctx, &b, t); err != nil {
+			p.tracker.abandon(t)
 			if ctx.Err() != nil {
 				return nil
 			}
@@ -45,9 +46,9 @@ type reader struct {
 
 func (r *reader) batch(ctx context.Context, b *Batch, t *ticket) error {
 	p := r.p
-	load := -1
+	load, nulls := -1, false
 	if b.Load != nil {
-		load = p.care.loadModel(b.Load.Load)
+		load, nulls = p.care.loadModel(b.Load.Load)
 	}
 	r.steps = r.steps[:0]
 	for i := range b.Changes {
@@ -61,32 +62,49 @@ func (r *reader) batch(ctx context.Context, b *Batch, t *ticket) error {
 			continue
 		case c.Op == Snapshot && load < 0: // of a load that was given up
 		case c.Op == Snapshot:
-			r.effects, err = p.mapper.MapRow(r.effects, load, c.After, c.Time)
+			if r.effects, err = p.mapper.MapRow(r.effects, load, c.After, c.Time); err != nil {
+				r.effects = r.effects[:0]
+			}
 			for j := range r.effects {
 				e := &r.effects[j]
 				e.Change, e.Key = c, c.Key
 			}
 		default:
-			r.effects, err = p.mapper.Map(r.effects, c, p.ids)
-			err = r.reread(ctx, c, err)
-		}
-		var bad *RowError
-		if errors.As(err, &bad) {
-			r.flush()
-			if err := p.quarantineRow(ctx, c, t, bad); err != nil {
-				return err
+			if r.effects, err = p.mapper.Map(r.effects, c, p.ids); err != nil {
+				err = r.reread(ctx, c, err)
 			}
-			p.tracker.doneOne(t)
-			continue
 		}
 		if err != nil {
-			return err
+			if err := r.refuse(ctx, c, t, err); err != nil {
+				return err
+			}
+		} else {
+			p.countChange(c, load)
 		}
-		p.countChange(c, load)
 		r.effects = p.care.pass(r.effects, p)
-		r.add(c, t, load >= 0)
+		r.add(c, t, load >= 0, nulls)
 	}
 	r.flush()
+	return nil
+}
+
+// refuse puts a change into quarantine for each model that cannot map it; what the others made of it goes on. Other errors it gives back: they stop the
+// pipeline.
+func (r *reader) refuse(ctx context.Context, c *Change, t *ticket, err error) error {
+	errs := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		errs = joined.Unwrap()
+	}
+	r.flush()
+	for _, e := range errs {
+		var bad *RowError
+		if !errors.As(e, &bad) {
+			return err
+		}
+		if err := r.p.quarantineRow(ctx, c, t, bad); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -96,7 +114,11 @@ func (r *reader) reread(ctx context.Context, c *Change, err error) error {
 	if !errors.As(err, &need) {
 		return err
 	}
-	rows, rerr := r.p.source.Rows(ctx, Query{Table: c.Key.Table, Where: keyOf(c.After), Limit: 1})
+	where := keyOf(c.After)
+	if len(where) == 0 {
+		return &RowError{Model: need.Model, Reason: fmt.Sprintf("column %q is not in the change, and without a key its row cannot be read again", need.Column)}
+	}
+	rows, rerr := r.p.source.Rows(ctx, Query{Table: c.Key.Table, Where: where, Limit: 1})
 	if rerr != nil {
 		return fmt.Errorf("read row of %s again for column %q: %w", c.Key.Table, need.Column, rerr)
 	}
@@ -108,12 +130,16 @@ func (r *reader) reread(ctx context.Context, c *Change, err error) error {
 	full.After = fill(c.After, rows[0])
 	r.effects, err = r.p.mapper.Map(r.effects, &full, r.p.ids)
 	if errors.As(err, &need) {
+		r.effects = r.effects[:0]
 		return &RowError{Model: need.Model, Reason: fmt.Sprintf("column %q is neither in the change nor in the living row", need.Column)}
 	}
 	return err
 }
 
 func keyOf(r Row) []Equal {
+	if !r.Exists() {
+		return nil
+	}
 	var where []Equal
 	for i := range r.Table.Columns {
 		if c := &r.Table.Columns[i]; c.Key && r.Cells[i].State == Set {
@@ -138,7 +164,7 @@ func fill(r, living Row) Row {
 }
 
 // add makes steps of the effects of one change. The change is done when all of them are; without any it is done now.
-func (r *reader) add(c *Change, t *ticket, load bool) {
+func (r *reader) add(c *Change, t *ticket, load, nulls bool) {
 	p := r.p
 	if len(r.effects) == 0 {
 		p.tracker.doneOne(t)
@@ -153,10 +179,10 @@ func (r *reader) add(c *Change, t *ticket, load bool) {
 			e.Change = c
 		}
 		s := newStep(e)
-		s.load, s.maybeSent, s.at = load, t.replayed, c.Time
+		s.load, s.nulls, s.maybeSent, s.at = load, nulls, t.replayed, c.Time
 		s.share1[0] = share{t, 1}
 		s.shares = s.share1[:1]
-		s.rows[0].stream = t.position.Stream
+		s.rows[0].stream, s.rows[0].proven = t.position.Stream, p.proven[e.Model].Load()
 		if p.care.alreadyDone(s) {
 			r.flush()
 			p.tracker.done(s.shares)

@@ -230,10 +230,11 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 	case st.kind == Track:
 		if st.again || s.p.wasDeleted(st) {
 			if err := s.p.readAgain(ctx, st); err != nil {
-				s.p.again([]flight{*f}, s.e, &RetryableError{Err: err})
+				s.p.again(ctx, []flight{*f}, s.e, &RetryableError{Err: err})
 				return false
 			}
 		}
+		s.p.care.joinLate(st, s.p)
 		if cap(s.fields)-len(s.fields) < len(st.fields) {
 			s.fields = make([]Field, 0, max(2*cap(s.fields), 128*len(st.fields)))
 		}
@@ -250,7 +251,7 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 	case st.verify:
 		alive, err := s.p.living(ctx, f)
 		if err != nil {
-			s.p.again([]flight{*f}, s.e, &RetryableError{Err: err})
+			s.p.again(ctx, []flight{*f}, s.e, &RetryableError{Err: err})
 		}
 		if err != nil || alive {
 			return false
@@ -274,7 +275,7 @@ func (s *sender) deliver(ctx context.Context, lo, hi int) error {
 		if ctx.Err() == nil {
 			s.e.result(false, retry.After)
 		}
-		s.p.again(batch, s.e, retry)
+		s.p.again(ctx, batch, s.e, retry)
 	case errors.As(err, &refused) && refused.Whole && len(batch) > 1:
 		s.e.result(true, 0)
 		mid := (lo + hi) / 2

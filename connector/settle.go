@@ -6,7 +6,8 @@ import (
 )
 
 // settler ends the settling of deleted users early: it asks Braze for those that something waits for, and lets them go when Braze does not know the id any
-// more. It ends with ctx.
+// more. That proves the delete only where it met a living profile: a delete of one that was never there, or was deleted twice, may still take effect, and
+// would take the new profile with it. It ends with ctx.
 func (p *Pipeline) settler(ctx context.Context) {
 	wait := time.Second
 	if p.cfg.Settle < 4*time.Second {
@@ -41,7 +42,7 @@ func (q *queue) settlingWaiters(n int) []User {
 		if len(users) == n {
 			break
 		}
-		if u.settling() && len(u.steps) > 0 && !u.busy && u.gapEnd.Before(now) && u.id.Kind == ExternalID {
+		if u.settling() && u.early && len(u.steps) > 0 && !u.busy && u.gapEnd.Before(now) && u.id.Kind == ExternalID {
 			users = append(users, u.id)
 		}
 	}

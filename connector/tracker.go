@@ -107,6 +107,16 @@ func (t *tracker) finish(k *ticket) {
 	}
 }
 
+// abandon gives up the newest batch of its stream, of which the reader handed over only a part: reading has ended, and the batch comes again.
+func (t *tracker) abandon(k *ticket) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := len(k.stream.open); n > 0 && k.stream.open[n-1] == k {
+		k.stream.open[n-1] = nil
+		k.stream.open = k.stream.open[:n-1]
+	}
+}
+
 // done completes shares. It may be called in any order and from any goroutine.
 func (t *tracker) done(shares []share) {
 	if len(shares) == 0 {
@@ -215,14 +225,22 @@ func (t *tracker) idle() bool {
 	return true
 }
 
-// batchBytes is about what the changes of a batch keep in memory.
+// What an open change keeps in memory beside its row (measured with the sizes of Go 1.26): itself, its step, its user's place; a cell with the field
+// that is made of it.
+const (
+	changeBytes = 1000
+	cellBytes   = 24
+	fieldBytes  = 48
+)
+
+// batchBytes is about what the changes of a batch keep in memory until they are done: the rows as they came, and what is made of them.
 func batchBytes(b *Batch) int64 {
 	n := 0
 	for i := range b.Changes {
 		c := &b.Changes[i]
-		n += 256 + 24*(len(c.Before.Cells)+len(c.After.Cells))
+		n += changeBytes + cellBytes*(len(c.Before.Cells)+len(c.After.Cells)) + fieldBytes*len(c.After.Cells)
 		for j := range c.After.Cells {
-			n += len(c.After.Cells[j].Raw)
+			n += 2 * len(c.After.Cells[j].Raw)
 		}
 		for j := range c.Before.Cells {
 			n += len(c.Before.Cells[j].Raw)

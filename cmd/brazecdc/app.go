@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
+
 	"brazecdc/connector"
 	"brazecdc/connector/braze"
 	"brazecdc/connector/config"
@@ -22,13 +24,14 @@ type app struct {
 	dataPath string
 	log      *slog.Logger
 	data     *state.Data
-	cache    cacheStore // nil: nothing is known of what Braze has
+	cache    *state.Cache
 	source   *postgres.Source
 	tables   map[string]*connector.Table
 	mapper   *mapping.Mapper
 	sink     *braze.Client
 	tally    *tally
 	pipeline *connector.Pipeline
+	lost     untilLost
 	started  time.Time
 	listen   string // where health and metrics are served, once they are
 }
@@ -38,8 +41,14 @@ type app struct {
 func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger, watch func(connector.Seen)) (_ *app, err error) {
 	a := &app{cfg: cfg, file: p.config, dataPath: p.beside(cfg.Data.Path), log: log, started: time.Now()}
 	defer func() {
-		if err != nil {
-			err = errors.Join(err, a.close(context.WithoutCancel(ctx)))
+		if err == nil {
+			return
+		}
+		if a.data != nil && ctx.Err() == nil { // the folder is ours, so the note is too
+			noteStop(a.dataPath, err, log)
+		}
+		if cerr := a.close(); cerr != nil {
+			log.Warn("close the stores", "err", cerr)
 		}
 	}()
 	if a.data, err = state.OpenData(a.dataPath, state.DataConfig{Workspace: cfg.Braze.Workspace, Endpoint: cfg.Braze.Endpoint, Logger: log}); err != nil {
@@ -63,7 +72,7 @@ func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger
 	}
 	a.pipeline, err = connector.New(connector.Config{
 		Source: a.source, Sink: a.sink, Mapper: a.mapper, Journal: a.data, Prints: a.cache,
-		OpenChanges: cfg.Limits.OpenChanges, OpenBytes: cfg.Limits.OpenBytes, Drain: cfg.Limits.Drain,
+		OpenChanges: cfg.Limits.OpenChanges, OpenBytes: cfg.Limits.OpenBytes, Drain: cfg.Limits.Drain, Retention: cfg.Quarantine.Retention,
 		UserGap: cfg.Braze.UserGap, Settle: cfg.Braze.Settle, Attempts: cfg.Braze.Attempts, Senders: cfg.Braze.Senders,
 		Log: log, Watch: watch,
 	})
@@ -74,7 +83,7 @@ func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger
 }
 
 // close gives up data/ and cache/.
-func (a *app) close(context.Context) error {
+func (a *app) close() error {
 	var err error
 	if a.cache != nil {
 		err = a.cache.Close()
@@ -115,23 +124,44 @@ func newSink(cfg *config.Config, log *slog.Logger) (*braze.Client, error) {
 	return sink, nil
 }
 
-// describe reads the present shape of the models' tables.
+// describe reads the present shape of the models' tables. It goes on trying for start_timeout where the database does not answer.
 func describe(ctx context.Context, r connector.Reader, cfg *config.Config) (map[string]*connector.Table, error) {
-	ctx, cancel := context.WithTimeout(ctx, cfg.Source.Postgres.StartTimeout)
-	defer cancel()
 	out := map[string]*connector.Table{}
-	for i := range cfg.Models {
-		name := cfg.Models[i].Table
-		if _, ok := out[name]; ok {
-			continue
+	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(200*time.Millisecond), backoff.WithMaxInterval(3*time.Second),
+		backoff.WithMaxElapsedTime(cfg.Source.Postgres.StartTimeout))
+	err := backoff.Retry(func() error {
+		for i := range cfg.Models {
+			name := cfg.Models[i].Table
+			if _, ok := out[name]; ok {
+				continue
+			}
+			t, err := r.Describe(ctx, name)
+			if err != nil {
+				return describeFault(err)
+			}
+			out[name] = t
 		}
-		t, err := r.Describe(ctx, name)
-		if err != nil {
-			return nil, fmt.Errorf("look at table %s of model %s: %w", name, cfg.Models[i].Name, err)
-		}
-		out[name] = t
+		return nil
+	}, backoff.WithContext(b, ctx))
+	if err != nil {
+		return nil, err
 	}
 	return out, nil
+}
+
+// describeFault tells a fault that waiting may mend from one that it does not.
+func describeFault(err error) error {
+	var stop *connector.StopError
+	switch {
+	case !errors.As(err, &stop):
+		return &connector.StopError{
+			Code: connector.ExitUnreachable, What: "the database is not reachable", Err: err,
+			Fix: "is the server up, and are host, port, login and TLS of source.postgres.url right?",
+		}
+	case stop.Code == connector.ExitUnreachable:
+		return err
+	}
+	return backoff.Permanent(err)
 }
 
 // compile compiles the mapping against the tables; faults of it are faults of the configuration.

@@ -1,19 +1,15 @@
 package main
 
 import (
-	"io"
 	"log/slog"
 
-	"brazecdc/connector"
 	"brazecdc/connector/config"
+	"brazecdc/connector/state"
 )
 
-// cacheStore is the folder cache/.
-type cacheStore interface {
-	connector.Fingerprints
-	io.Closer
-}
-
-func (p *program) openCache(cfg *config.Config, log *slog.Logger) (cacheStore, error) {
-	return nil, nil
+// openCache opens the folder cache/, which may have been lost: then it begins empty.
+func (p *program) openCache(cfg *config.Config, log *slog.Logger) (*state.Cache, error) {
+	return state.OpenCache(p.beside(cfg.Cache.Path), state.CacheConfig{
+		MaxSize: cfg.Cache.MaxSize, Workspace: cfg.Braze.Workspace, Endpoint: cfg.Braze.Endpoint, Logger: log,
+	})
 }

@@ -28,7 +28,7 @@ const (
 // finding is one line of check.
 type finding struct {
 	Group string `json:"group"` // must fix | may hurt | fine
-	Area  string `json:"area"`  // config | source | mapping | braze
+	Area  string `json:"area"`  // config | source | mapping | braze | host
 	What  string `json:"what"`
 	Fix   string `json:"fix,omitempty"`
 	Line  int    `json:"line,omitempty"` // of the configuration file
@@ -47,7 +47,7 @@ func newCheck(p *program) *cobra.Command {
 
 It reads the configuration, asks the database for its settings, rights, slot, publication and the tables' shape, compiles the mapping against the real
 columns, and asks each Braze endpoint with an empty request whether the key may use it. It creates nothing, sends no user, and works while "brazecdc
-run" does. Exit code 0 if nothing must be fixed, else 4.`,
+run" does; it also looks at data/ and web.listen. Exit code 0 if nothing must be fixed, else 4.`,
 		Example: "  brazecdc check\n  brazecdc check --json | jq '.[] | select(.group == \"must fix\")'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -93,6 +93,7 @@ func (c *checker) run(ctx context.Context) {
 	}
 	c.source(ctx, cfg)
 	c.braze(ctx, cfg)
+	c.host(ctx, cfg)
 }
 
 // config checks the file. What could be read of a faulty one is checked further.

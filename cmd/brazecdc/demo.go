@@ -93,16 +93,20 @@ type demo struct {
 }
 
 func (p *program) demo(ctx context.Context, o demoOptions) error {
-	ctx, stop := stoppable(ctx,
-		func(os.Signal) { p.printf("\nStopping; everything the demo started goes away.\n") },
-		func(os.Signal) { p.exit(connector.ExitDeadline) })
-	defer stop()
 	dir, err := os.MkdirTemp("", "brazecdc-demo-")
 	if err != nil {
 		return fmt.Errorf("make the demo's folder: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	d := &demo{p: p, o: o, dir: dir}
+	ctx, stop := stoppable(ctx,
+		func(os.Signal) { p.printf("\nStopping; everything the demo started goes away.\n") },
+		func(os.Signal) {
+			// The server goes with its starter.
+			_ = os.RemoveAll(dir)
+			p.exit(connector.ExitDeadline)
+		})
+	defer stop()
 	defer d.end()
 	err = d.setUp(ctx)
 	if err == nil {
@@ -191,6 +195,7 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	d.app = app
+	defer func() { _ = app.close() }()
 	d.show.start(app.mapper.Models())
 	running, stopApp := context.WithCancel(ctx)
 	defer stopApp()
@@ -229,6 +234,7 @@ func (d *demo) play(ctx context.Context) error {
 		return err
 	}
 	if !d.o.exit {
+		d.p.printf("%d row changes were made; Ctrl-C ends the demo.\n", made)
 		<-ctx.Done()
 		return ctx.Err()
 	}

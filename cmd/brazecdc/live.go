@@ -72,19 +72,17 @@ func (a *app) Discard(ctx context.Context, id uint64, why string) error {
 
 // Send implements control.API.
 func (a *app) Send(ctx context.Context, model, key string) (string, error) {
-	if err := a.knowsModel(model); err != nil {
-		return "", err
-	}
-	return a.pipeline.SendRow(ctx, model, key)
-}
-
-func (a *app) knowsModel(name string) error {
 	for i := range a.cfg.Models {
-		if a.cfg.Models[i].Name == name {
-			return nil
+		if a.cfg.Models[i].Name != model {
+			continue
 		}
+		id, err := keyOf(a.tables[a.cfg.Models[i].Table], key)
+		if err != nil {
+			return "", err
+		}
+		return a.pipeline.SendRow(ctx, model, id)
 	}
-	return unknownModel(a.cfg.Models, name)
+	return "", unknownModel(a.cfg.Models, model)
 }
 
 func unknownModel(models []connector.Model, name string) error {

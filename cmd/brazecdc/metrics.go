@@ -38,6 +38,7 @@ var metricNames = []metric{
 	{"lag_bytes", "Log that the server has and this process has not read; NaN when not known.", gauge, []string{"source"}, false},
 	{"slot_retained_bytes", "Log that the server keeps for the slot; NaN when not known.", gauge, nil, false},
 	{"slot_safe_bytes", "Log that may still be written before the slot is lost; +Inf when unlimited or not known.", gauge, nil, false},
+	{"slot_seconds_until_lost", "Seconds until the slot is lost at the speed of the last ten minutes; +Inf when it does not come nearer.", gauge, nil, false},
 	{"slot_wal_status", "1 for the slot's present wal_status.", gauge, []string{"status"}, false},
 	{"confirmed_position", "Position up to which everything is delivered and confirmed, for a slot its LSN as a number.", gauge, []string{"stream"}, false},
 	{"oldest_unconfirmed_timestamp_seconds", "Commit time of the oldest change that is not yet delivered; 0 when none is open.", gauge, []string{"source"}, false},

@@ -3,6 +3,7 @@ package main
 import (
 	"runtime"
 	"strings"
+	"time"
 
 	"brazecdc/connector"
 )
@@ -38,6 +39,7 @@ func (c *collector) source(s *connector.Status) {
 	c.put("lag_bytes", orNaN(h.LagBytes), sourceLabel)
 	c.put("slot_retained_bytes", orNaN(h.RetainedBytes))
 	c.put("slot_safe_bytes", orInf(h.SafeBytes))
+	c.put("slot_seconds_until_lost", c.a.lost.seconds(time.Now(), h.SafeBytes))
 	known := false
 	for _, status := range walStatuses {
 		known = known || status == h.SlotStatus

@@ -28,7 +28,7 @@ func (n *narrator) line(s connector.Seen) string {
 	}
 	before := n.last
 	n.last = s
-	left := "change"
+	left := n.t.bold(n.model(s.Effect.Model)) + " " + s.Effect.Key.ID + " sent on request"
 	if s.Change != nil {
 		left = n.change(s.Effect.Model, s.Change)
 	}
@@ -54,19 +54,22 @@ func (n *narrator) change(model int, c *connector.Change) string {
 	if text, ok := keyText(row); ok {
 		id = text
 	}
-	name := c.Key.Table
-	if model >= 0 && model < len(n.models) {
-		name = n.models[model].Name
-	}
 	op := c.Op.String()
 	if c.Op == connector.Snapshot {
 		op = "load"
 	}
-	what := fmt.Sprintf("%s %s %s", n.t.bold(name), id, op)
+	what := fmt.Sprintf("%s %s %s", n.t.bold(n.model(model)), id, op)
 	if c.Op != connector.Update {
 		return what
 	}
 	return what + " " + changed(c.Before, c.After)
+}
+
+func (n *narrator) model(i int) string {
+	if i >= 0 && i < len(n.models) {
+		return n.models[i].Name
+	}
+	return "row"
 }
 
 // keyText joins the key columns' values, as a person would name the row.

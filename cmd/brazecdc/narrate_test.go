@@ -70,6 +70,9 @@ func TestNarrator(t *testing.T) {
 			Change: &connector.Change{Op: connector.Insert, Key: key, After: row("7", "free", "x")},
 			Effect: effect(connector.Track), Outcome: "quarantined", Reason: "email is invalid",
 		}, `customers 7 insert  ->  u-1 quarantined: email is invalid`},
+		{"words a row that someone sent", connector.Seen{Effect: &connector.Effect{Key: connector.Key{ID: "7"}, User: connector.User{ID: "u-1"},
+			Fields: []connector.Field{{Def: plan, JSON: []byte(`null`)}}}, Outcome: "accepted"},
+			`customers 7 sent on request  ->  POST /users/track u-1 {plan:null}  201  0 ms`},
 		{"is silent about what only came in", connector.Seen{Change: &connector.Change{Op: connector.Insert, Key: key, After: row("7", "a", "b")}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

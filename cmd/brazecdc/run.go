@@ -106,7 +106,7 @@ func (p *program) follow(ctx context.Context, cfg *config.Config, log *slog.Logg
 	}
 	a.listen = f.listen
 	f.app.Store(a)
-	defer func() { err = errors.Join(err, a.close(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, a.close()) }()
 	if a.data.State().New {
 		p.announce(a)
 	}

@@ -46,6 +46,8 @@ func (p *program) status(ctx context.Context, asJSON, watch bool) error {
 			return err
 		}
 		switch {
+		case asJSON && watch:
+			err = p.printLine(s)
 		case asJSON:
 			err = p.printJSON(s)
 		default:
@@ -100,6 +102,9 @@ func (p *program) printStatus(s *control.Status) error {
 		p.printSourceAndSink(s)
 	}
 	for _, st := range s.Streams {
+		if strings.HasPrefix(st.Stream, "load/") {
+			continue // told by the loads
+		}
 		p.printf("position %s: %s\n", st.Stream, place(st))
 	}
 	if err := p.printModels(s.Models); err != nil {
@@ -171,11 +176,7 @@ func (p *program) printModels(models []connector.ModelStatus) error {
 
 // place words a stream's position: a slot's as Postgres prints it.
 func place(s connector.StreamState) string {
-	text := fmt.Sprint(s.Confirmed)
-	if !strings.HasPrefix(s.Stream, "load/") {
-		text = fmt.Sprintf("%X/%X", s.Confirmed>>32, uint32(s.Confirmed))
-	}
-	text += " confirmed"
+	text := fmt.Sprintf("%X/%X confirmed", s.Confirmed>>32, uint32(s.Confirmed))
 	if !s.Moved.IsZero() {
 		text += " " + since(s.Moved)
 	}

@@ -16,14 +16,18 @@ type terminal struct {
 	out, err io.Writer
 }
 
-// isTerminal tells whether f is a character device, as a terminal is and a pipe or file is not.
+// isTerminal tells whether f is a character device, as a terminal is and a pipe or file is not, other than the null device.
 func isTerminal(f any) bool {
 	file, ok := f.(*os.File)
 	if !ok {
 		return false
 	}
 	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }
 
 // printf writes to standard output. A reader that went away (a closed pipe) ends the process by its signal; other faults can't be told anybody.
@@ -32,9 +36,14 @@ func (t terminal) printf(format string, args ...any) { _, _ = fmt.Fprintf(t.out,
 // warnf writes to standard error.
 func (t terminal) warnf(format string, args ...any) { _, _ = fmt.Fprintf(t.err, format, args...) }
 
-func (t terminal) printJSON(v any) error {
+func (t terminal) printJSON(v any) error { return t.encode(v, "  ") }
+
+// printLine prints JSON on one line.
+func (t terminal) printLine(v any) error { return t.encode(v, "") }
+
+func (t terminal) encode(v any, indent string) error {
 	enc := json.NewEncoder(t.out)
-	enc.SetIndent("", "  ")
+	enc.SetIndent("", indent)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
 		return fmt.Errorf("write the answer: %w", err)

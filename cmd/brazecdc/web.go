@@ -146,6 +146,9 @@ func readyFacts(ctx context.Context, f *face) []string {
 		facts = append(facts, "braze: last accepted call "+since(s.Sink.LastSuccess))
 	}
 	for _, st := range s.Streams {
+		if strings.HasPrefix(st.Stream, "load/") {
+			continue
+		}
 		facts = append(facts, fmt.Sprintf("position: %s at %s", st.Stream, place(st)))
 	}
 	return facts

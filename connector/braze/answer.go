@@ -30,6 +30,12 @@ type entry struct {
 	text  string
 }
 
+// Bounds for answers that are no honest ones.
+const (
+	deepest     = 3    // lists inside lists
+	longestText = 2000 // bytes of one effect's reasons before further ones are left out
+)
+
 var errNoObject = errors.New("not a JSON object")
 
 // parseAnswer reads a body. An empty one is an answer that says nothing.
@@ -110,13 +116,13 @@ func appendEntries(dst []entry, raw json.RawMessage) []entry {
 		return dst
 	case raw[0] == '[':
 		for _, item := range elements(raw) {
-			if e, ok := parseEntry(item); ok {
+			if e, ok := parseEntry(item, 0); ok {
 				dst = append(dst, e)
 			}
 		}
 		return dst
 	}
-	if e, ok := parseEntry(raw); ok {
+	if e, ok := parseEntry(raw, 0); ok {
 		dst = append(dst, e)
 	}
 	return dst
@@ -125,10 +131,14 @@ func appendEntries(dst []entry, raw json.RawMessage) []entry {
 var indexInText = regexp.MustCompile(`(?i)\bindex\b\D{0,12}(\d{1,9})`)
 
 // parseEntry reads one entry: an object with index, input_array and type as /users/track answers; a list of an index and a text, as the pages on
-// external_ids describe ("array of arrays"); or a text, which may name an index. Empty ones are none.
-func parseEntry(raw json.RawMessage) (entry, bool) {
+// external_ids describe ("array of arrays"); or a text, which may name an index. Empty ones are none; what is nested deeper is text.
+func parseEntry(raw json.RawMessage, depth int) (entry, bool) {
 	e := entry{index: -1}
-	switch raw[0] {
+	kind := raw[0]
+	if kind == '[' && depth > deepest {
+		kind = 0
+	}
+	switch kind {
 	case 'n', 'f': // null, false
 		return e, false
 	case '{':
@@ -161,7 +171,7 @@ func parseEntry(raw json.RawMessage) (entry, bool) {
 		for _, p := range parts {
 			if n, ok := number(p); ok && e.index < 0 {
 				e.index = n
-			} else if sub, ok := parseEntry(p); ok {
+			} else if sub, ok := parseEntry(p, depth+1); ok {
 				e.text = strings.TrimPrefix(e.text+" "+sub.text, " ")
 				if e.index < 0 {
 					e.index = sub.index
@@ -238,7 +248,7 @@ func (e *entry) effect(ep endpoint, batch []connector.Effect) int {
 func (v *verdict) placeRest(ep endpoint, batch []connector.Effect, a *answer, open []entry) {
 	texts := make([]string, 0, len(open))
 	for _, e := range open {
-		if !slices.Contains(texts, e.text) {
+		if len(texts) < 10 && !slices.Contains(texts, e.text) {
 			texts = append(texts, e.text)
 		}
 	}
@@ -268,24 +278,36 @@ func (v *verdict) refuse(ep endpoint, i int, text string) {
 	if text == "" {
 		text = "refused without a reason"
 	}
-	unknown := ep == renameIDs && currentUnknown(text)
+	unknown, done := ep == renameIDs && currentUnknown(text), alreadySo(ep, text)
 	for k := range v.items {
 		if it := &v.items[k]; it.Index == i {
-			if !strings.Contains(it.Reason, text) {
+			it.CurrentUnknown, it.Done = it.CurrentUnknown && unknown, it.Done && done
+			if len(it.Reason) < longestText && !strings.Contains(it.Reason, text) {
 				it.Reason += "; " + text
-				it.CurrentUnknown = it.CurrentUnknown && unknown
 			}
 			return
 		}
 	}
-	v.items = append(v.items, connector.Rejection{Index: i, Reason: text, CurrentUnknown: unknown})
+	v.items = append(v.items, connector.Rejection{Index: i, Reason: text, CurrentUnknown: unknown, Done: done})
 }
 
 var (
-	absent  = regexp.MustCompile(`(?i)(not|n't|never) (exist|found|be found|known|present)|no (such )?(user|profile)|unknown|could not find|can ?not find|unable to find|not_found`)
-	aboutIt = regexp.MustCompile(`(?i)current`)
-	aboutTo = regexp.MustCompile(`(?i)\bnew\b|new_external|already|in use|deprecated`)
+	absent   = regexp.MustCompile(`(?i)(not|n't|never) (exist|found|be found|known|present)|no (such )?(user|profile)|unknown|could not find|can ?not find|unable to find|not_found`)
+	aboutNew = regexp.MustCompile(`(?i)\bnew\b|new_external|in use`)
+	aboutIt  = regexp.MustCompile(`(?i)current`)
+	aboutTo  = regexp.MustCompile(`(?i)\bnew\b|new_external|already|in use|deprecated`)
 )
+
+// alreadySo tells whether a refusal says that what was asked for is so already: a rename whose current id is deprecated, a removal of an id that nobody has.
+func alreadySo(ep endpoint, text string) bool {
+	switch ep {
+	case renameIDs:
+		return strings.Contains(strings.ToLower(text), "deprecated") && !aboutNew.MatchString(text) && aboutIt.MatchString(text)
+	case removeIDs:
+		return absent.MatchString(text)
+	}
+	return false
+}
 
 // currentUnknown tells whether a rename was refused because Braze does not know the id it should change. A text about the new id, or about a
 // deprecated one, is something else. Braze's wording is not documented, so more than one is understood.

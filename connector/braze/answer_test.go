@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"brazecdc/connector"
 )
@@ -106,6 +107,24 @@ func TestItems(t *testing.T) {
 		}
 		if got := outcomeOf(send(t, c, connector.Track, batchOf(3))); got.end != "whole" {
 			t.Errorf("two of three: %+v", got)
+		}
+	})
+	t.Run("case 10: an endless answer is read in bounded time", func(t *testing.T) {
+		var many strings.Builder
+		for i := range 40000 {
+			many.WriteString(`,{"index":0,"type":"` + strconv.Itoa(i) + `"},"` + strconv.Itoa(i) + `"`)
+		}
+		for _, body := range []string{
+			`{"errors":[` + many.String()[1:] + `]}`,
+			`{"errors":` + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + `}`,
+			strings.Repeat(testKey, 20000),
+		} {
+			start := time.Now()
+			f := serve(t, respond(201, body))
+			err := send(t, newTestClient(t, f.URL, Config{}), connector.Track, batchOf(2))
+			if d := time.Since(start); d > 5*time.Second || err == nil || len(err.Error()) > 3000 {
+				t.Errorf("%s, %d bytes of error", d, len(err.Error()))
+			}
 		}
 	})
 	t.Run("cdc 96: a refused object does not keep the others of its call", func(t *testing.T) {

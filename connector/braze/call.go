@@ -141,8 +141,9 @@ var identifierLists = [...]string{
 	connector.Phone:      "phone_numbers",
 }
 
-// prioritization picks, among profiles that share an email or phone, the one that /users/track finds by it.
-const prioritization = `,"prioritization":["identified","most_recently_updated"]}`
+// prioritization picks among profiles that share an email or phone. A user named by it alone has a profile without external_id; one with an
+// external_id belongs to whoever made it under that name, and a delete cannot be undone.
+const prioritization = `,"prioritization":["unidentified","most_recently_updated"]}`
 
 func appendDeletes(b []byte, batch []connector.Effect) []byte {
 	kind := connector.ExternalID

@@ -203,6 +203,13 @@ func (c *Client) Send(ctx context.Context, k connector.Kind, batch []connector.E
 	return err
 }
 
+// Close closes idle connections. The client may still be used.
+func (c *Client) Close() {
+	if t, ok := c.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
+
 // finish counts a request and tells the observer.
 func (c *Client) finish(ep endpoint, r *reply, objects, size int, err error) {
 	c.counts.record(ep, r, objects, err)

@@ -28,9 +28,7 @@ func newTestClient(t testing.TB, endpoint string, cfg Config) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if tr, ok := c.cfg.Transport.(*http.Transport); ok {
-		t.Cleanup(tr.CloseIdleConnections)
-	}
+	t.Cleanup(c.Close)
 	return c
 }
 

@@ -99,7 +99,7 @@ func (c *Client) judge(ep endpoint, batch []connector.Effect, r *reply) error {
 		return c.judgeItems(ep, batch, r, e)
 	case retry:
 		e.Text = c.text(r.body)
-		return &connector.RetryableError{Unknown: true, Err: e}
+		return &connector.RetryableError{After: r.hold, Unknown: true, Err: e}
 	case throttled:
 		e.Text = c.text(r.body)
 		return &connector.RetryableError{After: r.hold, Throttled: true, Err: e}

@@ -129,6 +129,17 @@ func TestCauses(t *testing.T) {
 			t.Errorf("%d characters kept: %q", n, e.Text)
 		}
 	})
+	t.Run("a 503 that says when to come back is believed", func(t *testing.T) {
+		f := serve(t, respond(503, "", "Retry-After: 3"))
+		c := newTestClient(t, f.URL, Config{})
+		var retry *connector.RetryableError
+		if err := send(t, c, connector.Track, batchOf(1)); !errors.As(err, &retry) || retry.After != 3*time.Second || retry.Throttled {
+			t.Errorf("got %+v", err)
+		}
+		if held := c.pools[trackUsers].held(); held != 0 {
+			t.Errorf("the endpoint is held for %s", held)
+		}
+	})
 	t.Run("a 2xx that is not Braze's is no acceptance", func(t *testing.T) {
 		for _, body := range []string{"<html>please sign in</html>", `{"message":"succ`, `["success"]`} {
 			f := serve(t, respond(200, body))

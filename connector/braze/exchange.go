@@ -40,7 +40,7 @@ type reply struct {
 	body      []byte
 	requestID string
 	location  string        // of a redirect
-	hold      time.Duration // of the endpoint after a 429
+	hold      time.Duration // of the endpoint after a 429; what a 5xx asks for
 	sent      bool          // the request may have reached Braze
 	timedOut  bool          // by the client's own timeout
 	err       error         // of the network; with a status it cut the answer's body
@@ -59,6 +59,9 @@ func (c *Client) exchange(ctx context.Context, ep endpoint, buf *buffer) reply {
 		GetBody: func() (io.ReadCloser, error) { return buf.reader(), nil },
 	}).WithContext(inner)
 
+	open := &c.pools[ep].open
+	open.Add(1)
+	defer open.Add(-1)
 	start := time.Now()
 	res, err := c.cfg.Transport.RoundTrip(req)
 	if err != nil {
@@ -68,8 +71,11 @@ func (c *Client) exchange(ctx context.Context, ep endpoint, buf *buffer) reply {
 	r.body, r.err = readBody(res.Body, res.ContentLength)
 	r.took = time.Since(start)
 	hold, added := c.pools[ep].observe(res.StatusCode, res.Header)
-	if res.StatusCode == http.StatusTooManyRequests {
+	switch classOf(res.StatusCode) {
+	case throttled:
 		r.hold = hold
+	case retry:
+		r.hold = max(readRate(res.Header, time.Now()).after, 0)
 	}
 	if added > 0 {
 		c.cfg.Logger.Info("Braze asks to wait", "endpoint", ep.String(), "status", res.StatusCode, "hold", hold.Round(time.Millisecond))

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -43,6 +44,7 @@ type pool struct {
 	hold    time.Time     // nothing leaves before
 	woken   chan struct{} // closed and replaced when reservations became void
 	backoff *backoff.ExponentialBackOff
+	open    atomic.Int64 // calls on their way
 
 	// What headers told, or a contract's hourly limit.
 	told      bool
@@ -227,11 +229,13 @@ func (p *pool) holdFor(now time.Time, d time.Duration) {
 // the smaller number holds.
 func (p *pool) learn(now time.Time, t rate) {
 	left := t.left
-	if left <= 0 {
-		// None told: a whole window. Just over: the server's clock has whole seconds only.
-		if left = time.Second; !t.hasReset {
-			left = max(p.window, p.base.window)
-		}
+	switch {
+	case !t.hasReset:
+		left = max(p.window, p.base.window)
+	case left <= 0 && t.epoch && p.header:
+		return // of a window that is over; the answer was on its way
+	case left <= 0:
+		left = time.Second // told in whole seconds
 	}
 	left = min(left, longest)
 	reset := now.Add(left)
@@ -245,7 +249,8 @@ func (p *pool) learn(now time.Time, t rate) {
 			p.window = 0
 		}
 		p.told, p.header = true, true
-		p.limit, p.remaining, p.reset, p.used = t.limit, t.remaining, reset, 0
+		// Calls on their way may not be counted in what is told.
+		p.limit, p.remaining, p.reset, p.used = t.limit, t.remaining-float64(p.open.Load()), reset, 0
 		p.window = max(p.window, windowOf(left))
 		if p.next.After(now) {
 			p.void(now)
@@ -280,6 +285,7 @@ type rate struct {
 	known            bool // limit and remaining
 	limit, remaining float64
 	hasReset         bool
+	epoch            bool          // the reset was told as a point of time
 	left             time.Duration // until the reset
 	after            time.Duration // of X-Ratelimit-Retry-After or Retry-After
 }
@@ -291,7 +297,7 @@ func readRate(h http.Header, now time.Time) rate {
 	t.known, t.limit, t.remaining = ok1 && ok2 && limit >= 1, limit, remaining
 	if reset, ok := seconds(h.Get("X-Ratelimit-Reset")); ok {
 		t.hasReset = true
-		if reset > epochFrom {
+		if t.epoch = reset > epochFrom; t.epoch {
 			t.left = time.Unix(0, int64(min(reset, 1e10)*1e9)).Sub(serverTime(h, now))
 		} else {
 			t.left = time.Duration(reset * 1e9)

@@ -3,6 +3,7 @@ package braze
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -130,13 +131,13 @@ func TestSimulator(t *testing.T) {
 			t.Errorf("got %+v", rejected)
 		}
 	})
-	t.Run("a wrong key stops, without the key in the words", func(t *testing.T) {
-		s, _ := startSim(t, brazesim.Config{})
-		url, err := s.Start("127.0.0.1:0")
-		if err != nil {
-			t.Skip("the simulator listens once")
+	t.Run("case 6: a wrong key stops, without the key in the words", func(t *testing.T) {
+		_, c := startSim(t, brazesim.Config{})
+		other := newTestClient(t, c.cfg.Endpoint, Config{APIKey: "99999999-aaaa-bbbb-cccc-dddddddddddd"})
+		err := send(t, other, connector.Track, batchOf(1))
+		if got := outcomeOf(err); got != (outcome{end: "stop", code: connector.ExitKeyRefused}) || !strings.Contains(err.Error(), "Invalid API key: [key]") {
+			t.Errorf("got %v", err)
 		}
-		_ = url
 	})
 	t.Run("case 74: a call cut after it took effect may have been accepted", func(t *testing.T) {
 		s, c := startSim(t, brazesim.Config{})
@@ -153,7 +154,8 @@ func TestSimulator(t *testing.T) {
 	})
 	for _, style := range brazesim.RateStyles {
 		t.Run("case 12: keeps to a limit told in the style "+string(style), func(t *testing.T) {
-			s, c := startSim(t, brazesim.Config{RateStyle: style, Limit: brazesim.Limit{Requests: 20, Window: time.Second}})
+			t.Parallel()
+			_, c := startSim(t, brazesim.Config{RateStyle: style, Limit: brazesim.Limit{Requests: 20, Window: time.Second}})
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			throttled := 0
@@ -174,7 +176,6 @@ func TestSimulator(t *testing.T) {
 			if throttled > 3 {
 				t.Errorf("%d calls were throttled", throttled)
 			}
-			_ = s
 		})
 	}
 	t.Run("check: all permissions granted, then one refused", func(t *testing.T) {

@@ -135,7 +135,7 @@ func (o *Offline) Confirm(ctx context.Context, model string, drop bool) (string,
 		now := time.Now()
 		rec.Loads = []connector.LoadState{{
 			Load:    connector.Load{ID: fmt.Sprintf("%s-%d", model, now.UnixMilli()), Model: model, Table: m.Table},
-			Started: now, Estimate: -1,
+			Started: now, Estimate: -1, Nulls: true,
 		}}
 	}
 	for _, known := range o.Journal.State().Models {

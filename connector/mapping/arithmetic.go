@@ -114,23 +114,14 @@ func durationArithmetic(op string, x time.Duration, b any) (any, error) {
 			return x + y, nil
 		case "sub":
 			return x - y, nil
-		case "div":
-			if y == 0 {
-				return nil, opErr("division by zero")
-			}
-			return float64(x) / float64(y), nil
 		}
 	case time.Time:
 		if op == "add" {
 			return y.Add(x), nil
 		}
 	default:
-		n, ok := floatOf(b)
-		switch {
-		case ok && op == "mul":
+		if n, ok := floatOf(b); ok && op == "mul" {
 			return time.Duration(float64(x) * n), nil
-		case ok && op == "div" && n != 0:
-			return time.Duration(float64(x) / n), nil
 		}
 	}
 	return nil, opErr("a duration cannot be calculated with that")

@@ -150,6 +150,48 @@ func TestCasesRows(t *testing.T) {
 		}
 		b.rowError(connector.Insert, none, row(b.table, r1, "external_id=", "email=<null>"))
 	})
+	t.Run("case 55: every way to name a user", func(t *testing.T) {
+		for _, c := range []struct {
+			id      connector.Identify
+			changes []string
+			want    connector.User
+			refused string
+		}{
+			{connector.Identify{ExternalID: connector.ValueFrom{Expr: `"crm-" + string(id)`}}, nil, ext("crm-1"), ""},
+			{connector.Identify{ExternalID: connector.ValueFrom{Expr: `plan`}}, []string{"plan=<null>"}, ext(""), "no identifier"},
+			{connector.Identify{ExternalID: connector.ValueFrom{Column: "credits"}}, nil, ext("12.5"), ""},
+			{connector.Identify{ExternalID: connector.ValueFrom{Column: "prefs"}}, nil, ext(""), "cannot be an identifier"},
+			{connector.Identify{ExternalID: connector.ValueFrom{Column: "plan"}}, []string{"plan=0"}, ext(""), "is 0"},
+			{connector.Identify{ExternalID: connector.ValueFrom{Column: "id"}}, []string{"id=0"}, ext("0"), ""},
+			{connector.Identify{ExternalID: connector.ValueFrom{Column: "id"}}, []string{"id=x"}, ext(""), "cannot be decoded"},
+			{connector.Identify{AliasLabel: "crm", AliasName: "external_id"}, nil, connector.User{Kind: connector.Alias, ID: "u1", Label: "crm"}, ""},
+			{connector.Identify{AliasLabel: "crm", AliasName: "external_id"}, []string{"external_id=" + strings.Repeat("x", 237)}, ext(""), "236 bytes"},
+			{connector.Identify{Email: "email"}, []string{"email= A@x.io"}, connector.User{Kind: connector.Email, ID: "a@x.io"}, ""},
+			{connector.Identify{Email: "email"}, []string{"email=foo@"}, ext(""), "not an e-mail"},
+			{connector.Identify{Phone: "phone"}, []string{"phone=+81 90-1234-5678"}, connector.User{Kind: connector.Phone, ID: "+819012345678"}, ""},
+			{connector.Identify{Phone: "phone"}, []string{"phone=12"}, ext(""), "without +"},
+		} {
+			b := base(t, "sync", func(m *connector.Model) { m.Identify, m.Fields, m.Custom = c.id, nil, nil })
+			r := row(b.table, r1, c.changes...)
+			out, err := b.try(connector.Insert, none, r)
+			var re *connector.RowError
+			switch {
+			case c.refused != "":
+				if !errors.As(err, &re) || !strings.Contains(re.Reason, c.refused) {
+					t.Errorf("%+v: got %v, want %q", c.id, err, c.refused)
+				}
+			case err != nil || out[0].User != c.want:
+				t.Errorf("%+v: got %v, %v", c.id, out, err)
+			}
+		}
+	})
+	t.Run("case 55: a user named otherwise than by external_id is never renamed", func(t *testing.T) {
+		b := base(t, "sync", func(m *connector.Model) { m.Identify.Email, m.Custom, m.Fields = "email", nil, nil })
+		out, err := b.try(connector.Update, row(b.table, r1, "external_id=<null>"), row(b.table, r1))
+		if err != nil || len(out) != 1 || out[0].Kind != connector.Track || out[0].User != ext("u1") || !out[0].Creates {
+			t.Errorf("got %s, %v", show(out), err)
+		}
+	})
 	t.Run("case 68: a row with only an identifier is sent when it is new", func(t *testing.T) {
 		only := func(m *connector.Model) { m.Fields = nil; m.Custom = []connector.FieldMap{column("plan", "plan")} }
 		for _, mode := range []string{"sync", "additive"} {
@@ -258,6 +300,31 @@ func TestCasesDeletes(t *testing.T) {
 		got := b.update(row(b.table, r1, "external_id=<null>"), row(b.table, r1, "phone=<null>"))
 		if !strings.HasPrefix(got, "track u1 creates whole {") || !strings.Contains(got, `"phone":null`) {
 			t.Error(got)
+		}
+	})
+	t.Run("case 40: a delete without any image", func(t *testing.T) {
+		b := base(t, "sync", nil)
+		key := connector.Key{Table: "public.users", ID: "1;"}
+		c := &connector.Change{Op: connector.Delete, Key: key}
+		var re *connector.RowError
+		if _, err := b.m.Map(nil, c, b.ids); !errors.As(err, &re) {
+			t.Errorf("got %v", err)
+		}
+		b.ids[key] = ext("u1")
+		out, err := b.m.Map(nil, c, b.ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, show(out), "delete u1 verify")
+	})
+	t.Run("images that do not fit their table are an error", func(t *testing.T) {
+		b := base(t, "sync", nil)
+		short := connector.Row{Table: b.table, Cells: make([]connector.Cell, 2)}
+		for _, c := range []connector.Change{{Op: connector.Insert}, {Op: connector.Update, Before: row(b.table, r1)}, {Op: connector.Insert, After: short},
+			{Op: connector.Update, Before: short, After: row(b.table, r1)}} {
+			if _, err := b.m.Map(nil, &c, b.ids); err == nil {
+				t.Errorf("%s maps", c.Op)
+			}
 		}
 	})
 	t.Run("a changed key alone makes no call", func(t *testing.T) {

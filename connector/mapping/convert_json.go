@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -12,8 +13,9 @@ import (
 // The limits of nested attributes (Braze docs, "Nested custom attributes": 100 KB an attribute, 255 characters a key or string). No depth is
 // given there; maxDepth only keeps a hostile value from exhausting the stack.
 const (
-	maxNested = 100 * 1024
-	maxDepth  = 200
+	maxNested   = 100 * 1024
+	maxDepth    = 200
+	maxElements = 500 // of an array of scalars (Braze docs, "Custom attribute data types")
 )
 
 const (
@@ -101,7 +103,7 @@ func (w *jsonWriter) value(never [][]string) bool {
 		if !w.text() {
 			return false
 		}
-		if w.depth == 0 && tooLong(string(w.dst[from+1:len(w.dst)-1])) {
+		if w.depth == 0 && encodedTooLong(w.dst[from+1:len(w.dst)-1]) {
 			return w.fail(noteTooLong)
 		}
 		return true
@@ -129,11 +131,31 @@ func (w *jsonWriter) drop(mark int) bool {
 	switch v := w.dst[mark:]; {
 	case len(v) == 4 && string(v) == "null":
 		return true
-	case v[0] == '"' && tooLong(string(v[1:len(v)-1])):
+	case v[0] == '"' && encodedTooLong(v[1:len(v)-1]):
 		w.note = noteNestedText
 		return true
 	}
 	return false
+}
+
+// encodedTooLong is tooLong for text that is encoded already: an escape is one character.
+func encodedTooLong(b []byte) bool {
+	if len(b) <= maxString {
+		return false
+	}
+	n := 0
+	for i := 0; i < len(b) && n <= maxString; n++ {
+		switch {
+		case b[i] == '\\' && b[i+1] == 'u':
+			i += 6
+		case b[i] == '\\':
+			i += 2
+		default:
+			_, size := utf8.DecodeRune(b[i:])
+			i += size
+		}
+	}
+	return n > maxString
 }
 
 func (w *jsonWriter) enter() bool {
@@ -162,12 +184,16 @@ func (w *jsonWriter) object(never [][]string) bool {
 		if !w.text() {
 			return false
 		}
-		key := string(w.dst[keyAt+1 : len(w.dst)-1])
+		key := w.dst[keyAt+1 : len(w.dst)-1]
 		if !w.next(':') {
 			return w.fail(noteBadJSON)
 		}
 		w.dst = append(w.dst, ':')
-		below, cut := nested(never, key)
+		var below [][]string
+		cut := false
+		if len(never) > 0 {
+			below, cut = nested(never, string(key))
+		}
 		at := len(w.dst)
 		if !w.value(below) {
 			return false
@@ -175,9 +201,9 @@ func (w *jsonWriter) object(never [][]string) bool {
 		switch {
 		case cut || w.drop(at):
 			w.dst = w.dst[:mark]
-		case tooLong(key):
+		case encodedTooLong(key):
 			w.note, w.dst = noteNestedText, w.dst[:mark]
-		case strings.ContainsAny(key, ".$ "):
+		case bytes.ContainsAny(key, ".$ "):
 			w.note = noteNestedKey
 		}
 		if more = w.next(','); !more && !w.next('}') {
@@ -379,6 +405,9 @@ func (s *settings) appendArray(dst []byte, list []connector.Value) (out []byte, 
 	dst = append(dst, ']')
 	if len(dst)-from > maxNested {
 		return dst[:from], noteBigNested, false
+	}
+	if note == "" && len(list) > maxElements {
+		note = "an array of more than 500 elements, of which Braze keeps the last 500"
 	}
 	return dst, note, true
 }

@@ -62,12 +62,12 @@ func (j *job) track(dst []connector.Effect, u connector.User, after, before conn
 			continue
 		}
 		out, oc, column := j.encode(fp, after, j.a.room(), false)
-		f := connector.Field{Def: fp.def}
+		var value []byte
 		switch oc {
 		case encoded:
-			f.JSON = j.a.kept(out)
+			value = j.a.kept(out)
 		case encNull:
-			f.JSON, f.Omit = jsonNull, w.omit
+			value = jsonNull
 		case skipped:
 			continue
 		case notThere:
@@ -80,10 +80,12 @@ func (j *job) track(dst []connector.Effect, u connector.User, after, before conn
 			}
 			continue
 		}
+		run = run[:len(run)+1] // filled in place: copying fields costs more than encoding most of them
+		f := &run[len(run)-1]
+		f.Def, f.JSON, f.Was, f.Proof, f.Omit = fp.def, value, 0, connector.NoProof, oc == encNull && w.omit
 		if proof {
-			j.prove(fp, after, before, &f)
+			j.prove(fp, after, before, f)
 		}
-		run = append(run, f)
 	}
 	creates := w.creates && !mo.enrich
 	if len(run) == 0 && !creates && (j.c == nil || j.c.OldKey == connector.Key{}) {

@@ -26,7 +26,6 @@ const maxNodes = 1000
 
 // program is one compiled expression. It may be run concurrently.
 type program struct {
-	source   string
 	code     *vm.Program
 	columns  []string // it reads, each once
 	keys     []string // their names in the environment
@@ -78,7 +77,7 @@ func compileExpr(source string, table *connector.Table, wantBool bool, zone *tim
 	if err != nil {
 		return nil, faultOf(err, source, nil)
 	}
-	p := &program{source: source, code: code, columns: t.columns, volatile: t.volatile, zone: zone}
+	p := &program{code: code, columns: t.columns, volatile: t.volatile, zone: zone}
 	for _, c := range t.columns {
 		p.keys = append(p.keys, columnPrefix+c)
 	}

@@ -187,21 +187,11 @@ func (c *compiler) origin(mo *model, f *field, fm *connector.FieldMap) {
 	}
 	switch {
 	case fm.Column != "":
-		c.column(mo, fm.Column, fm.Path)
-		whole, below := c.neverSent(mo, fm.Column)
-		if whole {
-			c.fault(fm.Path, fmt.Sprintf("column %q is in never_send", fm.Column), "remove it here or there")
-		}
-		f.set.never = below
+		f.set.never = c.sentColumn(mo, fm.Column, fm.Path)
 	case fm.Expr != "":
 		f.prog = c.expr(mo, fm.Expr, fm.Path+".expr", false)
-		if f.prog == nil {
-			return
-		}
-		for _, col := range f.prog.columns {
-			if whole, below := c.neverSent(mo, col); whole || below != nil {
-				c.fault(fm.Path+".expr", fmt.Sprintf("the expression reads column %q, which is in never_send", col), "remove it here or there")
-			}
+		if f.prog != nil {
+			c.sentExpr(mo, f.prog, fm.Path+".expr")
 		}
 	default:
 		if f.convert == nil {

@@ -39,27 +39,28 @@ func (c *compiler) identify(mo *model) {
 	case x.Expr != "":
 		if p := c.expr(mo, x.Expr, path+".external_id.expr", false); p != nil {
 			mo.ids = append(mo.ids, idSource{prog: p})
+			c.sentExpr(mo, p, path+".external_id.expr")
 			if p.volatile {
 				c.fault(path+".external_id.expr", "the user of a row cannot depend on the clock", "")
 			}
 		}
 	case x.Column != "":
-		c.column(mo, x.Column, path+".external_id")
+		c.sentColumn(mo, x.Column, path+".external_id")
 		mo.ids = append(mo.ids, idSource{column: x.Column})
 	}
 	if id.AliasName != "" {
-		c.column(mo, id.AliasName, path+".alias.name")
+		c.sentColumn(mo, id.AliasName, path+".alias.name")
 		if id.AliasLabel == "" || len(id.AliasLabel) > maxAlias {
 			c.fault(path+".alias.label", fmt.Sprintf("an alias needs a label of 1 to %d bytes", maxAlias), "")
 		}
 		mo.ids = append(mo.ids, idSource{kind: connector.Alias, label: id.AliasLabel, column: id.AliasName})
 	}
 	if id.Email != "" {
-		c.column(mo, id.Email, path+".email")
+		c.sentColumn(mo, id.Email, path+".email")
 		mo.ids = append(mo.ids, idSource{kind: connector.Email, column: id.Email})
 	}
 	if id.Phone != "" {
-		c.column(mo, id.Phone, path+".phone")
+		c.sentColumn(mo, id.Phone, path+".phone")
 		mo.ids = append(mo.ids, idSource{kind: connector.Phone, column: id.Phone})
 	}
 	if len(mo.ids) == 0 && id == (connector.Identify{}) {

@@ -6,6 +6,7 @@
 package mapping
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -37,7 +38,8 @@ type Config struct {
 	// Note hears of every field left out and every value changed in its kind, with a reason that holds no row value. Field is "filter",
 	// "delete_when" or "external_id" for those. It may be called concurrently where MapRow is.
 	Note func(model int, field, reason string)
-	// Passed hears of every change that is nothing for a model, and why: "filter", "delete_when", "mode", "only_users", "no user".
+	// Passed hears of every change that is nothing for a model, and why: "filter", "delete_when", "mode", "only_users",
+	// "no user", "no fields".
 	Passed func(model int, why string)
 	// Logger gets what stops a field; default discards.
 	Logger *slog.Logger
@@ -87,11 +89,12 @@ func New(cfg Config) (*Mapper, []connector.Fault) {
 			m.only[u] = true
 		}
 	}
-	c := &compiler{cfg: &m.cfg}
+	c := &compiler{cfg: &m.cfg, matched: map[int]bool{}}
 	for i := range cfg.Models {
 		m.models = append(m.models, c.model(i))
 	}
 	c.crossCheck(m.models)
+	c.unmatched(m.models)
 	if m.only != nil {
 		for _, mo := range m.models {
 			if len(mo.ids) > 0 && mo.ids[0].kind != connector.ExternalID {
@@ -116,21 +119,61 @@ func (m *Mapper) Models() []connector.ModelInfo { return m.infos }
 
 // Map appends the effects of c, of every model on its table. See connector.Mapper for the errors.
 func (m *Mapper) Map(dst []connector.Effect, c *connector.Change, ids connector.IDs) ([]connector.Effect, error) {
-	table := c.After.Table
-	if table == nil {
-		table = c.Before.Table
-	}
-	if table == nil || c.Op == connector.Truncate {
+	var plans []*plan
+	switch {
+	case c.Op == connector.Truncate:
 		return dst, nil
+	case c.Op == connector.Delete && c.Before.Table == nil:
+		plans = m.barePlans(c.Key.Table)
+	case c.Op == connector.Delete:
+		plans = m.plansOf(c.Before.Table)
+	case c.After.Table == nil:
+		return dst, fmt.Errorf("map a %s of table %q: it has no new row", c.Op, c.Key.Table)
+	default:
+		plans = m.plansOf(c.After.Table)
 	}
-	for _, p := range m.plansOf(table) {
+	if !fits(c.After) || !fits(c.Before) {
+		return dst, fmt.Errorf("map a %s of table %q: the row does not have its table's number of columns", c.Op, c.Key.Table)
+	}
+	var refused []error
+	for _, p := range plans {
 		j := job{m: m, p: p, c: c, ids: ids, a: m.live, key: c.Key}
-		var err error
-		if dst, err = j.change(dst); err != nil {
+		next, err := j.change(dst)
+		var bad *connector.RowError
+		switch {
+		case errors.As(err, &bad):
+			refused = append(refused, err) // the other models' effects stand
+		case err != nil:
 			return dst, err
+		default:
+			dst = next
 		}
 	}
-	return dst, nil
+	if len(refused) == 1 {
+		return dst, refused[0]
+	}
+	return dst, errors.Join(refused...)
+}
+
+func fits(r connector.Row) bool { return r.Table == nil || len(r.Cells) == len(r.Table.Columns) }
+
+// barePlans are plans for a delete of which nothing but the key is known, so that no column can be read.
+func (m *Mapper) barePlans(table string) []*plan {
+	var ps []*plan
+	for _, mo := range m.models {
+		if !mo.onTable(table) {
+			continue
+		}
+		p := &plan{m: mo, table: &connector.Table{Name: table}}
+		for i := range mo.ids {
+			p.ids = append(p.ids, idPlan{idSource: &mo.ids[i]})
+		}
+		for _, f := range mo.fields {
+			p.fields = append(p.fields, fieldPlan{field: f, col: -1})
+		}
+		ps = append(ps, p)
+	}
+	return ps
 }
 
 // MapRow maps a living row of a model as a whole row: nulls have Omit set, and a row that the filter or delete_when excludes has no effect. Of the
@@ -139,8 +182,8 @@ func (m *Mapper) MapRow(dst []connector.Effect, model int, r connector.Row, _ ti
 	if model < 0 || model >= len(m.models) {
 		return dst, fmt.Errorf("map a row: there is no model %d", model)
 	}
-	if r.Table == nil {
-		return dst, fmt.Errorf("map a row of model %q: the row has no table", m.models[model].conf.Name)
+	if r.Table == nil || !fits(r) {
+		return dst, fmt.Errorf("map a row of model %q: it has no table, or not its number of columns", m.models[model].conf.Name)
 	}
 	for _, p := range m.plansOf(r.Table) {
 		if p.m.index != model {

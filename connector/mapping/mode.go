@@ -342,11 +342,11 @@ func (j *job) left(dst []connector.Effect, after, before connector.Row, old *pla
 		if err != nil {
 			return dst, err
 		}
-		return j.unset(dst, u)
+		return j.ended(dst, u)
 	case "delete":
 		return j.gone(dst, after, before, old)
 	}
-	return j.pass(dst, "filter")
+	return j.forget(dst, "filter")
 }
 
 // lastUser is the user that a row which is gone belonged to: the before-image's, else the stored one, else that of the row as it is.
@@ -368,23 +368,44 @@ func (j *job) lastUser(after, before connector.Row, old *plan) (connector.User, 
 // gone maps the end of a row. Only the owner in sync deletes; another model in sync takes its fields back; additive and enrich do nothing.
 func (j *job) gone(dst []connector.Effect, after, before connector.Row, old *plan) ([]connector.Effect, error) {
 	if !j.p.m.sync {
-		return j.pass(dst, "mode")
+		return j.forget(dst, "mode")
 	}
 	u, err := j.lastUser(after, before, old)
 	if err != nil {
 		return dst, err
 	}
 	if !j.p.m.owner {
-		return j.unset(dst, u)
+		return j.ended(dst, u)
 	}
 	return j.remove(dst, u)
+}
+
+// ended takes the fields of a row back that is nothing for the model any more.
+func (j *job) ended(dst []connector.Effect, u connector.User) ([]connector.Effect, error) {
+	n := len(dst)
+	dst, err := j.unset(dst, u)
+	if len(dst) > n {
+		dst[n].Ends = true
+	}
+	return dst, err
+}
+
+// forget is for a row that is nothing for the model any more while its user keeps all: there is no call to make, but where the store knows the row an
+// effect without fields lets it go, or a later row of that key would be taken for one that was sent.
+func (j *job) forget(dst []connector.Effect, why string) ([]connector.Effect, error) {
+	if u, ok := j.stored(); ok {
+		e := j.effect(connector.Track, u)
+		e.UpdateOnly, e.Ends = true, true
+		dst = append(dst, e)
+	}
+	return j.pass(dst, why)
 }
 
 // deleted maps the delete of a row.
 func (j *job) deleted(dst []connector.Effect) ([]connector.Effect, error) {
 	mo, before := j.p.m, j.c.Before
 	if !mo.sync {
-		return j.pass(dst, "mode")
+		return j.forget(dst, "mode")
 	}
 	was, past := j.before(j.p, before)
 	switch {
@@ -413,7 +434,7 @@ func (j *job) deleted(dst []connector.Effect) ([]connector.Effect, error) {
 		}
 	}
 	if !mo.owner {
-		return j.unset(dst, id.user)
+		return j.ended(dst, id.user)
 	}
 	return j.remove(dst, id.user)
 }
@@ -422,6 +443,7 @@ func (j *job) deleted(dst []connector.Effect) ([]connector.Effect, error) {
 func (j *job) identityLost(what string) error {
 	return &connector.RowError{
 		Model: j.p.m.index, Field: j.idName(),
-		Reason: what + "; ALTER TABLE " + j.p.table.Name + " REPLICA IDENTITY FULL lets deletes carry it",
+		Identity: true,
+		Reason:   what + "; ALTER TABLE " + j.p.table.Name + " REPLICA IDENTITY FULL lets deletes carry it",
 	}
 }

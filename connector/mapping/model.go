@@ -31,6 +31,8 @@ type compiler struct {
 	cfg    *Config
 	faults []connector.Fault
 	order  int
+	// matched are the entries of never_send that name a column of a model's table.
+	matched map[int]bool
 }
 
 func (c *compiler) fault(path, what, fix string) {
@@ -133,11 +135,30 @@ func (c *compiler) column(mo *model, name, path string) {
 	}
 }
 
+// sentColumn checks a column whose value leaves; it gives the paths inside it that may not.
+func (c *compiler) sentColumn(mo *model, name, path string) (never [][]string) {
+	c.column(mo, name, path)
+	whole, never := c.neverSent(mo, name)
+	if whole {
+		c.fault(path, fmt.Sprintf("column %q is in never_send", name), "remove it here or there")
+	}
+	return never
+}
+
+// sentExpr checks an expression whose result leaves.
+func (c *compiler) sentExpr(mo *model, p *program, path string) {
+	for _, col := range p.columns {
+		if whole, below := c.neverSent(mo, col); whole || below != nil {
+			c.fault(path, fmt.Sprintf("the expression reads column %q, which is in never_send", col), "remove it here or there")
+		}
+	}
+}
+
 // neverSent tells whether a column may not leave as a whole, or which paths inside it may not.
 func (c *compiler) neverSent(mo *model, column string) (whole bool, below [][]string) {
 	full := mo.source()
 	short := full[strings.LastIndexByte(full, '.')+1:]
-	for _, entry := range c.cfg.NeverSend {
+	for i, entry := range c.cfg.NeverSend {
 		rests := []string{entry}
 		for _, t := range []string{full, short} {
 			if r, ok := strings.CutPrefix(entry, t+"."); ok {
@@ -145,6 +166,9 @@ func (c *compiler) neverSent(mo *model, column string) (whole bool, below [][]st
 			}
 		}
 		for _, r := range rests {
+			if r == column || strings.HasPrefix(r, column+".") {
+				c.matched[i] = true
+			}
 			if r == column {
 				return true, nil
 			}
@@ -156,11 +180,31 @@ func (c *compiler) neverSent(mo *model, column string) (whole bool, below [][]st
 	return false, below
 }
 
+// unmatched warns of entries of never_send that name no column of any model: a typo there protects nothing.
+func (c *compiler) unmatched(models []*model) {
+	var columns []string
+	for _, mo := range models {
+		if mo.table == nil {
+			return // its columns are not known
+		}
+		for _, name := range columnNames(mo.table) {
+			c.neverSent(mo, name)
+			columns = append(columns, name)
+		}
+	}
+	for i, entry := range c.cfg.NeverSend {
+		if !c.matched[i] {
+			c.warn(fmt.Sprintf("never_send[%d]", i), fmt.Sprintf("%q names no column of the models' tables", entry),
+				meant(entry[strings.LastIndexByte(entry, '.')+1:], columns))
+		}
+	}
+}
+
 // describe fills in what the pipeline asks of a model.
 func (mo *model) describe() {
 	mo.info = connector.ModelInfo{
 		Name: mo.conf.Name, Table: mo.source(), Owner: mo.owner, ProofAllowed: !mo.enrich, Load: mo.conf.Load == "all",
-		Filter: mo.filter != nil, Hash: mo.hash(),
+		Filter: mo.filter != nil || mo.deleteWhen != nil, Hash: mo.hash(),
 	}
 	if mo.table != nil {
 		mo.info.Table = mo.table.Name
@@ -200,7 +244,7 @@ func (mo *model) describe() {
 	}
 }
 
-// hash is the fingerprint of what decides the model's effects, the same in every process.
+// hash is the fingerprint of what decides the model's effects, the same in every process. Its fields have hashes of their own.
 func (mo *model) hash() uint64 {
 	h := fnv.New64a()
 	id := mo.conf.Identify
@@ -209,9 +253,6 @@ func (mo *model) hash() uint64 {
 		mo.conf.OnIDChange, mo.conf.Filter, mo.conf.OnLeave, mo.conf.DeleteWhen, fmt.Sprint(mo.owner),
 	} {
 		fmt.Fprintf(h, "%d:%s;", len(s), s)
-	}
-	for _, f := range mo.fields {
-		fmt.Fprintf(h, "%x;", f.def.Hash)
 	}
 	return h.Sum64()
 }

@@ -7,7 +7,7 @@ import (
 
 // nearest gives the name among those known that a mistyped one most likely meant, and how many letters away it is; "" where none is near.
 func nearest(name string, known []string) (best string, at int) {
-	at = max(2, len(name)/3) + 1
+	at = max(2, len(name)*2/5) + 1
 	sorted := append([]string(nil), known...)
 	sort.Strings(sorted)
 	for _, k := range sorted {

@@ -52,7 +52,15 @@ func functions(zone *time.Location, now func() time.Time) conf.FunctionsTable {
 		}
 		return date(append([]any{zone}, args...)...)
 	}))
-	add("_now", func(...any) (any, error) { return now(), nil })
+	repeat := builtinFunc(builtin.Builtins[builtin.Index["repeat"]])
+	add("_repeat", nullAware("repeat", func(args ...any) (any, error) {
+		s, _ := args[0].(string)
+		if n, ok := floatOf(args[len(args)-1]); !ok || n < 0 || n*float64(len(s)+1) > maxNested {
+			return nil, opErr("repeat makes a text that is too long")
+		}
+		return repeat(args...)
+	}))
+	add("_now", func(...any) (any, error) { return now().In(zone), nil })
 	add("_isnull", one(func(a any) (any, error) { return isNull(a), nil }))
 	add("_true", one(func(a any) (any, error) { b, err := boolOf(a); return b == yes, err }))
 	add("_isfalse", one(func(a any) (any, error) { b, err := boolOf(a); return b == no, err }))
@@ -71,9 +79,6 @@ func functions(zone *time.Location, now func() time.Time) conf.FunctionsTable {
 	add("_neg", one(func(a any) (any, error) {
 		if isNull(a) {
 			return nil, nil
-		}
-		if d, ok := a.(time.Duration); ok {
-			return -d, nil
 		}
 		return arithmetic("sub", 0, a)
 	}))
@@ -128,16 +133,6 @@ func boolOf(a any) (truth, error) {
 		return no, nil
 	}
 	return unknown, opErr("a condition is neither true nor false")
-}
-
-func anyOf(t truth) any {
-	switch t {
-	case yes:
-		return true
-	case no:
-		return false
-	}
-	return nil
 }
 
 func not(a any) (any, error) {

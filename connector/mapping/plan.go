@@ -37,11 +37,11 @@ func (mo *model) zone() *time.Location { return mo.tz }
 func (m *Mapper) compilePlan(mo *model, t *connector.Table) *plan {
 	p := &plan{m: mo, table: t}
 	seen := map[int]bool{}
-	resolve := func(names []string) (cols []int, gone string) {
+	resolve := func(names []string) (cols []int, gone []string) {
 		for _, n := range names {
 			i := t.Column(n)
-			if i < 0 && gone == "" {
-				gone = n
+			if i < 0 {
+				gone = append(gone, n)
 			}
 			if i >= 0 && !seen[i] {
 				seen[i] = true
@@ -53,10 +53,10 @@ func (m *Mapper) compilePlan(mo *model, t *connector.Table) *plan {
 	}
 	must := func(names []string, what string) []int {
 		cols, gone := resolve(names)
-		if gone != "" && p.broken == nil {
+		if gone != nil && p.broken == nil {
 			p.broken = &connector.StopError{
 				Code: connector.ExitTableUnfit,
-				What: fmt.Sprintf("column %q, which %s of model %q reads, is gone from %s", gone, what, mo.conf.Name, t.Name),
+				What: fmt.Sprintf("column %q, which %s of model %q reads, is gone from %s", gone[0], what, mo.conf.Name, t.Name),
 				Fix:  "bring the column back, or change the model",
 			}
 		}
@@ -74,7 +74,7 @@ func (m *Mapper) compilePlan(mo *model, t *connector.Table) *plan {
 	}
 	for _, f := range mo.fields {
 		fp := fieldPlan{field: f, col: -1}
-		gone := ""
+		var gone []string
 		switch {
 		case f.prog != nil:
 			fp.cols, gone = resolve(f.prog.columns)
@@ -83,10 +83,10 @@ func (m *Mapper) compilePlan(mo *model, t *connector.Table) *plan {
 			fp.col = fp.cols[0]
 		}
 		switch {
-		case gone != "":
+		case gone != nil:
 			fp.stopped = true
-			m.cfg.Note(mo.index, f.def.Name, fmt.Sprintf("column %q is gone from %s: the field stops", gone, t.Name))
-			m.cfg.Logger.Error("a mapped column is gone; its field stops, no nulls are sent", "table", t.Name, "column", gone,
+			m.cfg.Note(mo.index, f.def.Name, fmt.Sprintf("column %q is gone from %s: the field stops", gone[0], t.Name))
+			m.cfg.Logger.Error("a mapped column is gone; its field stops, no nulls are sent", "table", t.Name, "column", gone[0],
 				"model", mo.conf.Name, "field", f.def.Name)
 		case fp.col >= 0 && t.Columns[fp.col].Kind == connector.KindBytes && f.declared != "string":
 			fp.stopped = true

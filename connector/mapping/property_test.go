@@ -131,6 +131,40 @@ func FuzzConvert(f *testing.F) {
 	})
 }
 
+func FuzzExpr(f *testing.F) {
+	for _, s := range []string{`plan != "internal"`, `any(tags, # == "a") and prefs.mail.freq > 1`, `let a = credits; a ?? 1`, `now() - seen_at > duration("1h")`, `tags[1:]`,
+		`$env["plan"]`, `map(tags, {# + "x"})`, `plan matches "("`, `{"a": [1, 2.5, nil]}`, `reduce(tags, #acc + #, "")`, `sortBy(tags, #, "desc")`, `born ?? now()`} {
+		f.Add(s)
+	}
+	tab := usersTable()
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, tables := range []map[string]*connector.Table{{tab.Name: tab}, {}} {
+			m := m0("sync")
+			m.Custom = []connector.FieldMap{expression("x", s)}
+			mapper, faults := mapping.New(mapping.Config{Models: []connector.Model{m}, Tables: tables})
+			if mapper == nil {
+				if len(faults) == 0 || faults[0].Offset > len(s) {
+					t.Fatalf("faults %v", faults)
+				}
+				continue
+			}
+			for _, r := range []connector.Row{row(tab, r1), row(tab, []string{"1", "u1", "<null>", "<null>", "<null>", "<null>", "<null>", "<null>", "<null>", "<null>", "<null>", "<null>", "<null>", "<null>"})} {
+				out, err := mapper.Map(nil, &connector.Change{Op: connector.Insert, After: r}, known{})
+				if err != nil && connector.ExitCode(err) != connector.ExitTableUnfit {
+					t.Fatal(err)
+				}
+				for _, e := range out {
+					for _, f := range e.Fields {
+						if !json.Valid(f.JSON) {
+							t.Fatalf("%s: %q", f.Def.Name, f.JSON)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
 func TestEffectsKeepTheirMemory(t *testing.T) {
 	b := base(t, "sync", nil)
 	var all []connector.Effect

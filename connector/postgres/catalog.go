@@ -140,7 +140,8 @@ func readShape(ctx context.Context, c *pgconn.PgConn, o uint32) (*shape, error) 
 	rows, err := query(ctx, c, `SELECT n.nspname, c.relname, c.relkind, c.relispartition, c.relreplident,
   CASE c.relkind WHEN 'p' THEN (SELECT sum(greatest(l.reltuples, 0)) FROM pg_catalog.pg_partition_tree(c.oid) t JOIN pg_catalog.pg_class l ON l.oid = t.relid WHERE t.isleaf)
   ELSE c.reltuples END::numeric(30,0),
-  EXISTS (SELECT 1 FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid) AND c.relkind = 'r'
+  EXISTS (SELECT 1 FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid) AND c.relkind = 'r',
+  c.relkind = 'p' AND EXISTS (SELECT 1 FROM pg_catalog.pg_partition_tree(c.oid) t JOIN pg_catalog.pg_class l ON l.oid = t.relid WHERE t.isleaf AND l.relreplident <> c.relreplident)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = `+where)
 	if err != nil {
 		return nil, fmt.Errorf("read the shape of table %d: %w", o, err)
@@ -149,7 +150,7 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 		return nil, nil
 	}
 	r := rows[0]
-	s := &shape{oid: o, schema: string(r[0]), name: string(r[1]), kind: char(r[2]), partition: char(r[3]) == 't', replident: char(r[4]), children: char(r[6]) == 't'}
+	s := &shape{oid: o, schema: string(r[0]), name: string(r[1]), kind: char(r[2]), partition: char(r[3]) == 't', replident: char(r[4]), children: char(r[6]) == 't', mixed: char(r[7]) == 't'}
 	if s.rows, err = strconv.ParseInt(string(r[5]), 10, 64); err != nil {
 		s.rows = -1
 	}

@@ -246,7 +246,7 @@ func (d *decoder) row(ch *connector.Change, kind byte, s string, r *relation) er
 	}
 	part := c.byte()
 	if kind != 'I' && (part == 'K' || part == 'O') {
-		full = part == 'O'
+		full = part == 'O' && r.full
 		if before, err = d.tuple(&c, r, !full); err != nil {
 			return err
 		}

@@ -118,17 +118,9 @@ func (r *rowReader) add(values [][]byte) {
 func (s *Source) Describe(ctx context.Context, table string) (*connector.Table, error) {
 	var rel *relation
 	err := s.main.with(ctx, func(c *pgconn.PgConn) error {
-		sh, err := findTable(ctx, c, table)
-		if err != nil {
-			return err
-		}
-		if err := fitTable(sh, table); err != nil {
-			return err
-		}
-		s.tables.alias(sh, table)
-		if rel, sh, err = s.tables.describe(ctx, c, sh.oid); err == nil && sh == nil {
-			err = unfit(fmt.Sprintf("table %s is gone", table), "")
-		}
+		s.tables.forget(table)
+		r, _, err := s.tables.find(ctx, c, table)
+		rel = r
 		return err
 	})
 	if err != nil {
@@ -143,17 +135,9 @@ func (s *Source) Rows(ctx context.Context, q connector.Query) ([]connector.Row, 
 	need, upTo := s.seen.copy(), s.received.Load()
 	var out []connector.Row
 	err := s.read.with(ctx, func(c *pgconn.PgConn) error {
-		sh, err := findTable(ctx, c, q.Table)
+		rel, sh, err := s.tables.find(ctx, c, q.Table)
 		if err != nil {
 			return err
-		}
-		s.tables.alias(sh, q.Table)
-		rel, sh, err := s.tables.describe(ctx, c, sh.oid)
-		if err != nil {
-			return err
-		}
-		if sh == nil {
-			return unfit(fmt.Sprintf("table %s is gone", q.Table), "")
 		}
 		sql, err := s.rowsSQL(rel, sh, q)
 		if err != nil {
@@ -172,6 +156,7 @@ func (s *Source) Rows(ctx context.Context, q connector.Query) ([]connector.Row, 
 			return nil
 		}
 		if err != nil {
+			s.tables.forget(q.Table) // its shape may have changed
 			return err
 		}
 		for _, ch := range r.changes {
@@ -213,7 +198,7 @@ func (s *Source) rowsSQL(rel *relation, sh *shape, q connector.Query) (string, e
 			where = append(where, name+" = "+value)
 		}
 	}
-	sql := "SELECT " + strings.Join(cols, ", ") + " FROM " + sh.sql()
+	sql := "SELECT " + strings.Join(cols, ", ") + " FROM " + sh.from()
 	if len(where) > 0 {
 		sql += " WHERE " + strings.Join(where, " AND ")
 	}

@@ -15,6 +15,7 @@ type relation struct {
 	wanted   bool             // one of Start.Tables
 	key      []int            // columns of the row key
 	identity []bool           // columns that key-only images carry
+	full     bool             // old images are whole
 
 	txn   uint64  // finalLSN of the transaction that count belongs to
 	count uint32  // changes of this table in that transaction so far
@@ -71,6 +72,7 @@ type shape struct {
 	kind      byte // r, p, v, m, f
 	partition bool // is a partition of another table
 	children  bool // has inheritance children that are not partitions
+	mixed     bool // is partitioned, and a partition has another replica identity
 	replident byte
 	rows      int64
 	columns   []shapeColumn
@@ -99,6 +101,14 @@ func (s *shape) full() string { return s.schema + "." + s.name }
 
 // sql gives the table's quoted name.
 func (s *shape) sql() string { return ident(s.schema) + "." + ident(s.name) }
+
+// from gives what to read its own rows from: without inheritance children, whose changes are not its own either.
+func (s *shape) from() string {
+	if s.kind == 'r' {
+		return "ONLY " + s.sql()
+	}
+	return s.sql()
+}
 
 // primary gives the primary key's columns, or nil.
 func (s *shape) primary() []string {
@@ -260,6 +270,14 @@ func build(m *relationMessage, s *shape, name string, types *typeCache) *relatio
 		}
 		t.Columns[i] = col
 		r.identity[i] = c.identity
+	}
+	if r.full = m.identity == 'f'; r.full && s != nil && s.mixed {
+		// The server announces whole old rows by the root's identity, but a partition logs by its own: columns beyond its key are sent
+		// as NULL without being so. Only the key can be believed.
+		r.full, t.Identity = false, connector.IdentityDefault
+		for i := range r.identity {
+			r.identity[i] = slices.Contains(r.key, i)
+		}
 	}
 	if s != nil {
 		t.Rows = s.rows

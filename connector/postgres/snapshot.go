@@ -22,8 +22,9 @@ const (
 	chunksAhead = 3
 	// chunkBytes ends a chunk before its number of rows is reached.
 	chunkBytes = 4 << 20
-	// fetchRows is how many rows are taken from the cursor at once.
-	fetchRows = 500
+	// fetchRows is how many rows are taken from the cursor at once at most; firstFetch, before their size is known.
+	fetchRows  = 2000
+	firstFetch = 50
 	// maxTouched bounds the keys noted in one window; past it the chunk is taken again.
 	maxTouched = 200_000
 	// maxAgain bounds the keys that are to be read once more; past it the load begins anew.
@@ -161,8 +162,16 @@ func parsePlace(b []byte) (p place, err error) {
 		b = b[n:]
 		return v
 	}
+	count := func() uint64 {
+		n := uv()
+		if n > uint64(len(b)) { // each takes a byte at least
+			err = errCursor
+			return 0
+		}
+		return n
+	}
 	key := func() (k []string) {
-		for range min(uv(), uint64(len(b))) {
+		for range count() {
 			n := uv()
 			if n > uint64(len(b)) {
 				err = errCursor
@@ -179,7 +188,7 @@ func parsePlace(b []byte) (p place, err error) {
 	}
 	p.ended, b = b[0] == 1, b[1:]
 	p.after = key()
-	for range min(uv(), uint64(len(b))) {
+	for range count() {
 		p.again = append(p.again, key())
 	}
 	if err != nil {
@@ -616,15 +625,17 @@ func (l *load) fetch(ctx context.Context, c *pgconn.PgConn, w *window, j job) er
 		return err
 	}
 	r := rowReader{rel: l.rel, now: time.Now().UTC()}
-	for r.bytes < chunkBytes {
-		n, err := r.read(ctx, c, "FETCH "+strconv.Itoa(fetchRows)+" FROM chunk")
+	for fetch := firstFetch; r.bytes < chunkBytes; {
+		n, err := r.read(ctx, c, "FETCH "+strconv.Itoa(fetch)+" FROM chunk")
 		if err != nil {
 			return err
 		}
-		if n < fetchRows {
+		if n < fetch {
 			w.last = len(r.changes) < limit
 			break
 		}
+		fit := (chunkBytes - r.bytes) / (r.bytes/len(r.changes) + 1)
+		fetch = max(1, min(fit, fetchRows))
 	}
 	w.changes = r.changes
 	if n := len(r.changes); n > 0 && j.again == nil {
@@ -657,7 +668,7 @@ func chunkSQL(sh *shape, rel *relation, j job, limit int) string {
 	case j.after != nil:
 		where = append(where, "("+strings.Join(keys, ", ")+") > "+tuple(j.after))
 	}
-	sql := "SELECT " + strings.Join(cols, ", ") + " FROM " + sh.sql()
+	sql := "SELECT " + strings.Join(cols, ", ") + " FROM " + sh.from()
 	if len(where) > 0 {
 		sql += " WHERE " + strings.Join(where, " AND ")
 	}

@@ -104,6 +104,8 @@ type Source struct {
 	received  atomic.Uint64 // what the server sent
 	wake      chan struct{} // the committed position moved
 	skipped   atomic.Uint64
+	others    atomic.Uint64
+	prune     chan struct{} // many delivered transactions wait to be seen visible
 	wire      atomic.Pointer[wire]
 
 	// What follows is written by Open, then by the owner goroutine only.
@@ -129,9 +131,10 @@ func New(cfg Config) (*Source, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, &connector.StopError{Code: connector.ExitConfig, What: "source.postgres", Err: err}
 	}
-	s := &Source{cfg: cfg, log: cfg.Logger, stream: "slot/" + cfg.Slot, out: make(chan connector.Batch, 1), wake: make(chan struct{}, 1),
+	s := &Source{cfg: cfg, log: cfg.Logger, stream: "slot/" + cfg.Slot, out: make(chan connector.Batch, 1), wake: make(chan struct{}, 1), prune: make(chan struct{}, 1),
 		failed: make(chan struct{}), seen: &delivered{}}
 	s.tables = newTables(cfg.Publication)
+	s.health.h = connector.SourceHealth{LagBytes: -1, RetainedBytes: -1, SafeBytes: -1}
 	s.loads = newLoads(s)
 	if err := s.pools(); err != nil {
 		return nil, &connector.StopError{Code: connector.ExitConfig, What: "source.postgres.url", Err: err}
@@ -191,9 +194,9 @@ func (s *Source) open(ctx context.Context, start connector.Start) (connector.Ope
 		}
 	}
 	s.health.connected(true, "")
+	s.log.Info("replication started", "stream", s.stream, "offset", lsn(s.done.pos), "note", g.opened.Note)
 	s.spawn(func(ctx context.Context) { s.own(ctx, w) })
 	s.spawn(s.watch)
-	s.log.Info("replication started", "stream", s.stream, "offset", lsn(s.done.pos), "note", g.opened.Note)
 	return g.opened, nil
 }
 
@@ -239,6 +242,9 @@ func (s *Source) Health() connector.SourceHealth { return s.health.get() }
 
 // Skipped counts changes the server sent again after a reconnect, which were not handed out a second time.
 func (s *Source) Skipped() uint64 { return s.skipped.Load() }
+
+// Others counts changes of tables that the publication sends and no model reads.
+func (s *Source) Others() uint64 { return s.others.Load() }
 
 // Close implements connector.Source. It may be called more than once, and without Open.
 func (s *Source) Close(ctx context.Context) error {
@@ -338,6 +344,10 @@ func (s *Source) readStream(ctx context.Context, w *wire) error {
 	return err
 }
 
+// silentIntervals is for how many status intervals, each with a request to reply, a server may say nothing: before version 16 a walsender is
+// silent while it decodes a large transaction of tables that are not published.
+const silentIntervals = 6
+
 // minStatusGap keeps a busy pipeline's commits from becoming a status update each.
 const minStatusGap = 50 * time.Millisecond
 
@@ -368,7 +378,7 @@ func (s *Source) writeStatus(w *wire, ask <-chan struct{}, stop <-chan struct{})
 			}
 		}
 		now := time.Now()
-		if w.silent(now) > max(3*s.cfg.StatusInterval, 3*time.Second) {
+		if w.silent(now) > max(silentIntervals*s.cfg.StatusInterval, 3*time.Second) {
 			s.log.Warn("the server gave no sign of life; closing the connection", "stream", s.stream, "silent", w.silent(now).Round(time.Second))
 			w.close()
 			return

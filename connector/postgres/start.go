@@ -103,10 +103,15 @@ func (g *starter) attempt(ctx context.Context) (*wire, error) {
 	if faults := f.faults(false); len(faults) > 0 {
 		return nil, faults[0]
 	}
+	// The slot is looked at before anything is created, so that a start that cannot succeed leaves nothing behind.
+	st, err := g.slot(ctx, f)
+	if err != nil {
+		return nil, err
+	}
 	if err := g.prepareTables(ctx, f); err != nil {
 		return nil, s.explain(err, f)
 	}
-	from, err := g.prepareSlot(ctx, f)
+	from, err := g.prepareSlot(ctx, f, st)
 	if err != nil {
 		return nil, err
 	}
@@ -142,27 +147,44 @@ func (g *starter) readEnd(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		g.s.seen.setRef(snap.xmax)
+		if char(rows[0][2]) == 't' {
+			g.s.seen.setRef(snap.xmax) // a standby's snapshot says nothing of what is visible
+		} else {
+			g.s.seen.prune(snap)
+		}
 		return nil
 	})
 }
 
-// prepareSlot creates the slot where that is due, and decides where to read from.
-func (g *starter) prepareSlot(ctx context.Context, f *facts) (from uint64, err error) {
+// slot reads the slot and refuses one that does not fit; nil means that it has to be created, and may be.
+func (g *starter) slot(ctx context.Context, f *facts) (*slotState, error) {
 	s := g.s
 	var st *slotState
-	err = s.main.with(ctx, func(c *pgconn.PgConn) (err error) {
+	err := s.main.with(ctx, func(c *pgconn.PgConn) (err error) {
 		st, err = readSlot(ctx, c, s.cfg.Slot)
 		return err
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
+	if st != nil {
+		return st, s.checkSlot(st, f.database)
+	}
+	if g.recorded != 0 {
+		return nil, &connector.StopError{Code: connector.ExitSlotLost, What: fmt.Sprintf("slot %q is missing, but changes up to %s were read from it: what came since is lost", s.cfg.Slot, lsn(g.recorded)),
+			Fix: "was it dropped, or is this another server? To begin anew, use another source.postgres.slot or an emptied data folder, then re-sync the models"}
+	}
+	if faults := f.faults(true); s.cfg.Create && len(faults) > 0 {
+		return nil, faults[0]
+	}
+	return nil, nil
+}
+
+// prepareSlot creates the slot where that is due, and decides where to read from.
+func (g *starter) prepareSlot(ctx context.Context, f *facts, st *slotState) (from uint64, err error) {
+	s := g.s
 	if st == nil {
 		return g.newSlot(ctx, f)
-	}
-	if err := s.checkSlot(st, f.database); err != nil {
-		return 0, err
 	}
 	confirmed := parseLSN(st.Confirmed)
 	if confirmed == 0 {
@@ -183,16 +205,9 @@ func (g *starter) prepareSlot(ctx context.Context, f *facts) (from uint64, err e
 
 func (g *starter) newSlot(ctx context.Context, f *facts) (from uint64, err error) {
 	s := g.s
-	create := fmt.Sprintf("SELECT pg_create_logical_replication_slot(%s, 'pgoutput');", literal(s.cfg.Slot))
-	switch {
-	case g.recorded != 0:
-		return 0, &connector.StopError{Code: connector.ExitSlotLost, What: fmt.Sprintf("slot %q is missing, but changes up to %s were read from it: what came since is lost", s.cfg.Slot, lsn(g.recorded)),
-			Fix: "was it dropped, or is this another server? To begin anew, use another source.postgres.slot or an emptied data folder, then re-sync the models"}
-	case !s.cfg.Create:
-		return 0, &connector.StopError{Code: connector.ExitSlotLost, What: fmt.Sprintf("slot %q does not exist, and create is off", s.cfg.Slot), Fix: create}
-	}
-	if faults := f.faults(true); len(faults) > 0 {
-		return 0, faults[0]
+	if !s.cfg.Create {
+		return 0, &connector.StopError{Code: connector.ExitSlotLost, What: fmt.Sprintf("slot %q does not exist, and create is off", s.cfg.Slot),
+			Fix: fmt.Sprintf("SELECT pg_create_logical_replication_slot(%s, 'pgoutput');", literal(s.cfg.Slot))}
 	}
 	from, err = s.createSlot(ctx, f)
 	if err != nil {

@@ -16,6 +16,8 @@ const (
 	maxBytes   = 1 << 20
 	// idleGap is how often a position without changes is handed over at most, because each costs the pipeline a durable record.
 	idleGap = time.Second
+	// manyUnseen is how many delivered transactions may lie in every batch's memo before the server is asked which are visible.
+	manyUnseen = 2000
 	// exitUnexpected is the exit code for what no operator can mend by a setting.
 	exitUnexpected = 1
 )
@@ -52,6 +54,7 @@ type stream struct {
 
 	idleSince   time.Time // last position without changes
 	memoVersion uint64
+	memoSent    bool
 }
 
 func newStream(s *Source, w *wire) *stream {
@@ -266,7 +269,11 @@ func (st *stream) row(ctx context.Context, kind byte, body []byte) error {
 		st.last = r
 	}
 	n := r.ordinal(st.txn.finalLSN)
-	if st.skipping() || !r.wanted {
+	if st.skipping() {
+		return nil
+	}
+	if !r.wanted {
+		st.s.others.Add(1)
 		return nil
 	}
 	ch := st.add()
@@ -365,8 +372,15 @@ func (st *stream) flush(ctx context.Context) error {
 	if n := len(st.pend); n > 0 {
 		b.Replayed = !st.s.fresh && st.pend[0].ID.Commit <= st.s.walStart
 	}
-	if _, v := st.s.seen.size(); v != st.memoVersion || st.memoVersion == 0 {
-		b.Memo, st.memoVersion = st.s.memo.append(nil), v
+	unseen, v := st.s.seen.size()
+	if v != st.memoVersion || !st.memoSent {
+		b.Memo, st.memoVersion, st.memoSent = st.s.memo.append(nil), v, true
+	}
+	if unseen > manyUnseen {
+		select {
+		case st.s.prune <- struct{}{}:
+		default:
+		}
 	}
 	select {
 	case st.s.out <- b:

@@ -17,7 +17,9 @@ func plain(v connector.Value) string {
 	switch v.Kind {
 	case connector.KindNull:
 		return "null"
-	case connector.KindBool, connector.KindInt, connector.KindDate, connector.KindTime, connector.KindTimestamp, connector.KindTimestampTZ:
+	case connector.KindBool, connector.KindInt:
+		return fmt.Sprintf("%s %d", kindName(v.Kind), v.Int)
+	case connector.KindDate, connector.KindTime, connector.KindTimestamp, connector.KindTimestampTZ:
 		if v.Int == connector.PosInfinity {
 			return kindName(v.Kind) + " +inf"
 		}

@@ -72,10 +72,11 @@ type delivered struct {
 	low    map[uint64]struct{}
 	upTo   uint64 // overflow: all numbers up to this count as delivered
 	count  int
-	change uint64 // grows with every change, so that a copy can be told to be current
+	change uint64    // grows with every change, so that a copy can be told to be current
+	latest *snapshot // the newest one seen: what it sees need not be noted at all
 }
 
-// setRef tells a recent 64-bit transaction number.
+// setRef tells a recent 64-bit transaction number, around which the 32 bits of the stream are taken.
 func (d *delivered) setRef(x uint64) {
 	d.mu.Lock()
 	d.ref = max(d.ref, x)
@@ -88,7 +89,9 @@ func (d *delivered) add(xid uint32) {
 	defer d.mu.Unlock()
 	x := uint64(int64(d.ref) + int64(int32(xid-uint32(d.ref))))
 	d.ref = max(d.ref, x)
-	d.put(x)
+	if d.latest == nil || !d.latest.sees(x) {
+		d.put(x)
+	}
 }
 
 func (d *delivered) put(x uint64) {
@@ -147,6 +150,9 @@ func (d *delivered) prune(s *snapshot) (all bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ref = max(d.ref, s.xmax)
+	if d.latest == nil || s.xmax > d.latest.xmax {
+		d.latest = s
+	}
 	if d.upTo != 0 && d.upTo < s.xmin {
 		d.upTo = 0
 		d.change++
@@ -258,7 +264,11 @@ func parseMemo(b []byte) (m memo, err error) {
 	d := &delivered{ref: uv(), upTo: uv()}
 	m.unseen = d
 	var low []uint64
-	for range min(uv(), uint64(len(b))) {
+	lows := uv()
+	if lows > uint64(len(b)) {
+		return m, errMemo
+	}
+	for range lows {
 		low = append(low, uv())
 	}
 	base := uv()

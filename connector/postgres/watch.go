@@ -16,6 +16,8 @@ const (
 	messagePrefix = "brazecdc"
 	// watchEvery is how often the slot's state is read; a lost slot is noticed within this time.
 	watchEvery = 2 * time.Second
+	// unpublishedEvery is at how many looks the publication is looked at too.
+	unpublishedEvery = 15
 	// silentBeats is how many heartbeats may stay out before it is said.
 	silentBeats = 3
 )
@@ -84,7 +86,7 @@ func (s *Source) watch(ctx context.Context) {
 		warned = text
 	}
 	started := time.Now()
-	for {
+	for n := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -104,11 +106,37 @@ func (s *Source) watch(ctx context.Context) {
 			default:
 				warned = ""
 			}
+		case <-s.prune:
+			look, cancel := context.WithTimeout(ctx, 10*time.Second)
+			s.look(look)
+			cancel()
 		case <-t.C:
+			if n++; n%unpublishedEvery == 0 {
+				s.lookForTables(ctx, warn)
+			}
 			look, cancel := context.WithTimeout(ctx, 10*time.Second)
 			s.look(look)
 			cancel()
 		}
+	}
+}
+
+// lookForTables says it when the publication no longer sends a table, for example one that was dropped and created again.
+func (s *Source) lookForTables(ctx context.Context, warn func(string, error)) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	rows, err := s.main.query(ctx, "SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname = "+literal(s.cfg.Publication))
+	if err != nil {
+		return // the owner of the stream notices by itself
+	}
+	listed := map[[2]string]bool{}
+	for _, r := range rows {
+		listed[[2]string{string(r[0]), string(r[1])}] = true
+	}
+	if missing := s.tables.missing(listed); len(missing) > 0 {
+		text := fmt.Sprintf("publication %q does not send %s any more: changes are not seen", s.cfg.Publication, strings.Join(missing, ", "))
+		s.health.waiting(text + "; add the table to the publication and re-sync its models")
+		warn(text, nil)
 	}
 }
 

@@ -54,7 +54,7 @@ type Cache struct {
 	names   sync.RWMutex
 	pairs   map[pair]uint16
 	last    uint16
-	covered []connector.Position
+	covered map[string]uint64 // offset by stream
 }
 
 var _ connector.Fingerprints = (*Cache)(nil)
@@ -75,8 +75,8 @@ func OpenCache(path string, cfg CacheConfig) (*Cache, error) {
 	head.str(cfg.Workspace)
 	head.str(plainEndpoint(cfg.Endpoint))
 	c := &Cache{folder: filepath.Join(own, "rows"), cfg: cfg, lock: lock, head: head}
-	if err = c.open(); err != nil && c.failure.get() == nil {
-		cfg.Logger.Warn("the cache cannot be used and is begun anew; rows are unknown until they are accepted again", "folder", c.folder, "err", err)
+	if err = c.open(); err != nil && !full(err) {
+		c.warn(err)
 		err = c.restart()
 	}
 	if err == nil {
@@ -88,7 +88,7 @@ func OpenCache(path string, cfg CacheConfig) (*Cache, error) {
 // open opens what is in the folder. On an error nothing is open.
 func (c *Cache) open() (err error) {
 	c.failure = &failure{}
-	c.pairs, c.last, c.covered, c.db = map[pair]uint16{}, 0, nil, nil
+	c.pairs, c.last, c.covered, c.db = map[pair]uint16{}, 0, map[string]uint64{}, nil
 	defer func() {
 		if failed := c.failure.get(); failed != nil && err == nil {
 			err = failed
@@ -123,6 +123,10 @@ func openPebble(folder string, disk tolerantFS, log *slog.Logger) (db *pebble.DB
 	o := &pebble.Options{
 		FS: disk, Cache: blocks, MemTableSize: cacheTable, MemTableStopWritesThreshold: 3, MaxOpenFiles: 64,
 		FormatMajorVersion: pebble.FormatNewest, Logger: quietLogger{log, disk.failure},
+		// Without a listener damage that is met later would end the process.
+		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) {
+			disk.failure.absorb(&DamageError{File: i.Path, What: "what it holds does not match its checksums"})
+		}},
 	}
 	o.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
 	return pebble.Open(folder, o)
@@ -203,15 +207,18 @@ func (c *Cache) readNames() error {
 }
 
 func (c *Cache) readCovered() error {
-	b, err := read(c.db, cacheCovered)
-	if b == nil || err != nil {
+	it, err := c.db.NewIter(&pebble.IterOptions{LowerBound: cacheCovered, UpperBound: after(cacheCovered)})
+	if err != nil {
 		return err
 	}
-	d := decoder{b: b}
-	for range d.count() {
-		c.covered = append(c.covered, connector.Position{Stream: d.str(), Offset: d.uint()})
+	for it.First(); it.Valid(); it.Next() {
+		offset, n := binary.Uvarint(it.Value())
+		if n <= 0 {
+			return errors.Join(errors.New("a covered position cannot be read"), it.Close())
+		}
+		c.covered[string(it.Key()[len(cacheCovered):])] = offset
 	}
-	return d.end()
+	return errors.Join(it.Error(), it.Close())
 }
 
 // after is the first key behind all that begin with a prefix.
@@ -227,6 +234,11 @@ func after(prefix []byte) []byte {
 // use gives the open database with c.mu held for reading, which the caller gives back.
 func (c *Cache) use() (*pebble.DB, error) {
 	c.mu.RLock()
+	if c.db != nil && c.failure.get() != nil {
+		c.mu.RUnlock()
+		c.giveUp(true)
+		c.mu.RLock()
+	}
 	err := c.failure.get()
 	if err == nil && c.db == nil {
 		err = ErrClosed
@@ -235,15 +247,24 @@ func (c *Cache) use() (*pebble.DB, error) {
 		return c.db, nil
 	}
 	c.mu.RUnlock()
-	c.giveUp()
 	return nil, c.explain(err)
 }
 
-// giveUp ends a cache of which a write did not succeed and removes it: it takes space that others need, and would give old answers if opened again.
-func (c *Cache) giveUp() {
+// giveUp ends a cache of which a write did not succeed or a read met damage, and removes it: it takes space that others need, and would give old answers
+// if opened again. Where damage is the cause, and again is set, an empty one takes its place.
+func (c *Cache) giveUp(again bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.db == nil || c.failure.get() == nil {
+	err := c.failure.get()
+	if c.db == nil || err == nil {
+		return
+	}
+	if _, damage := errors.AsType[*DamageError](err); damage && again {
+		c.warn(err)
+		if err = c.restart(); err == nil {
+			return
+		}
+		c.failure.absorb(err)
 		return
 	}
 	_ = closePebble(c.db) // the write that did not succeed is the error that matters
@@ -251,6 +272,10 @@ func (c *Cache) giveUp() {
 	if err := os.RemoveAll(c.folder); err != nil {
 		c.cfg.Logger.Warn("what is left of the cache cannot be removed; it will be at the next start", "folder", c.folder, "err", err)
 	}
+}
+
+func (c *Cache) warn(err error) {
+	c.cfg.Logger.Warn("the cache cannot be used and is begun anew; rows are unknown until they are accepted again", "folder", c.folder, "err", err)
 }
 
 // explain prefers the write that did not succeed to what followed from it.
@@ -294,7 +319,7 @@ func (c *Cache) size() (n int64) {
 
 // Close ends the use of the folder. What was written since the last Sync may be lost.
 func (c *Cache) Close() error {
-	c.giveUp()
+	c.giveUp(false)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var err error

@@ -19,7 +19,7 @@ const (
 
 var (
 	cacheHead    = []byte{0, 0, 'h'}
-	cacheCovered = []byte{0, 0, 'c'}
+	cacheCovered = []byte{0, 0, 'c'} // followed by the stream; the value is the offset
 	cacheNames   = []byte{0, 0, 'n'} // followed by model and table; the value is the number
 	cacheNumber  = []byte{0, 0, 'l'} // the last number given
 )

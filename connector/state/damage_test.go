@@ -43,7 +43,7 @@ func TestDamage(t *testing.T) {
 		if !ok || damage.File != d.journal.path || damage.Bucket != "renamed" {
 			t.Errorf("got %+v", damage)
 		}
-		if strings.Contains(stop.Error(), "471") {
+		if strings.Contains(stop.Error(), "customer-47") {
 			t.Errorf("the message shows a value: %v", stop)
 		}
 	})

@@ -32,13 +32,14 @@ func encodeLoad(l *connector.LoadState) []byte {
 	e.time(l.Started)
 	e.time(l.Finished)
 	e.uint(uint64(l.Estimate))
+	e.bool(l.Nulls)
 	return e
 }
 
 func decodeLoad(b []byte) (l connector.LoadState, err error) {
 	d := decoder{b: b}
 	l.Load = connector.Load{ID: d.str(), Model: d.str(), Table: d.str(), Cursor: d.bytes(), Rows: int64(d.uint())}
-	l.Started, l.Finished, l.Estimate = d.time(), d.time(), int64(d.uint())
+	l.Started, l.Finished, l.Estimate, l.Nulls = d.time(), d.time(), int64(d.uint()), d.bool()
 	return l, d.end()
 }
 

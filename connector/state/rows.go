@@ -3,6 +3,8 @@ package state
 import (
 	"encoding/binary"
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -39,7 +41,9 @@ func (c *Cache) RowUser(model string, key connector.Key) (u connector.User, ok b
 }
 
 // Prints gives ok false for every user: fingerprints of fields are not stored, so that nothing is known of any.
-func (c *Cache) Prints(connector.User, string) (map[string]uint64, bool, error) { return nil, false, nil }
+func (c *Cache) Prints(connector.User, string) (map[string]uint64, bool, error) {
+	return nil, false, nil
+}
 
 // Write stores what was accepted, all of puts or nothing; of two puts of one row the later counts. It survives the end of the process, and that of the machine
 // only after Sync.
@@ -135,39 +139,49 @@ func (c *Cache) trim() error {
 	return c.Drop("")
 }
 
-// Sync makes everything written so far durable, together with the note that it covers these positions; streams not named keep theirs no longer.
+// Sync makes everything written so far durable, together with the note that it covers these positions. Streams that covers does not name keep theirs: what
+// was written for them is durable too.
 func (c *Cache) Sync(covers []connector.Position) error {
 	db, err := c.use()
 	if err != nil {
 		return err
 	}
 	defer c.mu.RUnlock()
-	var e encoder
-	e.uint(uint64(len(covers)))
+	b := db.NewBatch()
+	defer b.Close()
+	// The log is written in order, so that these values are never there without all that was written before them.
 	for _, p := range covers {
-		e.str(p.Stream)
-		e.uint(p.Offset)
+		err = errors.Join(err, b.Set(append(cacheCovered[:len(cacheCovered):len(cacheCovered)], p.Stream...), binary.AppendUvarint(nil, p.Offset), nil))
 	}
-	// The log is written in order, so that this value is never there without all that was written before it.
-	if err = db.Set(cacheCovered, e, pebble.Sync); err == nil {
+	err = errors.Join(err, b.LogData(nil, nil))
+	if err == nil {
+		err = b.Commit(pebble.Sync)
+	}
+	if err == nil {
 		err = c.failure.get()
 	}
 	if err != nil {
 		return c.explain(err)
 	}
 	c.names.Lock()
-	c.covered = append([]connector.Position(nil), covers...)
-	c.names.Unlock()
+	defer c.names.Unlock()
+	for _, p := range covers {
+		c.covered[p.Stream] = p.Offset
+	}
 	return nil
 }
 
-// Covered gives the positions of the last Sync, of this run or the one before; none after Drop("").
+// Covered gives the position that each stream's last Sync covers, of this run or one before, by name of the stream; none after Drop("").
 func (c *Cache) Covered() []connector.Position {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	c.names.RLock()
 	defer c.names.RUnlock()
-	return append([]connector.Position(nil), c.covered...)
+	var out []connector.Position
+	for _, stream := range slices.Sorted(maps.Keys(c.covered)) {
+		out = append(out, connector.Position{Stream: stream, Offset: c.covered[stream]})
+	}
+	return out
 }
 
 // Drop forgets all rows of a model; "" forgets everything by removing the files, which also makes a cache usable again that could not be written.

@@ -69,6 +69,7 @@ braze:
   settle: @settle         # short as well; the default is 5m
 
 source:
+  time_zone: UTC
   postgres:
     url: ${DATABASE_URL}
     heartbeat: 5s

@@ -53,6 +53,16 @@ func (p *renamePair) refused() string {
 	return ""
 }
 
+// touches tells whether a pair that was not refused has the user: a refused one takes no effect, so nothing can come before or after it.
+func (r *rename) touches(rec *record) bool {
+	for i := range r.pairs {
+		if p := &r.pairs[i]; p.bad == "" && (p.old == rec || p.new == rec) {
+			return true
+		}
+	}
+	return false
+}
+
 func (r *rename) answer(s *Server, c *call) *reply {
 	done, failed := []string{}, []idError{}
 	taken := map[string]bool{} // within this call

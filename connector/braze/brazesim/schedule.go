@@ -78,7 +78,8 @@ func (s *Server) open(c *call, r *record) {
 	r.open++
 	r.openedBy = c.seq
 	c.recs = append(c.recs, r)
-	if r.deprecated && r.prof != nil {
+	// The removal of a deprecated id changes nothing of the profile that it reached.
+	if c.path != "/users/external_ids/remove" && r.deprecated && r.prof != nil {
 		s.open(c, r.prof.rec)
 	}
 }
@@ -145,7 +146,11 @@ func (s *Server) arm(now time.Time) {
 
 // run applies one request and notes the users for whom a later one was applied before.
 func (s *Server) run(p *pending) {
+	refused, _ := p.effect.(*rename)
 	for _, r := range p.recs {
+		if refused != nil && !refused.touches(r) {
+			continue
+		}
 		if r.applied > p.seq {
 			s.counters.Reordered++
 			s.endpoint(p.path).Reordered++

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func demoEnv(t *testing.T) ([]string, string) {
+	t.Helper()
+	// Of its own, so that what is left behind shows. The server of root runs under another account, which must be able to enter it.
+	dir, err := os.MkdirTemp("", "demo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	return append(os.Environ(), "TMPDIR="+dir, "NO_COLOR=1"), dir
+}
+
+// eventually polls a state of another process.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %s in vain until %s", patience, what)
+		}
+	}
+}
+
+func nothingLeft(t *testing.T, dir, out string) {
+	t.Helper()
+	addr := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindString(out)
+	if addr == "" {
+		t.Fatalf("no address in\n%s", out)
+	}
+	eventually(t, "the server is gone", func() bool {
+		c, err := net.DialTimeout("tcp", addr, time.Second)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
+	eventually(t, "the folders are gone", func() bool {
+		left, err := os.ReadDir(dir)
+		return err == nil && len(left) == 0
+	})
+}
+
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	needServer(t)
+	for _, seed := range []int{1, 2} {
+		t.Run(fmt.Sprintf("delivers everything, seed %d", seed), func(t *testing.T) {
+			env, dir := demoEnv(t)
+			begin := time.Now()
+			r := runCommand(t, env, "demo", "--changes", "200", "--exit", "--seed", fmt.Sprint(seed))
+			if r.code != 0 {
+				t.Fatalf("exit code %d\n%s%s", r.code, r.out, r.err)
+			}
+			wantIn(t, r.out, "profiles, all equal to the tables")
+			// What folds with what depends on the moment; these are there in any case.
+			for _, line := range []string{
+				`(?m)^(customers|addresses) \d+ load  ->  POST /users/track u-1\d\d\d \{.+\}  201  \d+ ms$`,
+				`(?m)^customers 1\d\d\d update \w+ .*→.*  ->  POST /users/track u-1\d\d\d \{.+\}  201  \d+ ms$`,
+				`(?m)^customers 1\d\d\d delete  ->  POST /users/delete u-1\d\d\d  20\d  \d+ ms$`,
+			} {
+				if !regexp.MustCompile(line).MatchString(r.out) {
+					t.Errorf("no line matches %s in\n%s", line, r.out)
+				}
+			}
+			nothingLeft(t, dir, r.out)
+			t.Logf("took %s", time.Since(begin))
+		})
+	}
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
+		t.Run(fmt.Sprintf("leaves nothing behind after %s", sig), func(t *testing.T) {
+			env, dir := demoEnv(t)
+			p := start(t, env, "demo", "--rate", "50")
+			eventually(t, "a change was delivered", func() bool { return strings.Contains(p.out.String(), " update ") })
+			p.signal(sig)
+			code := p.wait()
+			if sig == syscall.SIGINT && code != 0 {
+				t.Errorf("exit code %d\n%s", code, p.err.String())
+			}
+			if sig == syscall.SIGKILL {
+				// A killed demo can't remove its own folder, which holds files only; the server and its folder must go.
+				left, err := os.ReadDir(dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, e := range left {
+					if strings.HasPrefix(e.Name(), "brazecdc-demo-") {
+						if err := os.RemoveAll(dir + "/" + e.Name()); err != nil {
+							t.Fatal(err)
+						}
+					}
+				}
+			}
+			nothingLeft(t, dir, p.out.String())
+		})
+	}
+}

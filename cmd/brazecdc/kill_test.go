@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"brazecdc/connector/braze/brazesim"
+)
+
+// TestKill ends the process hard at twenty random moments while the table is loaded and changed; in the end every profile equals its row. Braze applies
+// requests late and in either order, within the gap.
+func TestKill(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seed = n
+	}
+	t.Logf("SEED=%d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	b := newBench(t, plainModel)
+	b.sim = brazesim.New(brazesim.Config{APIKey: testKey, LogRequests: 100_000, LogBytes: 64 << 20, ApplyDelay: 15 * time.Millisecond, DeleteDelay: 60 * time.Millisecond, Seed: seed})
+	endpoint, err := b.sim.Start("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.sim.Close() })
+	b.edit("endpoint: "+endpointOf(b.text), "endpoint: "+endpoint)
+	b.exec(`INSERT INTO users SELECT 'u' || i, 'm' || i || '@example.com', 'N' || i, 'free', i, NULL FROM generate_series(1, 3000) i`)
+
+	writing, stop := context.WithCancel(t.Context())
+	defer stop()
+	written := make(chan error, 1)
+	go func() { written <- churn(writing, b.url, seed) }()
+	for i := range 20 {
+		p := b.runUnready()
+		select {
+		case <-p.done:
+			t.Fatalf("run %d ended by itself with exit code %d", i, p.cmd.ProcessState.ExitCode())
+		case <-time.After(time.Duration(60+rnd.IntN(500)) * time.Millisecond): // the random moment
+		}
+		p.signal(syscall.SIGKILL)
+		<-p.done
+	}
+	stop()
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	p := b.run()
+	var differ string
+	deadline := time.Now().Add(patience)
+	for {
+		if differ = b.differ(); differ == "" {
+			break
+		}
+		if time.Now().After(deadline) {
+			id, _, _ := strings.Cut(differ, " ")
+			for _, r := range b.sim.Requests(0) {
+				if i := strings.Index(string(r.Body), `"`+id+`"`); i >= 0 {
+					t.Logf("%s %s %d …%.200s", r.Time.Format("05.000"), r.Path, r.Status, r.Body[max(0, i-40):])
+				}
+			}
+			t.Fatalf("profiles and rows differ: %s", differ)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if st := b.sim.Stats(); st.Overlaps > 0 {
+		t.Errorf("%d requests overlapped another one of the same user within a run", st.Overlaps)
+	}
+}
+
+func endpointOf(text string) string {
+	var line string
+	for l := range strings.SplitSeq(text, "\n") {
+		if n, _ := fmt.Sscanf(l, "  endpoint: %s", &line); n == 1 {
+			break
+		}
+	}
+	return line
+}
+
+// churn changes users at random until ctx ends: inserts, updates, deletes, and rows that come again, in transactions of several rows.
+func churn(ctx context.Context, url string, seed uint64) error {
+	db, err := pgx.Connect(context.WithoutCancel(ctx), url)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close(context.WithoutCancel(ctx)) }()
+	rnd := rand.New(rand.NewPCG(seed, 2))
+	for n := 0; ctx.Err() == nil; n++ {
+		batch := &pgx.Batch{}
+		for range 1 + rnd.IntN(5) {
+			id := fmt.Sprint("u", 1+rnd.IntN(4000))
+			switch rnd.IntN(6) {
+			case 0:
+				batch.Queue(`DELETE FROM users WHERE id = $1`, id)
+			case 1, 2:
+				batch.Queue(`INSERT INTO users VALUES ($1::text, $1::text || '@example.org', 'New', 'pro', $2::int, NULL) ON CONFLICT (id) DO UPDATE SET plan = NULL, credits = $2::int`, id, n)
+			default:
+				batch.Queue(`UPDATE users SET credits = $2::int, first_name = CASE WHEN $2::int % 3 = 0 THEN NULL ELSE 'V' || $2::int END WHERE id = $1`, id, n)
+			}
+		}
+		if err := db.SendBatch(context.WithoutCancel(ctx), batch).Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// differ compares every row with its profile and gives the first difference.
+func (b *bench) differ() string {
+	rows, err := b.db.Query(b.t.Context(), `SELECT id, email, first_name, plan, credits::float8 FROM users`)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer rows.Close()
+	have := map[string]brazesim.Profile{}
+	for _, p := range b.sim.Profiles() {
+		have[p.ExternalID] = p
+	}
+	for rows.Next() {
+		var id string
+		var email, name, plan *string
+		var credits *float64
+		if err := rows.Scan(&id, &email, &name, &plan, &credits); err != nil {
+			b.t.Fatal(err)
+		}
+		p, ok := have[id]
+		if !ok {
+			return id + " has no profile"
+		}
+		delete(have, id)
+		for _, f := range []struct {
+			got  json.RawMessage
+			want any
+		}{{p.Attributes["email"], email}, {p.Attributes["first_name"], name}, {p.Custom["plan"], plan}, {p.Custom["credits"], credits}} {
+			want, err := json.Marshal(f.want)
+			if err != nil {
+				b.t.Fatal(err)
+			}
+			if got := string(f.got); got != string(want) && !(got == "" && string(want) == "null") {
+				return fmt.Sprintf("%s has %s, its row says %s", id, got, want)
+			}
+		}
+	}
+	if err := rows.Err(); err != nil {
+		b.t.Fatal(err)
+	}
+	for id := range have {
+		return id + " has a profile and no row"
+	}
+	return ""
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, plainModel)
+	b.exec(`INSERT INTO users (id, email, plan) VALUES ('u-1', 'not an address', 'pro')`)
+	b.run()
+	b.arrives("u-1", "plan", `"pro"`)
+	var body string
+	b.until("the load has ended", func() bool {
+		_, body = b.get("/metrics")
+		return strings.Contains(body, `brazecdc_load_rows_total{model="users"} 1`) && strings.Contains(body, `brazecdc_load_running{model="users"} 0`)
+	})
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed []string
+	for _, m := range metricNames {
+		listed = append(listed, "brazecdc_"+m.name)
+		if m.help == "" || !strings.HasSuffix(m.help, ".") {
+			t.Errorf("%s has no sentence of help", m.name)
+		}
+	}
+	t.Run("shows the names of the list and no other", func(t *testing.T) {
+		for name := range families {
+			if !slices.Contains(listed, name) {
+				t.Errorf("%s is not in the list", name)
+			}
+		}
+		// These have no series before their first event, since their labels are not known before.
+		events := []string{"brazecdc_braze_item_errors_total"}
+		for _, name := range listed {
+			if families[name] == nil && !slices.Contains(events, name) {
+				t.Errorf("%s is not shown", name)
+			}
+		}
+	})
+	t.Run("starts known series at 0", func(t *testing.T) {
+		for _, series := range []string{
+			`brazecdc_changes_total{model="users",op="delete"} 0`, `brazecdc_quarantine_entries{model="users",reason="rejected"} 0`,
+			`brazecdc_model_paused{model="users",reason="truncate"} 0`, `brazecdc_users_parked{reason="settle"} 0`, `brazecdc_deletes_held 0`,
+		} {
+			if !strings.Contains(body, series+"\n") {
+				t.Errorf("%s is not shown", series)
+			}
+		}
+	})
+	t.Run("counts", func(t *testing.T) {
+		for _, series := range []string{
+			`brazecdc_changes_total{model="users",op="snapshot"} 1`, `brazecdc_objects_total{kind="track",model="users",outcome="accepted"} 1`,
+			`brazecdc_source_connected{source="postgres"} 1`, `brazecdc_active 1`, `brazecdc_load_rows_total{model="users"} 1`,
+			`brazecdc_braze_requests_total{code="201",endpoint="/users/track"} 1`,
+		} {
+			if !strings.Contains(body, series+"\n") {
+				t.Errorf("%s is not shown", series)
+			}
+		}
+		if !strings.Contains(body, `brazecdc_field_notes_total{field="email",model="users",reason="`) {
+			t.Error("the field that was left out is not counted")
+		}
+	})
+	t.Run("holds no row values", func(t *testing.T) {
+		if bytes.Contains([]byte(body), []byte("not an address")) || strings.Contains(body, "u-1") {
+			t.Error("a row's value is shown")
+		}
+	})
+}
+
+func TestMetricsInREADME(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range metricNames {
+		if line := fmt.Sprintf("| `%s` | %s | %s |", m.name, strings.Join(m.labels, ", "), m.help); !strings.Contains(string(readme), line) {
+			t.Errorf("README.md lacks the line\n%s", line)
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package connector
+
+import (
+	"errors"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestOutcome(t *testing.T) {
+	t.Run("after a suppressed track the delete that came meanwhile leaves", func(t *testing.T) {
+		inDiff, goOn := make(chan struct{}), make(chan struct{})
+		r := newRig(t, func(c *Config, r *rig) {
+			var once sync.Once
+			c.Watch = func(s Seen) {
+				if s.Outcome == "suppressed" {
+					once.Do(func() { close(inDiff); <-goOn })
+				}
+			}
+		})
+		r.p.proven[0].Store(true)
+		r.commit(insert(row("1", "u1", "x", "y")))
+		r.quiet()
+		r.commit(update(row("1", "u1", "x", "y"), row("1", "u1", "x", "y")))
+		<-inDiff
+		r.commit(remove(row("1", "u1", "x", "y")))
+		eventually(t, "the delete waits", func() bool {
+			r.p.queue.mu.Lock()
+			defer r.p.queue.mu.Unlock()
+			return r.p.queue.steps == 2
+		})
+		close(goOn)
+		r.quiet()
+		want(t, r.sink.bodies("u1"), `track{"a":"x","b":"y",}`, `delete{}`)
+	})
+	t.Run("what the cache will know of a row is never unknown in between", func(t *testing.T) {
+		prints := newMemPrints()
+		r := newRig(t, func(c *Config, r *rig) { c.Prints = prints })
+		ok := false
+		prints.onWrite = func(puts []RowPut) {
+			_, ok = r.p.ids.User(0, puts[0].Key)
+		}
+		r.commit(insert(row("1", "u1", "x", "y")))
+		r.quiet()
+		if !ok {
+			t.Error("while the row was written to the cache, nobody knew its user")
+		}
+	})
+	t.Run("rows of a model with a filter are known also when their user follows from the key", func(t *testing.T) {
+		prints := newMemPrints()
+		r := newRig(t, func(c *Config, r *rig) {
+			m := newPlainMapper()
+			m.info[0].IDFromKey, m.info[0].Filter = true, true
+			c.Prints, c.Mapper = prints, m
+		})
+		r.p.proven[0].Store(true)
+		r.commit(insert(row("1", "u1", "x", "y")))
+		r.quiet()
+		if _, ok := r.p.ids.User(0, Key{shopTable.Name, "1"}); !ok {
+			t.Error("nobody knows that the row was sent")
+		}
+	})
+	t.Run("a dropped delete is done only when the living row in its place is accepted", func(t *testing.T) {
+		fail := true
+		r := newRig(t, func(c *Config, r *rig) {
+			m := newPlainMapper()
+			m.info[0].IDUnique = false
+			c.Mapper = &verifying{m}
+			r.src.rows = func(Query) ([]Row, error) { return []Row{row("2", "u1", "z", "-")}, nil }
+			r.sink.answer = func(k Kind, _ []Effect) error {
+				if fail && k == Track {
+					return &RetryableError{Err: errors.New("down"), After: time.Millisecond}
+				}
+				return nil
+			}
+		})
+		r.commit(remove(row("1", "u1", "x", "y")))
+		eventually(t, "the row was tried", func() bool { n, _ := r.p.metrics.Retries(); return n > 2 })
+		if r.p.tracker.idle() {
+			t.Error("the delete is done, and the row in its place was not accepted")
+		}
+		r.sink.mu.Lock()
+		fail = false
+		r.sink.mu.Unlock()
+		r.quiet()
+		want(t, r.sink.bodies("u1"), `track{"a":"z","b":null,}`)
+	})
+	t.Run("what comes while a deprecated id is being freed is not lost when that is refused", func(t *testing.T) {
+		inFree, goOn := make(chan struct{}), make(chan struct{})
+		r := newRig(t, func(c *Config, r *rig) {
+			r.journal.state.New = false
+			r.journal.state.Renamed = []string{"u1"}
+			r.sink.answer = func(k Kind, _ []Effect) error {
+				if k == Free {
+					return &RejectedError{Items: []Rejection{{Index: 0, Reason: "no"}}}
+				}
+				return nil
+			}
+			var once sync.Once
+			r.sink.delay = func() time.Duration {
+				once.Do(func() { close(inFree); <-goOn })
+				return 0
+			}
+		})
+		r.commit(insert(row("1", "u1", "x", "y")))
+		<-inFree
+		r.commit(remove(row("1", "u1", "x", "y")))
+		eventually(t, "the delete was pushed", func() bool {
+			r.p.tracker.mu.Lock()
+			defer r.p.tracker.mu.Unlock()
+			return r.p.tracker.open == 2 && len(r.p.tracker.streams["slot"].open) == 2 && r.p.tracker.streams["slot"].open[1].left == 1
+		})
+		close(goOn)
+		r.quiet()
+	})
+	t.Run("a change that waited behind a refused one goes whole and closes its entry", func(t *testing.T) {
+		inSend, goOn := make(chan struct{}), make(chan struct{})
+		r := newRig(t, nil)
+		r.p.proven[0].Store(true)
+		r.commit(insert(row("1", "u1", "x", "y")))
+		r.quiet()
+		var once sync.Once
+		r.sink.mu.Lock()
+		r.sink.delay = func() time.Duration { once.Do(func() { close(inSend); <-goOn }); return 0 }
+		r.sink.answer = func(k Kind, b []Effect) error {
+			if string(b[0].Fields[0].JSON) == `"bad"` && len(b[0].Fields) == 1 {
+				return &RejectedError{Items: []Rejection{{Index: 0, Reason: "no"}}}
+			}
+			return nil
+		}
+		r.sink.mu.Unlock()
+		r.commit(update(row("1", "u1", "x", "y"), row("1", "u1", "bad", "y")))
+		<-inSend
+		r.commit(update(row("1", "u1", "bad", "y"), row("1", "u1", "bad", "z")))
+		eventually(t, "the second waits", func() bool {
+			r.p.queue.mu.Lock()
+			defer r.p.queue.mu.Unlock()
+			return r.p.queue.steps == 2
+		})
+		close(goOn)
+		r.quiet()
+		want(t, r.sink.bodies("u1"), `track{"a":"x","b":"y",}`, `track{"a":"bad","b":"z",}`)
+		if e := r.journal.quar.entries; len(e) != 1 || e[0].Closed == "" {
+			t.Errorf("entries %+v", e)
+		}
+	})
+	t.Run("a rename that is given up sends the new user in full", func(t *testing.T) {
+		r := newRig(t, func(c *Config, r *rig) {
+			c.Attempts = 1
+			r.sink.answer = func(k Kind, b []Effect) error {
+				if k == Rename {
+					return &RetryableError{Err: errors.New("500"), After: time.Millisecond}
+				}
+				return nil
+			}
+		})
+		r.p.proven[0].Store(true)
+		r.commit(insert(row("1", "u1", "x", "y")))
+		r.quiet()
+		r.commit(update(row("1", "u1", "x", "y"), row("1", "u9", "x", "n")))
+		r.quiet()
+		want(t, r.sink.bodies("u9"), `track{"a":"x","b":"n",}`)
+	})
+	t.Run("updates dropped by a delete leave nothing behind", func(t *testing.T) {
+		q := newQueue([]ModelInfo{{Name: "users"}}, 0)
+		u := q.user(User{ID: "u"})
+		s := trackOf("u", "1", false, false)
+		s.updateOnly = true
+		s.held = []holding{{rowKey{0, Key{"t", "1"}}, 1}}
+		u.steps = append(u.steps, s)
+		q.steps++
+		q.dropUpdates(u)
+		if q.steps != 0 || len(q.dropped) != 1 {
+			t.Errorf("steps %d dropped %d", q.steps, len(q.dropped))
+		}
+	})
+}
+
+// verifying asks for a look-up before every delete.
+type verifying struct{ *plainMapper }
+
+func (v *verifying) Map(dst []Effect, c *Change, ids IDs) ([]Effect, error) {
+	dst, err := v.plainMapper.Map(dst, c, ids)
+	for i := range dst {
+		dst[i].Verify = dst[i].Kind != Track
+	}
+	return dst, err
+}

@@ -1,0 +1,69 @@
+package connector
+
+import (
+	"testing"
+	"testing/synctest"
+)
+
+// trackOf and deleteOf make steps for tests of the queue alone.
+func trackOf(u string, key string, owner, creates bool) *step {
+	s := newStep(&Effect{Kind: Track, User: User{ID: u}, Key: Key{"t", key}, Owner: owner, Creates: creates, Change: &Change{Op: Insert}})
+	return s
+}
+
+func deleteOf(u string, key string, n uint32) *step {
+	return newStep(&Effect{Kind: DeleteUser, User: User{ID: u}, Key: Key{"t", key}, Owner: true, Ends: true, Change: &Change{Op: Delete, ID: ChangeID{1, n}}})
+}
+
+func TestQueue(t *testing.T) {
+	models := []ModelInfo{{Name: "users", Table: "t", Owner: true, Fields: foldDefs}}
+	t.Run("a step that became a delete while it stood in the list of tracks wakes the sender of deletes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue(models, 0)
+			woken := false
+			go func() { woken = q.wait(DeleteUser) }()
+			synctest.Wait()
+			q.push([]*step{trackOf("u", "1", true, true)})
+			q.push([]*step{deleteOf("u", "1", 1)})
+			if got := q.take(nil, Track, 10); len(got) != 0 {
+				t.Fatalf("took %d", len(got))
+			}
+			synctest.Wait()
+			if !woken {
+				t.Error("the sender sleeps while a user is ready for it")
+				q.close()
+			}
+		})
+	})
+	t.Run("a delete that absorbs a waiting track is remembered as the delete", func(t *testing.T) {
+		q := newQueue(models, 0)
+		q.push([]*step{trackOf("u", "1", true, true), deleteOf("u", "1", 7)})
+		s := q.users[User{ID: "u"}].steps[0]
+		if r := s.rows[0]; len(s.rows) != 1 || r.change.ID.N != 7 || !r.ends {
+			t.Errorf("rows = %+v", s.rows)
+		}
+	})
+	t.Run("a row that comes again while its delete waits is not the deleted row", func(t *testing.T) {
+		q := newQueue(models, 0)
+		q.push([]*step{deleteOf("u", "1", 7), trackOf("u", "1", true, true)})
+		u := q.users[User{ID: "u"}]
+		if len(u.steps) != 1 || u.steps[0].rows[0].ends || u.steps[0].rows[0].change.Op != Insert {
+			t.Errorf("steps %d, rows %+v", len(u.steps), u.steps[0].rows)
+		}
+	})
+	t.Run("a live change takes a waiting row of a load to the front", func(t *testing.T) {
+		q := newQueue(models, 0)
+		for _, id := range []string{"a", "b"} {
+			s := trackOf(id, id, true, true)
+			s.load = true
+			q.push([]*step{s})
+		}
+		q.push([]*step{trackOf("b", "b", true, false)})
+		if got := q.take(nil, Track, 1); len(got) != 1 || got[0].s.user.ID != "b" {
+			t.Errorf("took %+v", got)
+		}
+		if got := q.take(nil, Track, 5); len(got) != 1 || got[0].s.user.ID != "a" {
+			t.Errorf("took %+v", got)
+		}
+	})
+}

@@ -1,0 +1,540 @@
+package connector_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A small model of what Braze holds after a row change, written from the tables and sentences of the design and nothing else. Where the outcome depends on
+// what happened to wait together, a field has several values that are right.
+
+// refField is one mapped field: what it is made of, and what becomes of a NULL.
+type refField struct {
+	name   string
+	preset bool
+	from   string // a column, or one of the expressions that value knows
+	onNull string // clear, keep, or a default value's text
+}
+
+// refModel is one model of the configuration.
+type refModel struct {
+	name    string
+	owner   bool
+	mode    string
+	load    bool
+	full    bool   // before-images are complete
+	filter  string // "", plan or n
+	onLeave string
+	dead    bool   // delete_when: gone
+	change  string // on_id_change
+	fields  []refField
+}
+
+// refRow is a row as the tests' tables have it; nil is NULL.
+type refRow struct {
+	id     int64
+	user   string
+	plan   *string
+	n      *int
+	flag   *bool
+	amount *string
+	note   *string
+	gone   bool
+	junk   int
+}
+
+// value gives a field's value as JSON, "" for NULL.
+func (f *refField) value(r *refRow) string {
+	text := func(s *string, then func(string) string) string {
+		if s == nil {
+			return ""
+		}
+		return asJSON(then(*s))
+	}
+	same := func(s string) string { return s }
+	switch f.from {
+	case "plan":
+		return text(r.plan, same)
+	case "note":
+		return text(r.note, same)
+	case "upper(plan)":
+		return text(r.plan, strings.ToUpper)
+	case `note + "!"`:
+		return text(r.note, func(s string) string { return s + "!" })
+	case `plan ?? "none"`:
+		if r.plan == nil {
+			return `"none"`
+		}
+		return asJSON(*r.plan)
+	case `flag ? "y" : "n"`: // as SQL's CASE: unknown takes the else branch
+		if r.flag != nil && *r.flag {
+			return `"y"`
+		}
+		return `"n"`
+	case "n":
+		if r.n != nil {
+			return asJSON(*r.n)
+		}
+	case "n + 1":
+		if r.n != nil {
+			return asJSON(*r.n + 1)
+		}
+	case "flag":
+		if r.flag != nil {
+			return asJSON(*r.flag)
+		}
+	case "amount":
+		if r.amount != nil {
+			return canonical(json.RawMessage(*r.amount))
+		}
+	case "const":
+		return `"berlin"`
+	default:
+		panic("no such field source: " + f.from)
+	}
+	return ""
+}
+
+func asJSON(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// canonical makes equal JSON values equal texts.
+func canonical(b json.RawMessage) string {
+	var v any
+	if err := json.Unmarshal(b, &v); err != nil {
+		return "not JSON: " + string(b)
+	}
+	return asJSON(v)
+}
+
+// refTruth is SQL's: true, false or unknown.
+type refTruth int
+
+const (
+	refFalse refTruth = iota
+	refTrue
+	refUnknown
+)
+
+// matches is the filter.
+func (m *refModel) matches(r *refRow) refTruth {
+	switch m.filter {
+	case "plan": // plan != "internal"
+		if r.plan == nil {
+			return refUnknown
+		}
+		if *r.plan == "internal" {
+			return refFalse
+		}
+	case "n": // n > 50
+		if r.n == nil {
+			return refUnknown
+		}
+		if *r.n <= 50 {
+			return refFalse
+		}
+	}
+	return refTrue
+}
+
+// in tells whether a row counts for the model; was is what it counted as before, which an unknown filter leaves alone.
+func (m *refModel) in(r *refRow, was bool) bool {
+	if m.dead && r.gone {
+		return false
+	}
+	switch m.matches(r) {
+	case refTrue:
+		return true
+	case refFalse:
+		return false
+	}
+	return was
+}
+
+// alt is the values that are right for a field; "" is absent.
+type alt map[string]bool
+
+func (a alt) with(more ...string) alt {
+	out := maps.Clone(a)
+	for _, m := range more {
+		out[m] = true
+	}
+	return out
+}
+
+func (a alt) String() string {
+	return strings.Join(slices.Sorted(maps.Keys(a)), " | ")
+}
+
+type refProfile map[string]alt
+
+func (p refProfile) get(f string) alt {
+	if a, ok := p[f]; ok {
+		return a
+	}
+	return alt{"": true}
+}
+
+func (p refProfile) set(f, v string) { p[f] = alt{v: true} }
+
+type refKey struct{ model, uid int }
+
+type refLiving struct {
+	row   refRow
+	in    bool
+	known bool // it was sent
+}
+
+// reference is Braze by the design.
+type reference struct {
+	models   []*refModel
+	profiles map[string]refProfile
+	stale    map[string]refProfile     // what a deleted user had: it stays where its delete folds away
+	gone     map[string]bool           // was deleted
+	left     map[string]bool           // is the old name of a user, or was
+	ghosts   map[string]map[string]alt // update-only values for a user that was not there: they count where they fold with its start
+	rows     map[refKey]*refLiving
+}
+
+func newReference(models []*refModel) *reference {
+	return &reference{models: models, profiles: map[string]refProfile{}, stale: map[string]refProfile{}, gone: map[string]bool{}, left: map[string]bool{},
+		ghosts: map[string]map[string]alt{}, rows: map[refKey]*refLiving{}}
+}
+
+// refChange is one change of one row; old is nil for an insert, now for a delete.
+type refChange struct {
+	model    int
+	uid      int
+	old, now *refRow
+}
+
+// present is a row that was there before the connector.
+func (ref *reference) present(model, uid int, r refRow) {
+	m := ref.models[model]
+	l := &refLiving{row: r, in: m.in(&r, false)}
+	if !m.full {
+		l.in = false // nobody knows that it is, until it is sent
+	}
+	ref.rows[refKey{model, uid}] = l
+}
+
+// loaded is a finished load of all models that have one. NULLs are left out; what the filter or delete_when excludes is absent.
+func (ref *reference) loaded() {
+	for _, enrich := range []bool{false, true} {
+		for _, k := range ref.keys() {
+			m, l := ref.models[k.model], ref.rows[k]
+			if !m.load || (m.mode == "enrich") != enrich {
+				continue
+			}
+			if l.in = m.in(&l.row, false); !l.in {
+				continue
+			}
+			l.known = true
+			if p := ref.profiles[l.row.user]; enrich && p != nil {
+				// Its chunk may have come before the user was there.
+				for _, f := range m.fields {
+					if v := f.value(&l.row); v != "" {
+						p[f.name] = p.get(f.name).with(v)
+					} else if f.onNull != "clear" && f.onNull != "keep" {
+						p[f.name] = p.get(f.name).with(asJSON(f.onNull))
+					}
+				}
+				continue
+			}
+			ref.track(k.model, &l.row, nil, refTrack{omit: true, creates: true})
+		}
+	}
+}
+
+func (ref *reference) keys() []refKey {
+	return slices.SortedFunc(maps.Keys(ref.rows), func(a, b refKey) int {
+		if a.model != b.model {
+			return a.model - b.model
+		}
+		return a.uid - b.uid
+	})
+}
+
+// apply is one committed change.
+func (ref *reference) apply(c refChange) {
+	m, k := ref.models[c.model], refKey{c.model, c.uid}
+	switch {
+	case c.old == nil:
+		l := &refLiving{row: *c.now, in: m.in(c.now, false)}
+		ref.rows[k] = l
+		if l.in {
+			l.known = true
+			ref.track(c.model, c.now, nil, refTrack{omit: true, creates: true})
+		}
+	case c.now == nil:
+		l := ref.rows[k]
+		delete(ref.rows, k)
+		if l.in {
+			ref.ended(c.model, c.old)
+		}
+	default:
+		ref.updated(c, m, ref.rows[k])
+	}
+}
+
+func (ref *reference) updated(c refChange, m *refModel, l *refLiving) {
+	was := l.in
+	l.row, l.in = *c.now, m.in(c.now, was)
+	switch {
+	case !was && !l.in:
+	case !was:
+		l.known = true
+		ref.track(c.model, c.now, nil, refTrack{creates: true})
+	case !l.in && m.dead && c.now.gone:
+		ref.ended(c.model, c.old)
+	case !l.in:
+		switch m.onLeave {
+		case "unset":
+			ref.unset(m, c.old.user)
+		case "delete":
+			ref.ended(c.model, c.old)
+		}
+	case c.old.user != c.now.user:
+		l.known = true
+		ref.moved(c, m)
+	default:
+		proven := m.full && l.known && m.mode != "enrich"
+		// An unchanged large value is not in the change: it arrives only where the row has to be read again.
+		apart := !m.full && (!l.known || m.mode == "enrich") && c.old.note == c.now.note
+		l.known = true
+		if proven {
+			ref.track(c.model, c.now, c.old, refTrack{})
+		} else {
+			ref.track(c.model, c.now, nil, refTrack{apart: apart})
+		}
+	}
+}
+
+// ended is a deleted row, or delete_when that became true.
+func (ref *reference) ended(model int, r *refRow) {
+	m := ref.models[model]
+	switch {
+	case m.mode != "sync":
+	case m.owner:
+		ref.deleted(model, r.user)
+	default:
+		ref.unset(m, r.user)
+	}
+}
+
+// moved is a changed external_id.
+func (ref *reference) moved(c refChange, m *refModel) {
+	from, to := c.old.user, c.now.user
+	if !m.owner {
+		if m.mode == "sync" {
+			ref.unset(m, from)
+		}
+		ref.track(c.model, c.now, nil, refTrack{creates: true})
+		return
+	}
+	if m.change == "create" {
+		ref.track(c.model, c.now, nil, refTrack{creates: true})
+		return
+	}
+	p := ref.profiles[from]
+	if p == nil || ref.livingOwner(from) != nil {
+		ref.track(c.model, c.now, nil, refTrack{creates: m.mode != "enrich"})
+		return
+	}
+	delete(ref.profiles, from)
+	ref.profiles[to] = p
+	ref.left[from] = true
+	delete(ref.gone, to)
+	delete(ref.stale, to)
+	delete(ref.ghosts, from)
+	old := c.old
+	if !m.full || m.mode == "enrich" {
+		old = nil
+	}
+	ref.track(c.model, c.now, old, refTrack{})
+}
+
+// livingOwner is a row of the owner that lives under an external_id.
+func (ref *reference) livingOwner(user string) *refLiving {
+	for _, k := range ref.keys() {
+		if l := ref.rows[k]; ref.models[k.model].owner && l.in && l.row.user == user {
+			return l
+		}
+	}
+	return nil
+}
+
+// deleted ends a profile, unless another row of the owner has its id: that row then goes whole.
+func (ref *reference) deleted(model int, user string) {
+	if l := ref.livingOwner(user); l != nil {
+		ref.track(model, &l.row, nil, refTrack{creates: true})
+		return
+	}
+	if p := ref.profiles[user]; p != nil {
+		ref.stale[user] = p
+	} else if ref.stale[user] == nil {
+		ref.stale[user] = refProfile{}
+	}
+	ref.gone[user] = true
+	delete(ref.profiles, user)
+	delete(ref.ghosts, user)
+}
+
+// unset takes a model's fields from a user, and never creates one.
+func (ref *reference) unset(m *refModel, user string) {
+	p := ref.profiles[user]
+	for _, f := range m.fields {
+		if p != nil {
+			p.set(f.name, "")
+		} else if g := ref.ghosts[user]; g != nil {
+			delete(g, f.name)
+		}
+	}
+}
+
+// refTrack says how a row goes out.
+type refTrack struct {
+	omit    bool // NULLs need not be sent
+	apart   bool // the note may not be in the change
+	creates bool
+}
+
+// track sends a row; old is the before-image where it proves what is unchanged.
+func (ref *reference) track(model int, r, old *refRow, how refTrack) {
+	m := ref.models[model]
+	p := ref.profiles[r.user]
+	if p == nil && m.mode == "enrich" {
+		g := ref.ghosts[r.user]
+		if g == nil {
+			g = map[string]alt{}
+			ref.ghosts[r.user] = g
+		}
+		m.write(func(f string) alt { return alt{"": true} }, func(f string, a alt) { g[f] = a.with("") }, r, nil, how)
+		return
+	}
+	again, fresh := false, p == nil
+	if fresh {
+		p = refProfile{}
+		ref.profiles[r.user] = p
+		for f, a := range ref.ghosts[r.user] {
+			p[f] = a
+		}
+		delete(ref.ghosts, r.user)
+		again = ref.gone[r.user]
+		delete(ref.gone, r.user)
+		if again {
+			how.omit, how.apart, old = false, false, nil
+		}
+	}
+	if stale := ref.stale[r.user]; stale != nil && m.owner {
+		ref.undeleted(p, stale)
+		delete(ref.stale, r.user)
+		again, how.omit, old = true, false, nil
+	}
+	m.write(p.get, func(f string, a alt) { p[f] = a }, r, old, how)
+	switch {
+	case again:
+		ref.readAgain(p, r.user, model, false)
+	case fresh && ref.left[r.user]:
+		ref.readAgain(p, r.user, model, true)
+	}
+}
+
+// undeleted allows for what a delete that folded away leaves: fields that no model maps, and those of models that take nothing back.
+func (ref *reference) undeleted(p, stale refProfile) {
+	mapped := map[string]*refModel{}
+	for _, m := range ref.models {
+		for _, f := range m.fields {
+			mapped[f.name] = m
+		}
+	}
+	for f, a := range stale {
+		if m := mapped[f]; m == nil || (!m.owner && m.mode != "sync") {
+			p[f] = p.get(f).with(slices.Collect(maps.Keys(a))...)
+		}
+	}
+}
+
+// readAgain brings the other models' rows of a user that comes again. After a rename the old name is nobody's: whether rows that still carry it go along with
+// the next change of another row is left open.
+func (ref *reference) readAgain(p refProfile, user string, but int, open bool) {
+	for _, k := range ref.keys() {
+		if l := ref.rows[k]; k.model != but && l.in && l.row.user == user {
+			l.known = true
+			ref.models[k.model].write(p.get, func(f string, a alt) {
+				if open {
+					a = p.get(f).with(slices.Collect(maps.Keys(a))...)
+				}
+				p[f] = a
+			}, &l.row, nil, refTrack{creates: true})
+		}
+	}
+}
+
+// write sets a row's fields.
+func (m *refModel) write(get func(string) alt, set func(string, alt), r, old *refRow, how refTrack) {
+	for i := range m.fields {
+		f := &m.fields[i]
+		v := f.value(r)
+		if v == "" && f.onNull == "keep" {
+			continue
+		}
+		if v == "" && f.onNull != "clear" {
+			v = asJSON(f.onNull)
+		}
+		switch {
+		case v == "" && how.omit, how.apart && strings.HasPrefix(f.from, "note"), old != nil && f.value(old) == f.value(r):
+			set(f.name, get(f.name).with(v))
+		default:
+			set(f.name, alt{v: true})
+		}
+	}
+}
+
+// differences compares profiles with what is right.
+func (ref *reference) differences(have map[string]map[string]string) []string {
+	var out []string
+	for _, user := range slices.Sorted(maps.Keys(ref.profiles)) {
+		p, h := ref.profiles[user], have[user]
+		if h == nil {
+			out = append(out, fmt.Sprintf("%s: no profile, want %v", user, p))
+			continue
+		}
+		names := map[string]bool{}
+		for f := range p {
+			names[f] = true
+		}
+		for f := range h {
+			names[f] = true
+		}
+		for _, f := range slices.Sorted(maps.Keys(names)) {
+			if a := p.get(f); !a[h[f]] {
+				out = append(out, fmt.Sprintf("%s.%s: %s, want %s", user, f, brief(h[f]), brief(a.String())))
+			}
+		}
+	}
+	for _, user := range slices.Sorted(maps.Keys(have)) {
+		if ref.profiles[user] == nil {
+			out = append(out, fmt.Sprintf("%s: there is a profile, want none: %v", user, have[user]))
+		}
+	}
+	return out
+}
+
+func brief(s string) string {
+	if len(s) > 60 {
+		return fmt.Sprintf("%s… (%d bytes)", s[:50], len(s))
+	}
+	if s == "" {
+		return "absent"
+	}
+	return s
+}
