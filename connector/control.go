@@ -193,7 +193,7 @@ func (p *Pipeline) Discard(ctx context.Context, id uint64, why string) error {
 	return nil
 }
 
-// SendRow reads one living row by its key and sends it whole, through its user's queue. It returns when the row was handed over, not when Braze answered.
+// SendRow sends one living row whole, through its user's queue, and waits until Braze answered or ctx ends.
 func (p *Pipeline) SendRow(ctx context.Context, model, key string) (string, error) {
 	i, ok := p.modelAt[model]
 	if !ok {
@@ -210,6 +210,7 @@ func (p *Pipeline) SendRow(ctx context.Context, model, key string) (string, erro
 	return p.sendRow(ctx, i, row, k, 0)
 }
 
+// sendRow queues a row that was read to learn its user; it is read once more when its user's turn has come.
 func (p *Pipeline) sendRow(ctx context.Context, model int, row Row, key Key, entry uint64) (string, error) {
 	effects, err := p.mapper.MapRow(nil, model, row, time.Now())
 	if err != nil {
@@ -219,17 +220,30 @@ func (p *Pipeline) sendRow(ctx context.Context, model int, row Row, key Key, ent
 		return "the row is not sent: the filter or the mode excludes it", nil
 	}
 	var steps []*step
+	ended := make(chan string, len(effects))
 	for i := range effects {
-		s := newStep(&effects[i])
-		s.noProof, s.nulls = true, true
-		s.rows[0].key = key
+		e := &effects[i]
+		e.Key, e.Fields = key, nil
+		s := newStep(e)
+		s.noProof, s.nulls, s.reread, s.waiters = true, true, true, []chan<- string{ended}
 		if entry != 0 {
 			s.entries = []uint64{entry}
 		}
 		steps = append(steps, s)
 	}
+	user := effects[0].User.ID
 	p.queue.push(steps)
-	return fmt.Sprintf("row %s of %s is on its way, whole, as user %q", key.ID, key.Table, effects[0].User.ID), nil
+	for range steps {
+		select {
+		case how := <-ended:
+			if how != "accepted" {
+				return "", fmt.Errorf("row %s of %s, user %q: %s", key.ID, key.Table, user, how)
+			}
+		case <-ctx.Done():
+			return "", fmt.Errorf("row %s of %s waits to be sent as user %q; Braze has not answered yet: %w", key.ID, key.Table, user, ctx.Err())
+		}
+	}
+	return fmt.Sprintf("row %s of %s was accepted by Braze, whole, as user %q", key.ID, key.Table, user), nil
 }
 
 // rowByKey reads the living row of a key.

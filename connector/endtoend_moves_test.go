@@ -21,6 +21,9 @@ func (w *world) step(ctx context.Context, early bool) error {
 	if early && !w.early(t) {
 		return nil
 	}
+	if w.reread[refKey{t.model, uid}] {
+		return w.plain(ctx, t, uid, early)
+	}
 	switch known := w.identKnown(t, uid); {
 	case early:
 		switch w.IntN(6) {
@@ -114,6 +117,10 @@ func (w *world) appear(ctx context.Context, t *tableSpec) error {
 func (w *world) plain(ctx context.Context, t *tableSpec, uid int, inside bool) error {
 	now := *t.rows[uid]
 	was := w.outside(t, uid)
+	if now.gone && !t.m.full { // nobody knows that it was gone before
+		now.gone = false
+		return w.update(ctx, t, uid, &now)
+	}
 	w.shuffle(&now, false)
 	if t.m.dead && w.IntN(6) == 0 {
 		now.gone = !now.gone
@@ -162,7 +169,7 @@ func (w *world) cascadeDelete(ctx context.Context, t *tableSpec, uid int) error 
 // unsureChild tells whether a user has a row whose user nobody knows.
 func (w *world) unsureChild(user string) bool {
 	for _, t := range w.tables[1:] {
-		if uid, ok := t.of(user); ok && (!w.identKnown(t, uid) || w.outside(t, uid)) {
+		if uid, ok := t.of(user); ok && (!w.identKnown(t, uid) || w.outside(t, uid) || w.reread[refKey{t.model, uid}]) {
 			return true
 		}
 	}
@@ -186,21 +193,19 @@ func (w *world) deleteInsert(ctx context.Context, t *tableSpec, uid int) error {
 
 // replace inserts the row that takes over a user before the old one is deleted, where no unique key forbids it.
 func (w *world) replace(ctx context.Context, t *tableSpec, uid int) error {
-	if t.idKind != "plain" || !t.owner {
+	if t.idKind != "plain" || !t.owner || t.m.filter != "" || t.m.dead {
 		return nil
 	}
 	if err := w.insert(ctx, t, t.rows[uid].user); err != nil {
 		return err
 	}
-	if w.outside(t, w.uids) {
-		return nil
-	}
+	w.replaced[t.rows[uid].user] = true
 	return w.delete(ctx, t, uid)
 }
 
 // rename gives an owner's row an external_id that nobody has: a fresh one, or one that it had before.
 func (w *world) rename(ctx context.Context, t *tableSpec, uid int, cascade bool) error {
-	if !t.owner || w.others(t, uid) || (cascade && w.unsureChild(t.rows[uid].user)) {
+	if !t.owner || w.others(t, uid) || w.replaced[t.rows[uid].user] || (cascade && w.unsureChild(t.rows[uid].user)) {
 		return nil
 	}
 	now := *t.rows[uid]

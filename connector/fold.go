@@ -32,12 +32,13 @@ type step struct {
 	stored bool
 	// again: the profile was deleted and starts anew, so the other models' rows of the user are read.
 	again bool
-	// undeleted: a delete before it was dropped, and with it what other models' changes waited under it.
-	undeleted bool
 	// unsent: a row that starts the profile was folded into this delete, so the profile may never have existed.
 	unsent bool
 	// existed: this delete met a profile that Braze had, so once Braze does not know the user any more the delete has taken effect.
 	existed bool
+	// reread: the row is read when the step leaves, while its user is busy, so that nothing newer can slip in between.
+	reread  bool
+	waiters []chan<- string // told in a sentence how the step ended; each has room for it
 	// revived: that was done.
 	revived bool
 	// release: a held delete that was confirmed; it leaves data/ when this step ends.
@@ -75,7 +76,6 @@ func fold(a, b *step) {
 	a.nulls = a.nulls || b.nulls
 	a.noProof = a.noProof || b.noProof
 	a.again = a.again || b.again
-	a.undeleted = a.undeleted || b.undeleted
 	absorb(a, b)
 }
 
@@ -126,6 +126,8 @@ func (a *step) answerFor(b *step) {
 	a.maybeSent = a.maybeSent || b.maybeSent
 	a.release = a.release || b.release
 	a.unsent = a.unsent || b.unsent
+	a.reread = a.reread || b.reread
+	a.waiters = append(a.waiters, b.waiters...)
 	if !b.at.IsZero() && (a.at.IsZero() || b.at.Before(a.at)) {
 		a.at = b.at
 	}
@@ -235,8 +237,6 @@ func undelete(s *step, models []ModelInfo) {
 	for i := range s.fields {
 		s.fields[i].Omit = false
 	}
-	// The delete took other models' waiting changes along, so that their rows are read again too.
-	s.again, s.undeleted = true, true
 }
 
 func nullFields(m *ModelInfo) []Field {

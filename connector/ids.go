@@ -6,6 +6,7 @@ import "sync"
 type idTable struct {
 	mu     sync.RWMutex
 	rows   map[rowKey]underWay
+	holds  uint64 // how many there were
 	needed []bool // by model
 	models []ModelInfo
 	cache  func() Fingerprints
@@ -17,9 +18,11 @@ type rowKey struct {
 }
 
 type underWay struct {
-	user User
-	n    int
-	gone bool
+	user    User
+	n       int
+	gone    bool
+	last    uint64 // number of the newest hold
+	written uint64 // of the newest one whose effect is in the cache
 }
 
 func newIDTable(models []ModelInfo, cache func() Fingerprints) *idTable {
@@ -46,8 +49,8 @@ func (t *idTable) User(model int, key Key) (User, bool) {
 	return u, ok && err == nil
 }
 
-// hold notes what an effect that was just mapped makes of its row.
-func (t *idTable) hold(e *Effect) {
+// hold notes what an effect that was just mapped makes of its row, and that its step holds it.
+func (t *idTable) hold(s *step, e *Effect) {
 	if !t.needed[e.Model] {
 		return
 	}
@@ -56,24 +59,40 @@ func (t *idTable) hold(e *Effect) {
 		w.user = e.To
 	}
 	t.mu.Lock()
-	k := rowKey{e.Model, e.Key}
-	w.n = t.rows[k].n + 1
-	t.rows[k] = w
+	defer t.mu.Unlock()
+	t.note(s, rowKey{e.Model, e.Key}, w)
 	if e.Change != nil && e.Change.OldKey != (Key{}) {
-		old := rowKey{e.Model, e.Change.OldKey}
-		t.rows[old] = underWay{n: t.rows[old].n + 1, gone: true}
+		t.note(s, rowKey{e.Model, e.Change.OldKey}, underWay{gone: true})
 	}
-	t.mu.Unlock()
 }
 
-// put appends what the cache shall know of a row, unless a newer change of the row is under way that says something else: users wait for themselves alone,
-// so that the acceptance of an older change may come after that of a newer one. A row that moved is so told by its new user's change, not by the unset.
-func (t *idTable) put(puts *[]RowPut, put RowPut, model int) {
-	t.mu.RLock()
-	w, ok := t.rows[rowKey{model, put.Key}]
-	t.mu.RUnlock()
-	if ok && (w.gone != put.Gone || !w.gone && w.user != put.User) {
-		return
+// note makes w what is known of a row. The lock is held.
+func (t *idTable) note(s *step, k rowKey, w underWay) {
+	old := t.rows[k]
+	t.holds++
+	w.n, w.last, w.written = old.n+1, t.holds, old.written
+	t.rows[k] = w
+	s.addHold(holding{row: k, n: 1, last: t.holds})
+}
+
+// put appends what the cache shall know of a row after an accepted step, unless a newer change of the row was accepted before: users wait for themselves
+// alone. A newer change that still waits does not count, since a stop may come before it is accepted, and then it is mapped again by what the cache knows.
+func (t *idTable) put(puts *[]RowPut, s *step, put RowPut, model int) {
+	k := rowKey{model, put.Key}
+	var last uint64
+	for i := range s.held {
+		if s.held[i].row == k {
+			last = s.held[i].last
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if w, ok := t.rows[k]; ok {
+		if w.written > last {
+			return
+		}
+		w.written = last
+		t.rows[k] = w
 	}
 	*puts = append(*puts, put)
 }
@@ -93,16 +112,18 @@ func (t *idTable) release(s *step) {
 	}
 }
 
-// holding is how many effects of a row a step holds in the idTable.
+// holding is how many effects of a row a step holds in the idTable, and the number of the newest.
 type holding struct {
-	row rowKey
-	n   int
+	row  rowKey
+	n    int
+	last uint64
 }
 
 func (s *step) addHold(h holding) {
 	for i := range s.held {
 		if s.held[i].row == h.row {
 			s.held[i].n += h.n
+			s.held[i].last = max(s.held[i].last, h.last)
 			return
 		}
 	}

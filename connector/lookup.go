@@ -62,6 +62,9 @@ func (p *Pipeline) living(ctx context.Context, f *flight) (settled bool, err err
 	p.ids.release(s)
 	now := time.Now()
 	q := p.queue
+	if s.kind == DeleteUser {
+		q.beneath(steps[0], s)
+	}
 	q.mu.Lock()
 	for _, u := range []*user{f.u, f.to} {
 		if u == nil {
@@ -149,18 +152,32 @@ func (p *Pipeline) readAgain(ctx context.Context, s *step) error {
 			foldOlder(s, row)
 		}
 	}
-	if s.undeleted {
-		p.nullOthers(s)
-	}
 	s.again, s.revived = false, true
 	return nil
 }
 
-// nullOthers adds null for every field of the other models that a user lacks whose delete was dropped: with the profile they would have gone.
-func (p *Pipeline) nullOthers(s *step) {
-	for i := range p.models {
-		if m := &p.models[i]; !m.Owner {
-			s.fields = foldFields(nullFields(m), s.fields, true)
+// refetch reads the rows of a step that asks for it and puts them under what came for its user meanwhile. A row that is gone, or that belongs to somebody
+// else by now, adds nothing: the change that did it follows.
+func (p *Pipeline) refetch(ctx context.Context, s *step) error {
+	for _, r := range append([]rowRef(nil), s.rows...) {
+		row, found, err := p.rowByKey(ctx, r.model, r.key)
+		if err != nil {
+			return err
+		}
+		if !found {
+			continue
+		}
+		effects, err := p.mapper.MapRow(nil, r.model, row, time.Now())
+		if err != nil {
+			return err
+		}
+		for i := range effects {
+			if e := &effects[i]; e.User == s.user && e.Kind == Track {
+				e.Key = r.key
+				foldOlder(s, newStep(e))
+			}
 		}
 	}
+	s.reread = false
+	return nil
 }

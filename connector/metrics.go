@@ -93,6 +93,14 @@ func (m *Metrics) suppressed(s *step) {
 
 // seen tells a watcher how a step ended. call is what was sent of it.
 func (p *Pipeline) seen(s *step, call *Effect, outcome, reason string) {
+	for _, w := range s.waiters {
+		if reason != "" {
+			w <- outcome + ": " + reason
+		} else {
+			w <- outcome
+		}
+	}
+	s.waiters = nil
 	if p.cfg.Watch == nil {
 		return
 	}

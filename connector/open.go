@@ -15,7 +15,7 @@ func (p *Pipeline) open(ctx context.Context) error {
 		p.queue.notBefore = time.Now().Add(p.cfg.UserGap)
 	}
 	p.restoreState(st)
-	start := Start{Recorded: st.Positions}
+	start := Start{Recorded: st.Positions, Creating: p.creating}
 	tables := map[string]bool{}
 	for _, m := range p.models {
 		if !tables[m.Table] {
@@ -57,6 +57,11 @@ func (p *Pipeline) open(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// creating notes that a slot is about to be made. Without the note a stop between the making and the first record would look like a loss of data/.
+func (p *Pipeline) creating(ctx context.Context, stream string) error {
+	return p.journal.Apply(ctx, &Record{Positions: []Recorded{{Position: Position{Stream: stream}}}})
 }
 
 // dropStaleCache forgets a cache that covers less than what was recorded: it may be an old copy, or its last writes were lost.

@@ -86,15 +86,16 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, now time.Time, puts 
 				r.Renamed = append(r.Renamed, s.user.ID)
 			}
 		})
-		if s.kind == DeleteUser && p.others {
+		if p.others { // a name that was renamed away starts anew too
 			*puts = append(*puts, RowPut{Model: deletedUsers, Key: Key{ID: s.user.ID}, User: s.user})
 		}
 		for _, r := range s.rows {
 			name := p.models[r.model].Name
 			if s.kind == DeleteUser {
-				p.ids.put(puts, RowPut{Model: name, Key: r.key, Gone: true}, r.model)
+				// Another model's row that waited before the delete lives on.
+				p.ids.put(puts, s, RowPut{Model: name, Key: r.key, User: s.user, Gone: r.ends || p.models[r.model].Owner}, r.model)
 			} else {
-				p.ids.put(puts, RowPut{Model: name, Key: r.key, User: s.to}, r.model)
+				p.ids.put(puts, s, RowPut{Model: name, Key: r.key, User: s.to}, r.model)
 			}
 		}
 		p.delivered(ctx, s)
@@ -109,9 +110,9 @@ func (p *Pipeline) knowRow(s *step, r *rowRef, puts *[]RowPut) {
 		return
 	}
 	if r.oldKey != (Key{}) {
-		p.ids.put(puts, RowPut{Model: m.Name, Key: r.oldKey, Gone: true}, r.model)
+		p.ids.put(puts, s, RowPut{Model: m.Name, Key: r.oldKey, Gone: true}, r.model)
 	}
-	p.ids.put(puts, RowPut{Model: m.Name, Key: r.key, User: s.user, Gone: r.ends}, r.model)
+	p.ids.put(puts, s, RowPut{Model: m.Name, Key: r.key, User: s.user, Gone: r.ends}, r.model)
 }
 
 // ended takes out of data/ what was kept there until the end of a step.
@@ -161,6 +162,7 @@ func (q *queue) land(f *flight, now time.Time, ok bool, r Rejection) {
 		}
 		if ok && f.s.kind == Rename {
 			q.renamed[f.s.user.ID] = true
+			u.again = true
 		}
 	}
 	q.schedule(u, now)

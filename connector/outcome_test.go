@@ -161,12 +161,38 @@ func TestOutcome(t *testing.T) {
 		r.quiet()
 		want(t, r.sink.bodies("u9"), `track{"a":"x","b":"n",}`)
 	})
+	t.Run("the cache knows an accepted row also while a newer change of it waits, and never goes back", func(t *testing.T) {
+		table := newIDTable([]ModelInfo{{Name: "users"}}, func() Fingerprints { return nil })
+		key := Key{"t", "1"}
+		held := func(e *Effect) *step {
+			e.Key = key
+			s := newStep(e)
+			table.hold(s, e)
+			return s
+		}
+		older, newer := held(&Effect{User: User{ID: "u1"}}), held(&Effect{User: User{ID: "u2"}})
+		var puts []RowPut
+		table.put(&puts, older, RowPut{Key: key, User: older.user}, 0)
+		if len(puts) != 1 {
+			t.Error("if the process ends now, the newer change is mapped again and nobody knows the row's user before")
+		}
+		table.put(&puts, newer, RowPut{Key: key, User: newer.user}, 0)
+		table.put(&puts, older, RowPut{Key: key, User: older.user}, 0)
+		if len(puts) != 2 || puts[1].User != newer.user {
+			t.Errorf("puts %+v", puts)
+		}
+		table.release(older)
+		table.release(newer)
+		if len(table.rows) != 0 {
+			t.Errorf("%d rows are held for ever", len(table.rows))
+		}
+	})
 	t.Run("updates dropped by a delete leave nothing behind", func(t *testing.T) {
 		q := newQueue([]ModelInfo{{Name: "users"}}, 0)
 		u := q.user(User{ID: "u"})
 		s := trackOf("u", "1", false, false)
 		s.updateOnly = true
-		s.held = []holding{{rowKey{0, Key{"t", "1"}}, 1}}
+		s.held = []holding{{row: rowKey{0, Key{"t", "1"}}, n: 1}}
 		u.steps = append(u.steps, s)
 		q.steps++
 		q.dropUpdates(u)

@@ -96,7 +96,11 @@ func runWorld(t *testing.T, r *rig, w *world) bool {
 	for range 25 + w.IntN(30) {
 		must(w.transaction(r, false))
 		w.mishap(r)
-		switch w.IntN(8) {
+		switch w.IntN(9) {
+		case 8:
+			w.say("quiet")
+			r.quiet()
+			clear(w.reread)
 		case 0:
 			time.Sleep(time.Duration(w.IntN(150)) * time.Millisecond)
 		case 1, 2, 3:
@@ -114,7 +118,7 @@ func runWorld(t *testing.T, r *rig, w *world) bool {
 		t.Errorf("%d violations, first: %+v", len(v), v[0])
 		ok = false
 	}
-	if q := r.quarantined(); len(q) > 0 {
+	if q := w.unexpected(r.quarantined()); len(q) > 0 {
 		t.Errorf("quarantined:\n%s", strings.Join(q, "\n"))
 		ok = false
 	}
@@ -122,6 +126,18 @@ func runWorld(t *testing.T, r *rig, w *world) bool {
 		r.stop()
 	}
 	return ok
+}
+
+// unexpected leaves out the deletes of rows that a filter may have held back and that nobody remembers: under key-only identity they have to be held.
+func (w *world) unexpected(entries []string) []string {
+	return slices.DeleteFunc(entries, func(e string) bool {
+		for _, t := range w.tables {
+			if !t.m.full && (t.m.filter != "" || t.m.dead) && strings.HasPrefix(e, t.name+" delete ") && strings.Contains(e, ": identity: ") {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // strangers are profiles that somebody else made.

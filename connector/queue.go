@@ -2,6 +2,7 @@ package connector
 
 import (
 	"container/heap"
+	"slices"
 	"sync"
 	"time"
 )
@@ -149,9 +150,11 @@ func (q *queue) append(u *user, s *step) (done *step) {
 	case tail.kind == Track && s.kind == DeleteUser:
 		sent := s.maybeSent
 		absorbOlder(s, tail)
+		s.fields = q.others(tail.fields)
 		s.maybeSent, s.unsent = sent, s.unsent || tail.creates
 		u.steps[n-1] = s
 		if n > 1 && u.steps[n-2].kind == DeleteUser {
+			u.steps[n-2].fields = foldFields(u.steps[n-2].fields, s.fields, true)
 			absorb(u.steps[n-2], s)
 			u.steps = u.steps[:n-1]
 			q.steps--
@@ -176,10 +179,32 @@ func (q *queue) append(u *user, s *step) (done *step) {
 // undelete removes the waiting delete at i, whose row came again at i+1.
 func (q *queue) undelete(u *user, i int) {
 	d, t := u.steps[i], u.steps[i+1]
+	q.beneath(t, d)
 	undelete(t, q.models)
 	t.answerFor(d)
 	u.steps = append(u.steps[:i], u.steps[i+1:]...)
 	q.steps--
+}
+
+// others gives the fields of other models than the owner: a delete keeps those that waited before it, in case it is dropped.
+func (q *queue) others(fields []Field) []Field {
+	var out []Field
+	for _, f := range fields {
+		if !q.models[f.Def.Model].Owner {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// beneath puts what other models' changes waited with before a dropped delete under the row that stands in for it.
+func (q *queue) beneath(t, dropped *step) {
+	t.fields = foldFields(dropped.fields, t.fields, true)
+	for _, r := range dropped.rows {
+		if !q.models[r.model].Owner && !slices.ContainsFunc(t.rows, func(o rowRef) bool { return o.model == r.model && o.key == r.key }) {
+			t.rows = append(t.rows, r)
+		}
+	}
 }
 
 func (q *queue) note(s *step) {

@@ -188,13 +188,7 @@ func (r *reader) add(c *Change, t *ticket, load, nulls bool) {
 			p.tracker.done(s.shares)
 			continue
 		}
-		p.ids.hold(e)
-		if p.ids.needed[e.Model] {
-			s.held = append(s.held, holding{rowKey{e.Model, e.Key}, 1})
-			if e.Change.OldKey != (Key{}) {
-				s.held = append(s.held, holding{rowKey{e.Model, e.Change.OldKey}, 1})
-			}
-		}
+		p.ids.hold(s, e)
 		p.care.join(s, p)
 		r.steps = append(r.steps, s)
 	}

@@ -191,6 +191,7 @@ type refLiving struct {
 	row   refRow
 	in    bool
 	known bool // it was sent
+	noted bool // with its note
 }
 
 // reference is Braze by the design.
@@ -199,13 +200,13 @@ type reference struct {
 	profiles map[string]refProfile
 	stale    map[string]refProfile     // what a deleted user had: it stays where its delete folds away
 	gone     map[string]bool           // was deleted
-	left     map[string]bool           // is the old name of a user, or was
+	revived  map[string]bool           // came again: what rows were read then may be newer than the change that stands for them here
 	ghosts   map[string]map[string]alt // update-only values for a user that was not there: they count where they fold with its start
 	rows     map[refKey]*refLiving
 }
 
 func newReference(models []*refModel) *reference {
-	return &reference{models: models, profiles: map[string]refProfile{}, stale: map[string]refProfile{}, gone: map[string]bool{}, left: map[string]bool{},
+	return &reference{models: models, profiles: map[string]refProfile{}, stale: map[string]refProfile{}, gone: map[string]bool{}, revived: map[string]bool{},
 		ghosts: map[string]map[string]alt{}, rows: map[refKey]*refLiving{}}
 }
 
@@ -220,7 +221,7 @@ type refChange struct {
 func (ref *reference) present(model, uid int, r refRow) {
 	m := ref.models[model]
 	l := &refLiving{row: r, in: m.in(&r, false)}
-	if !m.full {
+	if !m.full && (m.filter != "" || m.dead) {
 		l.in = false // nobody knows that it is, until it is sent
 	}
 	ref.rows[refKey{model, uid}] = l
@@ -237,7 +238,7 @@ func (ref *reference) loaded() {
 			if l.in = m.in(&l.row, false); !l.in {
 				continue
 			}
-			l.known = true
+			l.known, l.noted = true, true
 			if p := ref.profiles[l.row.user]; enrich && p != nil {
 				// Its chunk may have come before the user was there.
 				for _, f := range m.fields {
@@ -271,7 +272,7 @@ func (ref *reference) apply(c refChange) {
 		l := &refLiving{row: *c.now, in: m.in(c.now, false)}
 		ref.rows[k] = l
 		if l.in {
-			l.known = true
+			l.known, l.noted = true, true
 			ref.track(c.model, c.now, nil, refTrack{omit: true, creates: true})
 		}
 	case c.now == nil:
@@ -291,24 +292,27 @@ func (ref *reference) updated(c refChange, m *refModel, l *refLiving) {
 	switch {
 	case !was && !l.in:
 	case !was:
-		l.known = true
+		l.known, l.noted = true, true
 		ref.track(c.model, c.now, nil, refTrack{creates: true})
 	case !l.in && m.dead && c.now.gone:
 		ref.ended(c.model, c.old)
 	case !l.in:
 		switch m.onLeave {
+		case "keep":
+			ref.maybeUnread(m, c.old.user)
 		case "unset":
 			ref.unset(m, c.old.user)
 		case "delete":
 			ref.ended(c.model, c.old)
 		}
 	case c.old.user != c.now.user:
-		l.known = true
+		l.known, l.noted = true, true
 		ref.moved(c, m)
 	default:
 		proven := m.full && l.known && m.mode != "enrich"
 		// An unchanged large value is not in the change: it arrives only where the row has to be read again.
-		apart := !m.full && (!l.known || m.mode == "enrich") && c.old.note == c.now.note
+		l.noted = l.noted || c.old.note != c.now.note
+		apart := !m.full && (!l.noted || m.mode == "enrich") && c.old.note == c.now.note
 		l.known = true
 		if proven {
 			ref.track(c.model, c.now, c.old, refTrack{})
@@ -323,6 +327,7 @@ func (ref *reference) ended(model int, r *refRow) {
 	m := ref.models[model]
 	switch {
 	case m.mode != "sync":
+		ref.maybeUnread(m, r.user)
 	case m.owner:
 		ref.deleted(model, r.user)
 	default:
@@ -336,6 +341,8 @@ func (ref *reference) moved(c refChange, m *refModel) {
 	if !m.owner {
 		if m.mode == "sync" {
 			ref.unset(m, from)
+		} else {
+			ref.maybeUnread(m, from)
 		}
 		ref.track(c.model, c.now, nil, refTrack{creates: true})
 		return
@@ -351,7 +358,7 @@ func (ref *reference) moved(c refChange, m *refModel) {
 	}
 	delete(ref.profiles, from)
 	ref.profiles[to] = p
-	ref.left[from] = true
+	ref.gone[from] = true
 	delete(ref.gone, to)
 	delete(ref.stale, to)
 	delete(ref.ghosts, from)
@@ -400,6 +407,15 @@ func (ref *reference) unset(m *refModel, user string) {
 	}
 }
 
+// maybeUnread is for a row that ends without a call: where its user came again, the row may have been gone when it was to be read.
+func (ref *reference) maybeUnread(m *refModel, user string) {
+	if p := ref.profiles[user]; p != nil && ref.revived[user] && !m.owner {
+		for _, f := range m.fields {
+			p[f.name] = p.get(f.name).with("")
+		}
+	}
+}
+
 // refTrack says how a row goes out.
 type refTrack struct {
 	omit    bool // NULLs need not be sent
@@ -420,8 +436,8 @@ func (ref *reference) track(model int, r, old *refRow, how refTrack) {
 		m.write(func(f string) alt { return alt{"": true} }, func(f string, a alt) { g[f] = a.with("") }, r, nil, how)
 		return
 	}
-	again, fresh := false, p == nil
-	if fresh {
+	again := false
+	if p == nil {
 		p = refProfile{}
 		ref.profiles[r.user] = p
 		for f, a := range ref.ghosts[r.user] {
@@ -439,12 +455,17 @@ func (ref *reference) track(model int, r, old *refRow, how refTrack) {
 		delete(ref.stale, r.user)
 		again, how.omit, old = true, false, nil
 	}
+	if ref.revived[r.user] && !m.owner {
+		for _, f := range m.fields {
+			if f.onNull == "keep" && f.value(r) == "" {
+				p[f.name] = p.get(f.name).with("")
+			}
+		}
+	}
 	m.write(p.get, func(f string, a alt) { p[f] = a }, r, old, how)
-	switch {
-	case again:
-		ref.readAgain(p, r.user, model, false)
-	case fresh && ref.left[r.user]:
-		ref.readAgain(p, r.user, model, true)
+	if again {
+		ref.revived[r.user] = true
+		ref.readAgain(p, r.user, model)
 	}
 }
 
@@ -463,18 +484,12 @@ func (ref *reference) undeleted(p, stale refProfile) {
 	}
 }
 
-// readAgain brings the other models' rows of a user that comes again. After a rename the old name is nobody's: whether rows that still carry it go along with
-// the next change of another row is left open.
-func (ref *reference) readAgain(p refProfile, user string, but int, open bool) {
+// readAgain brings the other models' rows of a user that comes again.
+func (ref *reference) readAgain(p refProfile, user string, but int) {
 	for _, k := range ref.keys() {
 		if l := ref.rows[k]; k.model != but && l.in && l.row.user == user {
-			l.known = true
-			ref.models[k.model].write(p.get, func(f string, a alt) {
-				if open {
-					a = p.get(f).with(slices.Collect(maps.Keys(a))...)
-				}
-				p[f] = a
-			}, &l.row, nil, refTrack{creates: true})
+			l.known, l.noted = true, true
+			ref.models[k.model].write(p.get, func(f string, a alt) { p[f] = a }, &l.row, nil, refTrack{creates: true})
 		}
 	}
 }

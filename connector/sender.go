@@ -228,6 +228,12 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 	case f.free:
 		call = Effect{Kind: Free, User: f.id}
 	case st.kind == Track:
+		if st.reread {
+			if err := s.p.refetch(ctx, st); err != nil {
+				s.p.again(ctx, []flight{*f}, s.e, &RetryableError{Err: err})
+				return false
+			}
+		}
 		if st.again || s.p.wasDeleted(st) {
 			if err := s.p.readAgain(ctx, st); err != nil {
 				s.p.again(ctx, []flight{*f}, s.e, &RetryableError{Err: err})

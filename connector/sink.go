@@ -31,24 +31,24 @@ type Limits struct {
 
 // SinkHealth is a Sink's view of itself at one moment.
 type SinkHealth struct {
-	LastSuccess time.Time
-	LastError   string // redacted
-	LastErrorAt time.Time
-	Endpoints   []EndpointHealth
+	LastSuccess time.Time        `json:"last_success,omitzero"`
+	LastError   string           `json:"last_error,omitempty"` // redacted
+	LastErrorAt time.Time        `json:"last_error_at,omitzero"`
+	Endpoints   []EndpointHealth `json:"endpoints"`
 }
 
 // EndpointHealth counts what happened at one endpoint since the process started.
 type EndpointHealth struct {
-	Endpoint  string
-	Codes     map[string]uint64 // by status, or "network"
-	Objects   uint64
-	Limit     int64 // last X-RateLimit-Limit, 0 unknown
-	Remaining int64
-	Reset     time.Time
-	Throttled time.Duration
-	ItemErrs  map[string]uint64 // by reason
+	Endpoint  string            `json:"endpoint,omitempty"`
+	Codes     map[string]uint64 `json:"codes,omitempty"` // by status, or "network"
+	Objects   uint64            `json:"objects"`
+	Limit     int64             `json:"limit"` // last X-RateLimit-Limit, 0 unknown
+	Remaining int64             `json:"remaining"`
+	Reset     time.Time         `json:"reset,omitzero"`
+	Throttled time.Duration     `json:"throttled"`
+	ItemErrs  map[string]uint64 `json:"item_errs,omitempty"` // by reason
 	// Durations is a histogram of request durations; Buckets are its upper bounds in seconds.
-	Buckets   []float64
-	Durations []uint64
-	Sum       float64
+	Buckets   []float64 `json:"buckets"`
+	Durations []uint64  `json:"durations"`
+	Sum       float64   `json:"sum"`
 }

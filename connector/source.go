@@ -55,11 +55,14 @@ type Start struct {
 	Recorded []Recorded
 	Tables   []string
 	Loads    []Load
+	// Creating is called before a slot is made, with its Stream, and notes that durably as a recorded Offset of 0: a start that finds the slot and that
+	// note knows that its own earlier attempt made it. Nil: nobody notes it.
+	Creating func(ctx context.Context, stream string) error
 }
 
 // Opened is what a Source found when it started.
 type Opened struct {
-	// Fresh: the slot (or group) was made just now, so nothing can have been sent before.
+	// Fresh: the slot (or group) was made by this start, or by an earlier one that never recorded a position.
 	Fresh bool
 	// Gaps names streams whose server position is ahead of the record: changes between were never seen here.
 	Gaps []string
@@ -113,16 +116,16 @@ type Equal struct {
 
 // SourceHealth is a Source's view of itself at one moment.
 type SourceHealth struct {
-	Connected     bool
-	Since         time.Time // of the present state
-	Err           string    // why it is not connected
-	Waiting       string    // what it waits for, in a sentence ("the slot is used by process 4711"), else empty
-	LastChange    time.Time // commit time of the newest change handed out
-	LastHeartbeat time.Time
-	LagBytes      int64 // log not yet handed out; negative when unknown
-	RetainedBytes int64 // log the server keeps for us; negative when unknown
-	SafeBytes     int64 // until the slot is lost; negative when unlimited or unknown
-	SlotStatus    string
-	Reconnects    uint64
-	Bytes         uint64 // received
+	Connected     bool      `json:"connected"`
+	Since         time.Time `json:"since,omitzero"`       // of the present state
+	Err           string    `json:"error,omitempty"`      // why it is not connected
+	Waiting       string    `json:"waiting,omitempty"`    // what it waits for, in a sentence ("the slot is used by process 4711"), else empty
+	LastChange    time.Time `json:"last_change,omitzero"` // commit time of the newest change handed out
+	LastHeartbeat time.Time `json:"last_heartbeat,omitzero"`
+	LagBytes      int64     `json:"lag_bytes"`      // log not yet handed out; negative when unknown
+	RetainedBytes int64     `json:"retained_bytes"` // log the server keeps for us; negative when unknown
+	SafeBytes     int64     `json:"safe_bytes"`     // until the slot is lost; negative when unlimited or unknown
+	SlotStatus    string    `json:"slot_status,omitempty"`
+	Reconnects    uint64    `json:"reconnects"`
+	Bytes         uint64    `json:"bytes"` // received
 }

@@ -162,11 +162,11 @@ type sample struct {
 }
 
 // lookEvery is the time between two samples: each costs both processes some work.
-const lookEvery = 50 * time.Millisecond
+const lookEvery = 25 * time.Millisecond
 
-// watch follows brazecdc until n objects arrived, and gives the rate between the first arrival and the end of reading. stream: what counts is how many
-// changes it took from the source, for after a restart it reads ahead for a user_gap before the first call leaves, and those must not count
-// twice; without, what counts is the objects that arrived.
+// watch follows a process until n objects arrived, and gives what it did in the second half. stream: what counts is how many changes brazecdc took from
+// the source, for after a restart it reads ahead, up to its bounds, for a user_gap before the first call leaves, and these must not count as
+// fast ones; without, what counts is the objects that arrived.
 func (f *figures) watch(p *proc, n int, stream bool) window {
 	f.t.Helper()
 	deadline := time.Now().Add(figurePatience)
@@ -177,7 +177,7 @@ func (f *figures) watch(p *proc, n int, stream bool) window {
 		if stream {
 			p.metrics(&s)
 		}
-		if first.at.IsZero() && s.objects > 0 && s.read > 0 {
+		if first.at.IsZero() && s.objects > 0 && s.read >= n*45/100 {
 			first = s
 		}
 		if s.read < n && !first.at.IsZero() {

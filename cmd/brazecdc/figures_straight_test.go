@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	_ "net/http/pprof" // of the measured child only
 	"os"
 	"os/exec"
 	"os/signal"
@@ -31,7 +30,7 @@ const (
 	straightEnv = "BRAZECDC_FIGURES_STRAIGHT" // straightTask as JSON
 	measuredEnv = "BRAZECDC_FIGURES_MEASURED" // address for /mallocs
 	configEnv   = "BRAZECDC_FIGURES_CONFIG"
-	profileEnv  = "BRAZECDC_FIGURES_PROFILE" // folder for cpu.pprof and allocs.pprof; profiles are written where it is set
+	profileEnv  = "BRAZECDC_FIGURES_PROFILE" // folder for profiles of both children; they are written where it is set
 )
 
 // straightTask tells the child what to do.
@@ -290,7 +289,7 @@ func TestFiguresMeasured(t *testing.T) {
 	}
 }
 
-// profile writes a CPU and an allocation profile of this process, if one is asked for.
+// profile writes profiles of this process' CPU, allocations and fullest heap, if they are asked for.
 func profile(t *testing.T) (stop func()) {
 	t.Helper()
 	dir := os.Getenv(profileEnv)
@@ -306,7 +305,14 @@ func profile(t *testing.T) (stop func()) {
 	if err := pprof.StartCPUProfile(out); err != nil {
 		t.Fatal(err)
 	}
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		fullestHeap(name("heap"), end)
+	}()
 	return func() {
+		close(end)
+		<-ended
 		pprof.StopCPUProfile()
 		_ = out.Close()
 		heap, err := os.Create(name("allocs"))
@@ -316,6 +322,29 @@ func profile(t *testing.T) (stop func()) {
 		defer heap.Close()
 		if err := pprof.Lookup("allocs").WriteTo(heap, 0); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// fullestHeap keeps the heap profile of the moment at which most was in use.
+func fullestHeap(file string, end <-chan struct{}) {
+	tick := time.NewTicker(300 * time.Millisecond)
+	defer tick.Stop()
+	most := uint64(0)
+	for {
+		select {
+		case <-end:
+			return
+		case <-tick.C:
+		}
+		var m runtime.MemStats
+		if runtime.ReadMemStats(&m); m.HeapInuse <= most {
+			continue
+		}
+		most = m.HeapInuse
+		var b bytes.Buffer
+		if pprof.WriteHeapProfile(&b) != nil || os.WriteFile(file, b.Bytes(), 0o600) != nil {
+			return
 		}
 	}
 }

@@ -31,7 +31,7 @@ type figureCounts struct {
 
 func chooseCounts(quick bool) figureCounts {
 	if quick {
-		return figureCounts{users: 200_000, backlog: 200_000, single: 80_000, folding: 150_000, foldingUsers: 50_000, alloc: 200_000, txn: 200_000,
+		return figureCounts{users: 200_000, backlog: 200_000, single: 120_000, folding: 150_000, foldingUsers: 50_000, alloc: 100_000, txn: 200_000,
 			down: 30 * time.Second, latency: 5 * time.Second}
 	}
 	return figureCounts{users: 2_000_000, backlog: 2_000_000, single: 300_000, folding: 2_000_000, foldingUsers: 100_000, alloc: 300_000, txn: 1_000_000,
@@ -126,8 +126,10 @@ func (f *figures) singles() {
 	f.sim.reset()
 	p := f.run(f.main)
 	w := f.watch(p, n, true)
+	calls := f.sim.stats().Requests
 	f.stop(p)
 	f.print("postgres_stream_single_rows_per_s", w.rate, "rows/s")
+	f.print("postgres_stream_single_objects_per_call", float64(n)/float64(calls), "objects")
 	f.print("postgres_stream_single_ratio", w.rate/loop.rate, "of_straight_loop")
 	f.print("cpu_us_per_single_change", w.cpu, "us")
 }

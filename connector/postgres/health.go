@@ -42,7 +42,7 @@ func (h *health) reconnected() {
 	h.set(func(s *connector.SourceHealth) { s.Reconnects++ })
 }
 
-func (h *health) waiting(for_ string) { h.set(func(s *connector.SourceHealth) { s.Waiting = for_ }) }
+func (h *health) waiting(what string) { h.set(func(s *connector.SourceHealth) { s.Waiting = what }) }
 func (h *health) change(t time.Time)  { h.set(func(s *connector.SourceHealth) { s.LastChange = t }) }
 func (h *health) heartbeat(t time.Time) {
 	h.set(func(s *connector.SourceHealth) { s.LastHeartbeat = t })

@@ -162,6 +162,9 @@ func (r *run) next(within time.Duration) (connector.Batch, error) {
 		return b, err
 	}
 	r.got = append(r.got, b.Changes...)
+	if b.Load != nil && !r.hold {
+		r.s.Commit(b.Position)
+	}
 	if strings.HasPrefix(b.Position.Stream, "slot/") {
 		if b.Position.Offset < r.recorded.Position.Offset {
 			r.t.Fatalf("position went back from %s to %s", lsn(r.recorded.Position.Offset), lsn(b.Position.Offset))
@@ -202,7 +205,7 @@ func (r *run) changes(n int) []connector.Change {
 	return r.got
 }
 
-// quiet checks that nothing more comes for a moment that a marker change ends.
+// describe prints changes for a message.
 func describe(changes []connector.Change) string {
 	var b strings.Builder
 	for i, c := range changes {

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -20,6 +19,8 @@ import (
 const (
 	// chunksAhead is how many chunks of a load may be read and not yet taken by the pipeline.
 	chunksAhead = 3
+	// chunksOpen is how many chunks of all loads together may be handed over and not yet done, so that loads leave room for the stream in the pipeline.
+	chunksOpen = 4
 	// chunkBytes ends a chunk before its number of rows is reached.
 	chunkBytes = 4 << 20
 	// fetchRows is how many rows are taken from the cursor at once at most; firstFetch, before their size is known.
@@ -64,9 +65,30 @@ func (ls *loads) restart() {
 	defer ls.mu.Unlock()
 	for _, l := range ls.by {
 		l.mu.Lock()
-		l.again_()
+		l.retake()
 		l.mu.Unlock()
 	}
+}
+
+// committed notes that a chunk is done. Its stream is "load/ID".
+func (ls *loads) committed(p connector.Position) {
+	ls.mu.Lock()
+	l := ls.by[strings.TrimPrefix(p.Stream, "load/")]
+	ls.mu.Unlock()
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	l.committed = max(l.committed, p.Offset)
+	l.signal()
+	l.mu.Unlock()
+}
+
+// share is how many chunks of one load may be open.
+func (ls *loads) share() uint64 {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return uint64(max(1, chunksOpen/max(1, len(ls.by))))
 }
 
 func (ls *loads) remove(id string) {
@@ -108,94 +130,7 @@ func (ls *loads) mark(ctx context.Context, st *stream, m mark) error {
 	return nil
 }
 
-// place is how far a load has come: the content of its cursor.
-type place struct {
-	chunk uint64     // number of the last chunk handed over
-	after []string   // key of the last row; nil before the first
-	ended bool       // the end of the table was reached
-	again [][]string // keys to read once more
-}
-
-const placeVersion = 1
-
-func (p *place) encode() []byte {
-	b := []byte{placeVersion}
-	b = binary.AppendUvarint(b, p.chunk)
-	ended := byte(0)
-	if p.ended {
-		ended = 1
-	}
-	b = append(b, ended)
-	key := func(k []string) {
-		b = binary.AppendUvarint(b, uint64(len(k)))
-		for _, s := range k {
-			b = binary.AppendUvarint(b, uint64(len(s)))
-			b = append(b, s...)
-		}
-	}
-	key(p.after)
-	b = binary.AppendUvarint(b, uint64(len(p.again)))
-	for _, k := range p.again {
-		key(k)
-	}
-	return b
-}
-
 var errNotOpen = errors.New("the source is not open")
-
-var errCursor = errors.New("the recorded cursor of the load is malformed")
-
-func parsePlace(b []byte) (p place, err error) {
-	if len(b) == 0 {
-		return p, nil
-	}
-	if len(b) < 3 || b[0] != placeVersion {
-		return p, errCursor
-	}
-	b = b[1:]
-	uv := func() uint64 {
-		v, n := binary.Uvarint(b)
-		if n <= 0 || v > 1<<62 {
-			err = errCursor
-			return 0
-		}
-		b = b[n:]
-		return v
-	}
-	count := func() uint64 {
-		n := uv()
-		if n > uint64(len(b)) { // each takes a byte at least
-			err = errCursor
-			return 0
-		}
-		return n
-	}
-	key := func() (k []string) {
-		for range count() {
-			n := uv()
-			if n > uint64(len(b)) {
-				err = errCursor
-				return nil
-			}
-			k = append(k, string(b[:n]))
-			b = b[n:]
-		}
-		return k
-	}
-	p.chunk = uv()
-	if len(b) == 0 {
-		return p, errCursor
-	}
-	p.ended, b = b[0] == 1, b[1:]
-	p.after = key()
-	for range count() {
-		p.again = append(p.again, key())
-	}
-	if err != nil {
-		return place{}, err
-	}
-	return p, nil
-}
 
 // load reads one table beside the stream. Its goroutine reads chunks; the owner of the stream opens and closes their windows.
 type load struct {
@@ -203,41 +138,17 @@ type load struct {
 	id, table string
 	oid       uint32
 
-	mu      sync.Mutex
-	place   place
-	rows    int64
-	gen     int // grows when the open chunks have to be taken again
-	windows []*window
-	nextID  uint64
-	stale   bool // the shape changed
-	rel     *relation
-	sh      *shape
-	changed chan struct{} // closed and replaced when gen, windows or place change
-}
-
-// window is a chunk between its two marks.
-type window struct {
-	id     uint64
-	gen    int
-	opened bool
-	low    chan struct{} // closed when the stream passed the low mark
-	need   *delivered    // what must be visible in the chunk's snapshot
-	upTo   uint64        // and its position, for a replica
-
-	touched   map[string]*touched
-	overflow  bool
-	truncated bool
-
-	changes []connector.Change
-	after   []string
-	last    bool
-	again   [][]string
-}
-
-// touched is what the window's changes of one key leave to the chunk's row: the columns that all of them left absent.
-type touched struct {
-	absent []string
-	gone   bool
+	mu        sync.Mutex
+	place     place
+	committed uint64 // number of the last chunk that is done
+	rows      int64
+	gen       int // grows when the open chunks have to be taken again
+	windows   []*window
+	nextID    uint64
+	stale     bool // the shape changed
+	rel       *relation
+	sh        *shape
+	changed   chan struct{} // closed and replaced when gen, windows or place change
 }
 
 // StartLoad implements connector.Source.
@@ -249,11 +160,14 @@ func (s *Source) StartLoad(ctx context.Context, l connector.Load) error {
 	if s.spawn == nil {
 		return errNotOpen
 	}
-	ld := &load{s: s, id: l.ID, table: l.Table, place: p, rows: l.Rows, nextID: rand.Uint64() >> 1, changed: make(chan struct{})}
+	ld := &load{s: s, id: l.ID, table: l.Table, place: p, committed: p.chunk, rows: l.Rows, nextID: rand.Uint64() >> 1, changed: make(chan struct{})}
 	err = s.main.with(ctx, func(c *pgconn.PgConn) error {
 		sh, err := findTable(ctx, c, l.Table)
 		if err != nil {
 			return err
+		}
+		if _, wanted := s.tables.name(sh.schema, sh.name); !wanted {
+			return unfit(fmt.Sprintf("table %s is not among those whose changes are read, and a load needs them", l.Table), "add a model for it and start again")
 		}
 		ld.oid = sh.oid
 		return ld.describe(ctx, c)
@@ -304,158 +218,11 @@ func (l *load) signal() {
 	l.changed = make(chan struct{})
 }
 
-// again_ drops the open windows; the chunks are read again from place. The caller holds mu.
-func (l *load) again_() {
+// retake drops the open windows; the chunks are read again from place. The caller holds mu.
+func (l *load) retake() {
 	l.gen++
 	l.windows = nil
 	l.signal()
-}
-
-// touch notes a change of the stream. It runs in the owner's goroutine.
-func (l *load) touch(ch *connector.Change, r *relation) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var absent []string
-	if ch.Op != connector.Delete {
-		for i, c := range ch.After.Cells {
-			if c.State == connector.Absent {
-				absent = append(absent, r.table.Columns[i].Name)
-			}
-		}
-	}
-	moved := ch.OldKey.Table != ""
-	if moved && len(absent) > 0 {
-		// The row now stands where a chunk may have passed already, and its old key's row will be gone: read it by its new key.
-		l.place.again = append(l.place.again, keyTexts(r.key, ch.After.Cells))
-		if len(l.place.again) > maxAgain {
-			l.s.log.Warn("too many keys changed during the load; it begins anew", "table", l.table)
-			l.place = place{chunk: l.place.chunk}
-			l.again_()
-		}
-		l.signal()
-	}
-	for _, w := range l.windows {
-		if !w.opened || w.overflow {
-			continue
-		}
-		if moved {
-			w.touch(ch.OldKey.ID, nil, true)
-		}
-		w.touch(ch.Key.ID, absent, ch.Op == connector.Delete)
-		if len(w.touched) > maxTouched {
-			w.overflow, w.touched = true, nil
-		}
-	}
-}
-
-func (w *window) touch(key string, absent []string, gone bool) {
-	t := w.touched[key]
-	if t == nil {
-		if w.touched == nil {
-			w.touched = map[string]*touched{}
-		}
-		w.touched[key] = &touched{absent: absent, gone: gone}
-		return
-	}
-	t.gone = t.gone || gone
-	t.absent = slices.DeleteFunc(slices.Clone(t.absent), func(n string) bool { return !slices.Contains(absent, n) })
-}
-
-func (l *load) truncated() {
-	l.mu.Lock()
-	for _, w := range l.windows {
-		w.truncated = w.truncated || w.opened
-	}
-	l.mu.Unlock()
-}
-
-func keyTexts(key []int, cells []connector.Cell) []string {
-	out := make([]string, len(key))
-	for i, k := range key {
-		out[i] = cells[k].Raw
-	}
-	return out
-}
-
-// open is the low mark: from here on the stream's changes of the table are noted, and what was delivered so far must be visible to the chunk.
-func (l *load) open(id, pos uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, w := range l.windows {
-		if w.id == id && !w.opened {
-			w.opened, w.need, w.upTo = true, l.s.seen.copy(), pos
-			close(w.low)
-		}
-	}
-}
-
-// close is the high mark: it gives the chunk without what the window's changes replaced.
-func (l *load) close(id uint64) (connector.Batch, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.windows) == 0 || l.windows[0].id != id {
-		return connector.Batch{}, false // a mark of chunks that are taken again
-	}
-	w := l.windows[0]
-	if w.overflow {
-		l.s.log.Warn("too many changes during a chunk; it is taken again", "table", l.table)
-		l.again_()
-		return connector.Batch{}, false
-	}
-	l.windows = l.windows[1:]
-	changes := w.changes
-	if w.truncated {
-		changes = nil
-	} else if len(w.touched) > 0 {
-		changes = w.untouched()
-	}
-	p := &l.place
-	p.chunk++
-	if w.again != nil {
-		p.again = slices.Clone(p.again[len(w.again):])
-	} else {
-		if w.after != nil {
-			p.after = w.after
-		}
-		p.ended = w.last
-	}
-	l.rows += int64(len(w.changes))
-	for i := range changes {
-		changes[i].ID = connector.ChangeID{Commit: p.chunk, N: uint32(i)}
-	}
-	l.signal()
-	return connector.Batch{Position: connector.Position{Stream: "load/" + l.id, Offset: p.chunk}, Changes: changes,
-		Load: &connector.LoadProgress{Load: l.id, Cursor: p.encode(), Rows: l.rows, Done: l.done()}}, true
-}
-
-// done tells whether nothing is left to read. The caller holds mu.
-func (l *load) done() bool { return l.place.ended && len(l.place.again) == 0 }
-
-// untouched drops the rows whose key changed in the window; of a row that is still there, the columns that no change carried remain.
-func (w *window) untouched() []connector.Change {
-	out := w.changes[:0]
-	for _, ch := range w.changes {
-		t := w.touched[ch.Key.ID]
-		switch {
-		case t == nil:
-			out = append(out, ch)
-		case !t.gone && len(t.absent) > 0:
-			cells := make([]connector.Cell, len(ch.After.Cells))
-			any := false
-			for i, col := range ch.After.Table.Columns {
-				supplied := slices.Contains(t.absent, col.Name)
-				if supplied || col.Key { // the key is the change's own, so it cannot be stale
-					cells[i] = ch.After.Cells[i]
-				}
-				any = any || supplied
-			}
-			if any {
-				ch.After.Cells = cells
-				out = append(out, ch)
-			}
-		}
-	}
-	return out
 }
 
 // job is one chunk to read.
@@ -483,7 +250,7 @@ func (l *load) run(ctx context.Context) {
 		}
 		l.s.log.Warn("a chunk could not be read; trying again", "table", l.table, "err", err)
 		l.mu.Lock()
-		l.again_()
+		l.retake()
 		l.mu.Unlock()
 		select {
 		case <-ctx.Done():
@@ -525,6 +292,7 @@ func (l *load) genIsnt(gen int) bool {
 // room waits until another chunk may be read ahead and registers its window. No window means that the pass is over.
 func (l *load) room(ctx context.Context, gen int, ended bool) (*window, bool, error) {
 	for {
+		share := l.s.loads.share()
 		l.mu.Lock()
 		if l.gen != gen {
 			l.mu.Unlock()
@@ -544,7 +312,8 @@ func (l *load) room(ctx context.Context, gen int, ended bool) (*window, bool, er
 			left := l.place.again[inFlight:]
 			again = left[:min(len(left), againRows)]
 		}
-		if len(l.windows) < chunksAhead && (!ended || len(again) > 0) {
+		room := len(l.windows) < chunksAhead && uint64(len(l.windows))+l.place.chunk-l.committed < share
+		if room && (!ended || len(again) > 0) {
 			l.nextID++
 			w := &window{id: l.nextID, gen: gen, low: make(chan struct{}), again: slices.Clone(again)}
 			if len(again) == 0 {

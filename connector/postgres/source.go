@@ -220,7 +220,8 @@ func (s *Source) Next(ctx context.Context) (connector.Batch, error) {
 // Commit implements connector.Source.
 func (s *Source) Commit(p connector.Position) {
 	if p.Stream != s.stream {
-		return // a chunk: its progress is in the record, nothing of it is told to the server
+		s.loads.committed(p) // a chunk: its progress is in the record, nothing of it is told to the server
+		return
 	}
 	for {
 		old := s.committed.Load()
@@ -277,10 +278,15 @@ func (s *Source) fail(err error) {
 
 // own is the goroutine that owns the replication connection: it reads until the connection breaks, and connects again.
 func (s *Source) own(ctx context.Context, w *wire) {
+	fruitless := 0
 	for {
+		before := s.done
 		err := s.readStream(ctx, w)
 		if ctx.Err() != nil {
 			return
+		}
+		if fruitless++; s.done != before {
+			fruitless = 0
 		}
 		var stop *connector.StopError
 		if errors.As(s.explain(err, nil), &stop) && !passing(stop) {
@@ -290,6 +296,14 @@ func (s *Source) own(ctx context.Context, w *wire) {
 		s.health.connected(false, err.Error())
 		s.log.Warn("replication connection lost; connecting again", "stream", s.stream, "offset", lsn(s.done.pos), "err", err)
 		s.loads.restart()
+		// A stream that breaks again and again at the same place must not be a hot loop.
+		if fruitless > 1 {
+			select {
+			case <-time.After(min(time.Second<<min(fruitless, 5), maxReconnect)):
+			case <-ctx.Done():
+				return
+			}
+		}
 		if w, err = s.reconnect(ctx); err != nil {
 			if ctx.Err() == nil {
 				s.fail(err)
@@ -301,9 +315,12 @@ func (s *Source) own(ctx context.Context, w *wire) {
 	}
 }
 
+// maxReconnect is the longest pause between two attempts to connect again.
+const maxReconnect = 15 * time.Second
+
 // reconnect tries until it succeeds, ctx ends, or the fault is one that trying does not mend.
 func (s *Source) reconnect(ctx context.Context) (*wire, error) {
-	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(200*time.Millisecond), backoff.WithMaxInterval(15*time.Second), backoff.WithMaxElapsedTime(0))
+	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(200*time.Millisecond), backoff.WithMaxInterval(maxReconnect), backoff.WithMaxElapsedTime(0))
 	var w *wire
 	err := backoff.Retry(func() error {
 		var err error

@@ -21,6 +21,7 @@ type starter struct {
 	s        *Source
 	start    connector.Start
 	recorded uint64
+	noted    bool // an earlier start was about to create the slot, and recorded no position since
 	opened   connector.Opened
 	version  string
 }
@@ -76,6 +77,7 @@ func (g *starter) readRecord() error {
 			continue
 		}
 		g.recorded = r.Position.Offset
+		g.noted = g.recorded == 0
 		if r.Memo == nil {
 			continue
 		}
@@ -126,7 +128,7 @@ func (g *starter) attempt(ctx context.Context) (*wire, error) {
 	}
 	s.committed.Store(from)
 	s.received.Store(from)
-	g.opened.Fresh = s.fresh
+	g.opened.Fresh = s.fresh || g.noted
 	g.opened.From = []connector.Position{{Stream: s.stream, Offset: from}}
 	g.opened.Note = fmt.Sprintf("slot %q and publication %q on PostgreSQL %s, from %s", s.cfg.Slot, s.cfg.Publication, versionName(f.version), lsn(from))
 	return w, nil
@@ -208,6 +210,11 @@ func (g *starter) newSlot(ctx context.Context, f *facts) (from uint64, err error
 	if !s.cfg.Create {
 		return 0, &connector.StopError{Code: connector.ExitSlotLost, What: fmt.Sprintf("slot %q does not exist, and create is off", s.cfg.Slot),
 			Fix: fmt.Sprintf("SELECT pg_create_logical_replication_slot(%s, 'pgoutput');", literal(s.cfg.Slot))}
+	}
+	if g.start.Creating != nil {
+		if err := g.start.Creating(ctx, s.stream); err != nil {
+			return 0, err
+		}
 	}
 	from, err = s.createSlot(ctx, f)
 	if err != nil {

@@ -111,7 +111,7 @@ func (st *stream) copyData(ctx context.Context, body []byte) error {
 // keepalive may move the position to the server's end of log: only when all that was received is handed over and committed.
 func (st *stream) keepalive(ctx context.Context, end uint64, reply bool) error {
 	st.receivedUpTo(end)
-	if !st.open && len(st.pend) == 0 && end > st.pos && st.pos == st.s.done.pos && st.s.committed.Load() >= st.pos {
+	if !st.open && len(st.pend) == 0 && end > st.pos && st.s.committed.Load() >= st.s.done.pos {
 		st.pos = end
 	}
 	if reply {

@@ -18,6 +18,12 @@ const (
 	readBuffer = 256 << 10
 	// maxMessage is above the largest row Postgres can send (1 GiB) and bounds what a broken server can make us allocate.
 	maxMessage = 1<<30 + 1<<26
+	// While the server sends a little at a time without a pause, as it does with many small transactions, a rest before the next read lets more come
+	// together: else each transaction costs both sides a system call and a switch. What was read before is handed over already, and a change
+	// that comes after a pause is read at once.
+	littleRead = 32 << 10
+	noPause    = 2 * time.Millisecond
+	rest       = time.Millisecond
 	// writeTimeout bounds one status update; a server that takes none for so long is gone.
 	writeTimeout = 20 * time.Second
 )
@@ -30,6 +36,10 @@ type wire struct {
 	buf  []byte
 	r, w int
 	read func(n int) // counts bytes
+
+	little bool      // the last read brought little
+	swift  bool      // and hardly any time passed since the one before
+	last   time.Time // when it returned
 
 	// reading is set to the time of a read that waits, so that a silent link is told from a reader that is held back.
 	mu      sync.Mutex
@@ -100,8 +110,14 @@ func (w *wire) room(n int) {
 
 func (w *wire) fill() error {
 	w.setReading(time.Now())
+	if w.little && w.swift {
+		time.Sleep(rest)
+	}
 	n, err := w.conn.Read(w.buf[w.w:])
+	end := time.Now()
 	w.setReading(time.Time{})
+	w.little, w.swift = n < littleRead, end.Sub(w.last) < noPause+rest
+	w.last = end
 	w.w += n
 	if w.read != nil {
 		w.read(n)
