@@ -126,10 +126,10 @@ func (d DoneID) covers(r rowRef, s *step) bool {
 	return !s.creates
 }
 
-// forgetDone drops what a stream's recorded position has passed: it does not come again.
-func (c *care) forgetDone(positions []Recorded) {
+// forgetDone drops what a stream's recorded position has passed: it does not come again. It tells whether that was the last of it.
+func (c *care) forgetDone(positions []Recorded) (all bool) {
 	if !c.anyDone.Load() {
-		return
+		return false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -146,6 +146,7 @@ func (c *care) forgetDone(positions []Recorded) {
 		}
 	}
 	c.refresh()
+	return len(c.done) == 0
 }
 
 // join prepares a new step by what is known of its row and user: it takes along what a quarantined change of the row left undelivered, and trusts no

@@ -129,7 +129,9 @@ func (p *Pipeline) record(ctx context.Context, clean bool) error {
 		}
 		return &StopError{Code: 1, What: "write the record of what is done to data/", Err: err, Fix: "see the error; nothing was confirmed to the source"}
 	}
-	p.care.forgetDone(positions)
+	if p.care.forgetDone(positions) {
+		p.ids.forget()
+	}
 	for _, x := range positions {
 		p.source.Commit(x.Position)
 	}

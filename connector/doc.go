@@ -42,7 +42,10 @@
 //     waits one gap, since Braze applies requests after answering them, in any order.
 //   - What is left out is decided when an effect leaves its queue (diff.go), not when it is mapped: between the two, what Braze holds may change.
 //   - A before-image is proof only after a completed load on an unbroken slot or for a row the cache knows; never in enrich, never for a field whose
-//     settings changed, never for a user whose last change was refused or given up.
+//     settings changed, never for a user whose last change was refused or given up, and never for a change that was read before the load was done: the
+//     chunk row that it stands for may have been dropped for its sake.
+//   - A delete keeps what other models' changes waited with before it, for the case that it is dropped. A user that comes again, or a name that was renamed
+//     away and is used again, gets the living rows of all its models, whichever model's row starts it.
 //   - What an earlier run may have sent (Batch.Replayed), or an attempt with unknown outcome, is never folded away: a delete is sent although the row
 //     comes again, a value that went there and back is sent.
 //   - NULL is not absent. An absent cell says nothing, and nothing may turn it into null.

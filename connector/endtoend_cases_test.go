@@ -197,27 +197,32 @@ func row(n int) string { return fmt.Sprintf(baseRow, n) }
 
 func TestCasesOfValues(t *testing.T) {
 	t.Run("base check: a whole row", func(t *testing.T) {
+		t.Parallel()
 		c := newCase(t, rigConfig{models: []connector.Model{baseModel()}}, baseFull)
 		c.exec(row(1))
 		c.want("base")
 	})
 	t.Run("case 14: only the changed field, after a load with complete before-images", func(t *testing.T) {
+		t.Parallel()
 		c := full(t, baseModel(), 1)
 		c.update("plan = 'pro'")
 		c.want("case_14_full")
 	})
 	t.Run("case 14: the whole row where nothing proves the rest", func(t *testing.T) {
+		t.Parallel()
 		c := newCase(t, rigConfig{models: []connector.Model{baseModel()}, noCache: true}, row(1))
 		c.update("plan = 'pro'")
 		c.want("case_14_default")
 	})
 	t.Run("case 15: nothing changed, nothing sent", func(t *testing.T) {
+		t.Parallel()
 		c := full(t, baseModel(), 1)
 		c.update("id = 1")
 		c.update("newsletter = false")
 		c.none()
 	})
 	t.Run("case 16: null only where it is new", func(t *testing.T) {
+		t.Parallel()
 		c := full(t, baseModel(), 1, 2)
 		c.update("first_name = NULL")
 		c.want("case_16_cleared")
@@ -225,9 +230,11 @@ func TestCasesOfValues(t *testing.T) {
 		c.want("case_16_stays")
 	})
 	t.Run("case 17: consent fields", func(t *testing.T) {
+		t.Parallel()
 		t.Skip("consent fields are refused by this version")
 	})
 	t.Run("case 19: what becomes of NULL", func(t *testing.T) {
+		t.Parallel()
 		for policy, def := range map[string]string{"clear": "", "keep": "", "value": `"friend"`} {
 			c := full(t, baseModel(func(m *connector.Model) { field(m, "first_name").OnNull, field(m, "first_name").Default = policy, def }), 1)
 			c.update("first_name = NULL")
@@ -239,11 +246,13 @@ func TestCasesOfValues(t *testing.T) {
 		}
 	})
 	t.Run("case 20: null clears a preset field", func(t *testing.T) {
+		t.Parallel()
 		c := full(t, baseModel(), 1)
 		c.update("phone = NULL")
 		c.want("case_20")
 	})
 	t.Run("case 22: blank text", func(t *testing.T) {
+		t.Parallel()
 		for _, blank := range []string{"keep", "null_like"} {
 			c := full(t, baseModel(func(m *connector.Model) { field(m, "first_name").Blank = blank }), 1)
 			c.update("first_name = ''")
@@ -255,6 +264,7 @@ func TestCasesOfValues(t *testing.T) {
 		}
 	})
 	t.Run("case 34: a row of the load and one of the stream give the same bytes", func(t *testing.T) {
+		t.Parallel()
 		loaded := newCase(t, rigConfig{models: []connector.Model{baseModel(loadAll)}}, row(1), row(2), `UPDATE users SET prefs = NULL, tags = '{}', first_name = '' WHERE id = 2`)
 		streamed := newCase(t, rigConfig{models: []connector.Model{baseModel()}})
 		streamed.sql(row(1), `INSERT INTO users SELECT 2, 'u2', 'a2@x.io', phone, '', plan, credits, is_vip, '{}', NULL, born, seen_at, newsletter FROM users WHERE id = 1`)
@@ -265,6 +275,7 @@ func TestCasesOfValues(t *testing.T) {
 		}
 	})
 	t.Run("case 47: an unchanged large value stays out", func(t *testing.T) {
+		t.Parallel()
 		c := newCase(t, rigConfig{models: []connector.Model{baseModel(loadAll)}}, `ALTER TABLE users ALTER COLUMN prefs SET STORAGE EXTERNAL`, row(1),
 			`UPDATE users SET prefs = jsonb_build_object('lang', 'ja', 'list', (SELECT jsonb_agg(i) FROM generate_series(1000, 4000) i))`)
 		c.calls()
@@ -272,6 +283,7 @@ func TestCasesOfValues(t *testing.T) {
 		c.want("case_47")
 	})
 	t.Run("case 52: case and blanks of an external_id", func(t *testing.T) {
+		t.Parallel()
 		c := newCase(t, rigConfig{models: []connector.Model{baseModel()}}, baseFull)
 		c.sql(`INSERT INTO users(id, external_id, plan) VALUES (1, 'User_A1', 'free'), (2, ' u1 ', 'free'), (3, E'u2\n', 'free')`)
 		c.want("case_52")
@@ -280,6 +292,7 @@ func TestCasesOfValues(t *testing.T) {
 		}
 	})
 	t.Run("case 68: a row with only an external_id", func(t *testing.T) {
+		t.Parallel()
 		c := newCase(t, rigConfig{models: []connector.Model{baseModel()}}, baseFull)
 		c.exec(`INSERT INTO users(id, external_id) VALUES (1, 'u1')`)
 		c.want("case_68_sync")
@@ -288,6 +301,7 @@ func TestCasesOfValues(t *testing.T) {
 		e.none()
 	})
 	t.Run("case 80: one odd profile among fifty", func(t *testing.T) {
+		t.Parallel()
 		c := newCase(t, rigConfig{models: []connector.Model{baseModel()}}, baseFull)
 		rows := []string{`INSERT INTO users(id, external_id) VALUES (1, 'u1')`}
 		for i := 2; i <= 50; i++ {
@@ -310,6 +324,7 @@ func bodies(requests []brazesim.Request) []string {
 
 func TestCasesOfModes(t *testing.T) {
 	t.Run("case 40: a delete that carries only the key", func(t *testing.T) {
+		t.Parallel()
 		c := newCase(t, rigConfig{models: []connector.Model{baseModel(loadAll)}}, row(1))
 		c.calls()
 		c.exec(`DELETE FROM users`)
@@ -323,6 +338,7 @@ func TestCasesOfModes(t *testing.T) {
 		}
 	})
 	t.Run("case 41: a changed external_id renames the user", func(t *testing.T) {
+		t.Parallel()
 		c := full(t, baseModel(), 1)
 		c.update("external_id = 'u9', plan = 'pro'")
 		c.want("case_41_rename")
@@ -331,6 +347,7 @@ func TestCasesOfModes(t *testing.T) {
 		}
 	})
 	t.Run("case 41: a new id that Braze knows already goes to quarantine", func(t *testing.T) {
+		t.Parallel()
 		c := full(t, baseModel(), 1)
 		c.seed(map[string]any{"external_id": "u9"})
 		c.calls()
@@ -344,11 +361,13 @@ func TestCasesOfModes(t *testing.T) {
 		}
 	})
 	t.Run("case 41: on_id_change create leaves the old profile", func(t *testing.T) {
+		t.Parallel()
 		c := full(t, baseModel(func(m *connector.Model) { m.OnIDChange = "create" }), 1)
 		c.update("external_id = 'u9'")
 		c.want("case_41_create")
 	})
 	t.Run("case 46: deletes fifty to a call, and only in sync", func(t *testing.T) {
+		t.Parallel()
 		for _, mode := range []string{"sync", "additive", "enrich"} {
 			var rows []int
 			for i := range 51 {
@@ -372,6 +391,7 @@ func TestCasesOfModes(t *testing.T) {
 		}
 	})
 	t.Run("case 49: added, deleted, added", func(t *testing.T) {
+		t.Parallel()
 		c := newCase(t, rigConfig{models: []connector.Model{baseModel()}}, baseFull)
 		c.sql(row(1), `DELETE FROM users`, `INSERT INTO users(id, external_id, plan) VALUES (1, 'u1', 'pro')`)
 		c.want("case_49_folded")
@@ -384,6 +404,7 @@ func TestCasesOfModes(t *testing.T) {
 		}
 	})
 	t.Run("case 64: leaving and entering the filter", func(t *testing.T) {
+		t.Parallel()
 		for _, leave := range []string{"keep", "unset", "delete"} {
 			c := full(t, baseModel(func(m *connector.Model) { m.Filter, m.OnLeave = `plan != "internal"`, leave }), 1, 2)
 			c.update("plan = 'internal', first_name = NULL")
@@ -403,6 +424,7 @@ func TestCasesOfModes(t *testing.T) {
 		}
 	})
 	t.Run("case 79: deletes and inserts of one transaction are told apart", func(t *testing.T) {
+		t.Parallel()
 		c := full(t, baseModel(), 1)
 		c.sql(`DELETE FROM users WHERE id = 1`, row(2))
 		c.calls()
@@ -417,6 +439,7 @@ func TestCasesOfModes(t *testing.T) {
 		}
 	})
 	t.Run("case 84: enrich updates without a look-up and creates nothing", func(t *testing.T) {
+		t.Parallel()
 		c := newCase(t, rigConfig{models: []connector.Model{baseModel(enrich)}}, baseFull)
 		c.exec(`INSERT INTO users(id, external_id, plan) VALUES (1, 'User_A1', 'free')`)
 		c.quiet()
@@ -430,6 +453,7 @@ func TestCasesOfModes(t *testing.T) {
 
 func TestCasesOfOrder(t *testing.T) {
 	t.Run("case 50: one user's requests never overlap, others' do", func(t *testing.T) {
+		t.Parallel()
 		c := full(t, baseModel(), 1, 2)
 		if err := c.sim.Faults(brazesim.Fault{Endpoint: "/users/track", Count: 1, Delay: 400 * time.Millisecond, ExternalIDs: []string{"u1"}}); err != nil {
 			t.Fatal(err)
@@ -454,6 +478,7 @@ func TestCasesOfOrder(t *testing.T) {
 		c.together()
 	})
 	t.Run("case 51: a hundred changes are one, and there and back is none", func(t *testing.T) {
+		t.Parallel()
 		c := full(t, baseModel(), 1)
 		var changes []string
 		for i := range 100 {
@@ -465,6 +490,7 @@ func TestCasesOfOrder(t *testing.T) {
 		c.none()
 	})
 	t.Run("case 73: a restart sends nothing again", func(t *testing.T) {
+		t.Parallel()
 		c := newCase(t, rigConfig{models: []connector.Model{baseModel(loadAll, additive)}}, `INSERT INTO users(id, external_id, plan) SELECT i, 'u' || i, 'free' FROM generate_series(1, 1000) i`)
 		c.exec(`UPDATE users SET plan = 'pro'`)
 		c.calls()

@@ -69,6 +69,7 @@ func (r *rig) holds(user string, want ...string) {
 
 func TestFoundByProperty(t *testing.T) {
 	t.Run("a row whose filter became unknown is still known when it is deleted", func(t *testing.T) {
+		t.Parallel()
 		r := newShop(t, rigConfig{models: shopModels(func(m []connector.Model) { m[0].Filter = `plan != "internal"` })[:1]},
 			`ALTER TABLE customers DROP CONSTRAINT customers_pkey, ADD PRIMARY KEY (external_id)`, `ALTER TABLE customers REPLICA IDENTITY FULL`, `INSERT INTO customers VALUES (1, 'u1', 'free')`)
 		r.exec(`UPDATE customers SET plan = NULL`)
@@ -80,6 +81,7 @@ func TestFoundByProperty(t *testing.T) {
 		}
 	})
 	t.Run("a row that moved is known under its new user, whoever's change is accepted last", func(t *testing.T) {
+		t.Parallel()
 		r := newShop(t, rigConfig{models: shopModels()}, shopRows, `INSERT INTO customers VALUES (2, 'u2')`)
 		if err := r.sim.Faults(brazesim.Fault{Endpoint: "/users/track", Count: 1, Status: 429, Headers: map[string]string{"Retry-After": "0"}, ExternalIDs: []string{"u1"}}); err != nil {
 			t.Fatal(err)
@@ -90,6 +92,7 @@ func TestFoundByProperty(t *testing.T) {
 		r.holds("u2", []string{}...)
 	})
 	t.Run("an id that was renamed and freed at once is not freed again after a restart", func(t *testing.T) {
+		t.Parallel()
 		r := newShop(t, rigConfig{models: shopModels(), gap: time.Millisecond}, shopFull, shopRows)
 		r.exec(`UPDATE customers SET external_id = 'u9'; UPDATE addresses SET user_id = 'u9'; UPDATE scores SET user_id = 'u9'`)
 		r.quiet()
@@ -102,6 +105,7 @@ func TestFoundByProperty(t *testing.T) {
 		}
 	})
 	t.Run("a rename that took effect although its answer was lost is done", func(t *testing.T) {
+		t.Parallel()
 		r := newShop(t, rigConfig{models: shopModels()[:1]}, shopFull, shopRows)
 		if err := r.sim.Faults(brazesim.Fault{Endpoint: "/users/external_ids/rename", Count: 1, Cut: brazesim.CutAfter}); err != nil {
 			t.Fatal(err)
@@ -110,11 +114,13 @@ func TestFoundByProperty(t *testing.T) {
 		r.holds("u9", "flag=true", `note="n"`, `plan="free"`)
 	})
 	t.Run("what another model's row waited with is not lost when the delete over it is dropped", func(t *testing.T) {
+		t.Parallel()
 		r := newShop(t, rigConfig{models: shopModels()}, shopFull, shopRows)
 		r.exec(`UPDATE addresses SET city = 'Oslo'; DELETE FROM scores; DELETE FROM customers; INSERT INTO customers VALUES (2, 'u1', 'pro')`)
 		r.holds("u1", `city="Oslo"`, `plan="pro"`, `zip="00100"`)
 	})
 	t.Run("a user that comes again by another model's row has the other models' rows too", func(t *testing.T) {
+		t.Parallel()
 		r := newShop(t, rigConfig{models: shopModels()}, shopFull, shopRows)
 		r.exec(`DELETE FROM customers`)
 		r.quiet()
@@ -122,6 +128,7 @@ func TestFoundByProperty(t *testing.T) {
 		r.holds("u1", `city="Oslo"`, "points=7", `zip="00100"`)
 	})
 	t.Run("what still carries the old name of a renamed user starts there anew", func(t *testing.T) {
+		t.Parallel()
 		r := newShop(t, rigConfig{models: shopModels()}, shopFull, shopRows)
 		r.exec(`UPDATE customers SET external_id = 'u9'`)
 		r.quiet()
@@ -130,6 +137,7 @@ func TestFoundByProperty(t *testing.T) {
 		r.holds("u9", `city="Rome"`, "flag=true", `note="n"`, `plan="free"`, "points=7", `zip="00100"`)
 	})
 	t.Run("a row that left the filter without a call is not taken for one that is in", func(t *testing.T) {
+		t.Parallel()
 		r := newShop(t, rigConfig{models: shopModels(func(m []connector.Model) { m[0].Filter = `plan != "internal"` })[:1]}, shopFull, shopRows)
 		r.exec(`UPDATE customers SET plan = 'internal'`)
 		r.quiet()
@@ -138,7 +146,14 @@ func TestFoundByProperty(t *testing.T) {
 		r.exec(`UPDATE customers SET plan = 'pro'`)
 		r.holds("u1", "flag=false", `note="n"`, `plan="pro"`)
 	})
+	t.Run("nothing of a deleted row stays where another one took over its user", func(t *testing.T) {
+		t.Parallel()
+		r := newShop(t, rigConfig{models: shopModels(func(m []connector.Model) { m[0].Custom[1].OnNull = "keep" })[:1]}, shopFull, shopRows)
+		r.exec(`INSERT INTO customers VALUES (2, 'u1', 'pro'); DELETE FROM customers WHERE id = 1`)
+		r.holds("u1", `plan="pro"`)
+	})
 	t.Run("the row that took over a user is known", func(t *testing.T) {
+		t.Parallel()
 		r := newShop(t, rigConfig{models: shopModels()[:1]}, shopRows)
 		r.exec(`INSERT INTO customers VALUES (2, 'u1', 'pro'); DELETE FROM customers WHERE id = 1`)
 		r.holds("u1", `plan="pro"`)

@@ -60,6 +60,11 @@ func newWorld(seed uint64) *world {
 		if t.owner {
 			t.userCol = "external_id"
 			t.idKind = pick(w, "key", "unique", "plain")
+			for i := range t.m.fields { // who keeps a NULL depends on when a dropped delete looks for the living row
+				if t.idKind == "plain" && t.m.fields[i].onNull == "keep" {
+					t.m.fields[i].onNull = "clear"
+				}
+			}
 		} else {
 			t.idKind = pick(w, "unique", "plain")
 		}

@@ -6,8 +6,9 @@ import "sync"
 type idTable struct {
 	mu     sync.RWMutex
 	rows   map[rowKey]underWay
-	holds  uint64 // how many there were
-	needed []bool // by model
+	passed map[rowKey]User // rows of changes that an earlier run delivered before it deleted or renamed their user, as these changes come again
+	holds  uint64          // how many there were
+	needed []bool          // by model
 	models []ModelInfo
 	cache  func() Fingerprints
 }
@@ -26,7 +27,7 @@ type underWay struct {
 }
 
 func newIDTable(models []ModelInfo, cache func() Fingerprints) *idTable {
-	t := &idTable{rows: map[rowKey]underWay{}, needed: make([]bool, len(models)), models: models, cache: cache}
+	t := &idTable{rows: map[rowKey]underWay{}, passed: map[rowKey]User{}, needed: make([]bool, len(models)), models: models, cache: cache}
 	for i, m := range models {
 		t.needed[i] = !m.IDFromKey || m.Filter
 	}
@@ -37,9 +38,13 @@ func newIDTable(models []ModelInfo, cache func() Fingerprints) *idTable {
 func (t *idTable) User(model int, key Key) (User, bool) {
 	t.mu.RLock()
 	w, ok := t.rows[rowKey{model, key}]
+	u, passed := t.passed[rowKey{model, key}]
 	t.mu.RUnlock()
 	if ok {
 		return w.user, !w.gone
+	}
+	if passed {
+		return u, true
 	}
 	c := t.cache()
 	if c == nil {
@@ -64,6 +69,34 @@ func (t *idTable) hold(s *step, e *Effect) {
 	if e.Change != nil && e.Change.OldKey != (Key{}) {
 		t.note(s, rowKey{e.Model, e.Change.OldKey}, underWay{gone: true})
 	}
+}
+
+// pass notes the row of a change that comes again and was delivered before: the cache knows only what became of it later, and the delete that comes next
+// may name the row by its key alone.
+func (t *idTable) pass(e *Effect) {
+	if !t.needed[e.Model] {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e.Change != nil && e.Change.OldKey != (Key{}) {
+		delete(t.passed, rowKey{e.Model, e.Change.OldKey})
+	}
+	switch k := (rowKey{e.Model, e.Key}); {
+	case e.Ends || e.Kind == DeleteUser:
+		delete(t.passed, k)
+	case e.Kind == Rename:
+		t.passed[k] = e.To
+	default:
+		t.passed[k] = e.User
+	}
+}
+
+// forget drops what pass noted, once all such changes are past.
+func (t *idTable) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.passed)
 }
 
 // note makes w what is known of a row. The lock is held.

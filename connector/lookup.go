@@ -64,6 +64,7 @@ func (p *Pipeline) living(ctx context.Context, f *flight) (settled bool, err err
 	q := p.queue
 	if s.kind == DeleteUser {
 		q.beneath(steps[0], s)
+		undelete(steps[0], p.models) // nothing of the row that is gone stays, also where a NULL would be kept
 	}
 	q.mu.Lock()
 	for _, u := range []*user{f.u, f.to} {
@@ -138,8 +139,8 @@ func (p *Pipeline) wasDeleted(s *step) bool {
 func (p *Pipeline) readAgain(ctx context.Context, s *step) error {
 	s.noProof, s.nulls = true, true
 	for i := range p.models {
-		if p.models[i].Owner {
-			continue
+		if p.models[i].Owner && s.owner {
+			continue // it is this one
 		}
 		steps, known, err := p.rowsOf(ctx, i, s.user)
 		if err != nil {

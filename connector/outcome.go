@@ -239,6 +239,9 @@ func (q *queue) returned(f *flight, now time.Time, err *RetryableError, gone, ow
 		if err.Unknown {
 			q.startGap(u, now)
 		}
+		if !gone && err.Throttled && err.After > 0 {
+			u.retry = now.Add(err.After)
+		}
 		if !gone && own && !err.Throttled && f.s.fails > 1 {
 			u.retry = now.Add(min(30*time.Second, 50*time.Millisecond<<min(f.s.fails, 10)))
 		}

@@ -27,8 +27,8 @@ func TestEndToEnd(t *testing.T) {
 		endToEnd(t, seed)
 		return
 	}
-	seeds := []uint64{1, 2, 3, 4, 5, 6, 7, 8}
-	rounds := 4
+	seeds := []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+	rounds := 6
 	if s := os.Getenv("ROUNDS"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil {

@@ -184,6 +184,7 @@ func (r *reader) add(c *Change, t *ticket, load, nulls bool) {
 		s.shares = s.share1[:1]
 		s.rows[0].stream, s.rows[0].proven = t.position.Stream, p.proven[e.Model].Load()
 		if p.care.alreadyDone(s) {
+			p.ids.pass(e)
 			r.flush()
 			p.tracker.done(s.shares)
 			continue

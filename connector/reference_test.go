@@ -487,7 +487,11 @@ func (ref *reference) undeleted(p, stale refProfile) {
 // readAgain brings the other models' rows of a user that comes again.
 func (ref *reference) readAgain(p refProfile, user string, but int) {
 	for _, k := range ref.keys() {
-		if l := ref.rows[k]; k.model != but && l.in && l.row.user == user {
+		l := ref.rows[k]
+		if k.model == but || l.row.user != user {
+			continue
+		}
+		if l.in = ref.models[k.model].in(&l.row, l.in); l.in { // also one that was there before and was never sent
 			l.known, l.noted = true, true
 			ref.models[k.model].write(p.get, func(f string, a alt) { p[f] = a }, &l.row, nil, refTrack{creates: true})
 		}

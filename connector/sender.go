@@ -230,13 +230,13 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 	case st.kind == Track:
 		if st.reread {
 			if err := s.p.refetch(ctx, st); err != nil {
-				s.p.again(ctx, []flight{*f}, s.e, &RetryableError{Err: err})
+				s.p.again(ctx, []flight{*f}, s.e, lookupFailed(err))
 				return false
 			}
 		}
 		if st.again || s.p.wasDeleted(st) {
 			if err := s.p.readAgain(ctx, st); err != nil {
-				s.p.again(ctx, []flight{*f}, s.e, &RetryableError{Err: err})
+				s.p.again(ctx, []flight{*f}, s.e, lookupFailed(err))
 				return false
 			}
 		}
@@ -257,7 +257,7 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 	case st.verify:
 		alive, err := s.p.living(ctx, f)
 		if err != nil {
-			s.p.again(ctx, []flight{*f}, s.e, &RetryableError{Err: err})
+			s.p.again(ctx, []flight{*f}, s.e, lookupFailed(err))
 		}
 		if err != nil || alive {
 			return false
@@ -265,6 +265,11 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 	}
 	s.calls = append(s.calls, call)
 	return true
+}
+
+// lookupFailed puts a step back whose rows could not be read. That is no attempt at Braze, and counts as none.
+func lookupFailed(err error) *RetryableError {
+	return &RetryableError{Err: err, Throttled: true, After: time.Second}
 }
 
 // deliver sends flights lo to hi of the batch and settles each, splitting where Braze refuses the call as a whole. An error ends the pipeline.

@@ -127,5 +127,6 @@ type SourceHealth struct {
 	SafeBytes     int64     `json:"safe_bytes"`     // until the slot is lost; negative when unlimited or unknown
 	SlotStatus    string    `json:"slot_status,omitempty"`
 	Reconnects    uint64    `json:"reconnects"`
-	Bytes         uint64    `json:"bytes"` // received
+	Bytes         uint64    `json:"bytes"`           // received
+	Skipped       uint64    `json:"skipped_replays"` // changes the server sent again after a reconnect, which were not handed out twice
 }

@@ -214,3 +214,23 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+func TestAlreadySo(t *testing.T) {
+	for _, c := range []struct {
+		ep   endpoint
+		text string
+		want bool
+	}{
+		{renameIDs, "current_external_id is deprecated, only a primary external_id can be renamed", true},
+		{renameIDs, "new_external_id is already in use as a deprecated external_id", false},
+		{renameIDs, "new_external_id is already in use", false},
+		{renameIDs, "current_external_id is unknown", false},
+		{removeIDs, "external_id is unknown", true},
+		{removeIDs, "external_id is primary, only a deprecated external_id can be removed", false},
+		{deleteUsers, "external_id is unknown", false},
+	} {
+		if got := alreadySo(c.ep, c.text); got != c.want {
+			t.Errorf("endpoint %v, %q: %v, want %v", c.ep, c.text, got, c.want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	_ "time/tzdata" // zones are there on every machine
 
 	"brazecdc/connector"
 )
@@ -45,7 +46,7 @@ func berlin(t *testing.T) *time.Location {
 	t.Helper()
 	z, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
-		t.Skip("no time zones here")
+		t.Fatal(err)
 	}
 	return z
 }
@@ -124,7 +125,7 @@ func TestCasesValues(t *testing.T) {
 		for _, zone := range []string{"Asia/Tokyo", "America/New_York", "UTC"} {
 			z, err := time.LoadLocation(zone)
 			if err != nil {
-				t.Skip("no time zones here")
+				t.Fatal(err)
 			}
 			convertAll(t, preset("dob"), true, z, []conversion{
 				{kDate, "1990-05-04", `"1990-05-04"`, ""}, {kText, "1990-05-04", `"1990-05-04"`, ""}, {kTS, "1990-05-04 23:30:00", `"1990-05-04"`, ""},

@@ -39,7 +39,7 @@ func settings(url string) (*pgconn.Config, error) {
 	for k, v := range sessionSettings {
 		cfg.RuntimeParams[k] = v
 	}
-	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3}}
+	dialer := &net.Dialer{Control: dialControl, KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3}}
 	cfg.DialFunc = dialer.DialContext
 	if cfg.ConnectTimeout == 0 {
 		cfg.ConnectTimeout = 10 * time.Second

@@ -224,7 +224,7 @@ func TestFakeWalsender(t *testing.T) {
 			}
 		})
 	}
-	t.Run("cdc 37 104: a link that went silent is given up, one that is held back is not", func(t *testing.T) {
+	t.Run("cdc 37: a link that went silent is given up, one that is held back is not", func(t *testing.T) {
 		s, f, _ := fakeSource(t, 100*time.Millisecond)
 		go func() { // fills the pipe while nobody calls Next
 			for i := 0; i < 50 && f.err == nil; i++ {

@@ -18,7 +18,7 @@ func (d *db) confirmed(r *run) uint64 {
 }
 
 func TestPositions(t *testing.T) {
-	t.Run("cdc 2 16: what is not committed is not confirmed, and comes again", func(t *testing.T) {
+	t.Run("cdc 2: what is not committed is not confirmed, and comes again", func(t *testing.T) {
 		d := newDB(t, usersSQL)
 		r := start(t, d.config(), users())
 		r.hold = true
@@ -49,7 +49,7 @@ func TestPositions(t *testing.T) {
 			last = c
 		}
 	})
-	t.Run("cdc 4 21: a clean restart repeats nothing", func(t *testing.T) {
+	t.Run("cdc 21: a clean restart repeats nothing", func(t *testing.T) {
 		d := newDB(t, usersSQL)
 		r := start(t, d.config(), users())
 		for i := range 5 {
@@ -75,6 +75,9 @@ func TestPositions(t *testing.T) {
 		}
 		d.copy("users", []string{"id", "external_id"}, rows)
 		b, err := r.next(testTime)
+		for err == nil && len(b.Changes) == 0 { // an idle position may come first
+			b, err = r.next(testTime)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +131,7 @@ func TestPositions(t *testing.T) {
 			t.Errorf("got %s", describe(got))
 		}
 	})
-	t.Run("cdc 11 12: without a record an existing slot is read from where it stands", func(t *testing.T) {
+	t.Run("cdc 12: without a record an existing slot is read from where it stands", func(t *testing.T) {
 		d := newDB(t, usersSQL)
 		start(t, d.config(), users()).close()
 		d.exec(`INSERT INTO users SELECT i, 'u' FROM generate_series(1, 100) i`)
@@ -146,7 +149,7 @@ func TestPositions(t *testing.T) {
 			t.Errorf("a change after the start is marked as possibly sent: %v (%v)", b.Replayed, err)
 		}
 	})
-	t.Run("cdc 14 18: a slot ahead of the record is a gap, and the position is not lowered", func(t *testing.T) {
+	t.Run("cdc 14: a slot ahead of the record is a gap, and the position is not lowered", func(t *testing.T) {
 		d := newDB(t, usersSQL)
 		r := start(t, d.config(), users())
 		r.close()

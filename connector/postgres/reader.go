@@ -114,7 +114,7 @@ func (r *rowReader) add(values [][]byte) {
 		After: connector.Row{Table: t, Cells: cells}, Time: r.now})
 }
 
-// Describe implements connector.Reader.
+// Describe implements connector.Reader. Its errors are explained, so that a refused login is told from a server that is away.
 func (s *Source) Describe(ctx context.Context, table string) (*connector.Table, error) {
 	var rel *relation
 	err := s.main.with(ctx, func(c *pgconn.PgConn) error {
@@ -124,7 +124,7 @@ func (s *Source) Describe(ctx context.Context, table string) (*connector.Table, 
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("describe table %s: %w", table, err)
+		return nil, s.explain(fmt.Errorf("describe table %s: %w", table, err), nil)
 	}
 	return rel.table, nil
 }

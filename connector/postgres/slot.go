@@ -165,6 +165,9 @@ WHERE backend_xid IS NOT NULL AND pid NOT IN (pg_catalog.pg_backend_pid(), `+str
 // attach opens a replication connection, starts the stream behind pos and gives it. With an active slot it fails with
 // connector.ExitSlotInUse.
 func (s *Source) attach(ctx context.Context, pos uint64) (*wire, error) {
+	// A network that swallows everything would hold these questions until the kernel gives up, which takes it a quarter of an hour.
+	ctx, cancel := context.WithTimeout(ctx, s.patience())
+	defer cancel()
 	f, err := s.facts(ctx)
 	if err != nil {
 		return nil, err

@@ -92,7 +92,7 @@ func TestStartFaults(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	t.Run("cdc 28 31: creating the slot waits for open transactions and names them", func(t *testing.T) {
+	t.Run("cdc 28: creating the slot waits for open transactions and names them", func(t *testing.T) {
 		d := newDB(t, usersSQL, `CREATE ROLE slow LOGIN REPLICATION SUPERUSER`, `ALTER ROLE slow SET statement_timeout = '300ms'`)
 		t.Cleanup(func() { d.exec(`DROP OWNED BY slow; DROP ROLE slow`) })
 		blocker := openDB(t, d.url, `BEGIN`, `INSERT INTO users VALUES (1, 'u')`)
@@ -269,7 +269,7 @@ func fakePooler(t *testing.T) string {
 }
 
 func TestIdleTables(t *testing.T) {
-	t.Run("cdc 32 33: a quiet table does not hold the log", func(t *testing.T) {
+	t.Run("cdc 32: a quiet table does not hold the log", func(t *testing.T) {
 		d := newDB(t, usersSQL, `CREATE TABLE noise(v text)`)
 		r := start(t, d.config(func(c *Config) { c.Heartbeat = 200 * time.Millisecond }), users())
 		for range 3 {

@@ -239,7 +239,11 @@ func (s *Source) Commit(p connector.Position) {
 }
 
 // Health implements connector.Source.
-func (s *Source) Health() connector.SourceHealth { return s.health.get() }
+func (s *Source) Health() connector.SourceHealth {
+	h := s.health.get()
+	h.Skipped = s.skipped.Load()
+	return h
+}
 
 // Skipped counts changes the server sent again after a reconnect, which were not handed out a second time.
 func (s *Source) Skipped() uint64 { return s.skipped.Load() }
@@ -365,6 +369,11 @@ func (s *Source) readStream(ctx context.Context, w *wire) error {
 // silent while it decodes a large transaction of tables that are not published.
 const silentIntervals = 6
 
+// patience is how long a server may say nothing where an answer is due.
+func (s *Source) patience() time.Duration {
+	return max(silentIntervals*s.cfg.StatusInterval, 3*time.Second)
+}
+
 // minStatusGap keeps a busy pipeline's commits from becoming a status update each.
 const minStatusGap = 50 * time.Millisecond
 
@@ -395,7 +404,7 @@ func (s *Source) writeStatus(w *wire, ask <-chan struct{}, stop <-chan struct{})
 			}
 		}
 		now := time.Now()
-		if w.silent(now) > max(silentIntervals*s.cfg.StatusInterval, 3*time.Second) {
+		if w.silent(now) > s.patience() {
 			s.log.Warn("the server gave no sign of life; closing the connection", "stream", s.stream, "silent", w.silent(now).Round(time.Second))
 			w.close()
 			return

@@ -134,6 +134,9 @@ func (t *tables) intern(r *relation) *relation {
 	return r
 }
 
+// describeTimeout bounds one look at the catalog for a row that waits in the stream.
+const describeTimeout = 10 * time.Second
+
 // relation turns a relation message into what rows are read with. The catalog adds what the message lacks; it is asked until it answers,
 // because the rows behind the message cannot be read without it.
 func (t *tables) relation(ctx context.Context, p *pool, m *relationMessage) (*relation, error) {
@@ -159,6 +162,8 @@ func (t *tables) relation(ctx context.Context, p *pool, m *relationMessage) (*re
 	var s *shape
 	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(time.Minute))
 	err := backoff.Retry(func() error {
+		ctx, cancel := context.WithTimeout(ctx, describeTimeout) // the stream stands still meanwhile
+		defer cancel()
 		return p.with(ctx, func(c *pgconn.PgConn) (err error) {
 			if s, err = readShape(ctx, c, m.oid); err != nil {
 				return err

@@ -137,7 +137,8 @@ func fullChild() {
 	}
 }
 
-// mountSmall gives a file system of so many bytes; without the right to mount one the test is left out, as the limited child covers the same ground.
+// mountSmall gives a file system of so many bytes. Without the right to mount one the test is left out: "a file that may not grow", in which the kernel
+// refuses the writes too, runs everywhere and goes through the same steps.
 func mountSmall(t *testing.T, bytes int) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -198,3 +198,28 @@ func TestARequestArrivesWithItsHeaders(t *testing.T) {
 		}
 	})
 }
+
+// A refused pair takes no effect, so that what comes at once after its answer is not out of order; nor is the removal of a deprecated id out of order with
+// what the profile gets under its present one.
+func TestNoOrderWithoutEffect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := brazesim.New(brazesim.Config{ApplyDelay: time.Minute, Seed: 3})
+		for range 20 {
+			accept(t, s, "/users/external_ids/rename", `{"external_id_renames":[{"current_external_id":"ghost","new_external_id":"a"}]}`)
+			accept(t, s, "/users/track", `{"attributes":[{"external_id":"a","n":1}]}`)
+			time.Sleep(time.Hour)
+			accept(t, s, "/users/delete", `{"external_ids":["a"]}`)
+			time.Sleep(time.Hour)
+		}
+		accept(t, s, "/users/track", `{"attributes":[{"external_id":"old"}]}`)
+		time.Sleep(time.Hour)
+		accept(t, s, "/users/external_ids/rename", `{"external_id_renames":[{"current_external_id":"old","new_external_id":"new"}]}`)
+		time.Sleep(time.Hour)
+		accept(t, s, "/users/external_ids/remove", `{"external_ids":["old"]}`)
+		accept(t, s, "/users/track", `{"attributes":[{"external_id":"new","n":1}]}`)
+		time.Sleep(time.Hour)
+		if v := s.Violations(); len(v) > 0 {
+			t.Errorf("%d violations, first %+v", len(v), v[0])
+		}
+	})
+}
