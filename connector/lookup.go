@@ -59,7 +59,7 @@ func (p *Pipeline) living(ctx context.Context, f *flight) (settled bool, err err
 	p.seen(s, nil, "suppressed", "another living row has this external_id")
 	// The change is done when the row in its place is.
 	steps[0].shares, steps[0].entries, steps[0].release, steps[0].at = s.shares, s.entries, s.release, s.at
-	p.ids.release(s)
+	steps[0].held = s.held // until then the cache may not know the row
 	now := time.Now()
 	q := p.queue
 	if s.kind == DeleteUser {

@@ -11,6 +11,7 @@ type Metrics struct {
 	Models     []ModelMetrics // in the order of the configuration
 	retries    atomic.Uint64
 	unknown    atomic.Uint64
+	skipped    atomic.Uint64
 	Deliveries Histogram // commit at the source to accepted by Braze, live changes only
 }
 
@@ -27,6 +28,9 @@ type ModelMetrics struct {
 
 // Retries is how many objects were sent again, and Unknown how many of these may have been accepted before.
 func (m *Metrics) Retries() (again, unknown uint64) { return m.retries.Load(), m.unknown.Load() }
+
+// Skipped is how many effects were passed over because data/ remembers that they were done, or newer ones.
+func (m *Metrics) Skipped() uint64 { return m.skipped.Load() }
 
 // DeliveryBuckets are the upper bounds in seconds of Metrics.Deliveries; the last bucket has none.
 var DeliveryBuckets = [...]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}

@@ -184,6 +184,7 @@ func (r *reader) add(c *Change, t *ticket, load, nulls bool) {
 		s.shares = s.share1[:1]
 		s.rows[0].stream, s.rows[0].proven = t.position.Stream, p.proven[e.Model].Load()
 		if p.care.alreadyDone(s) {
+			p.metrics.skipped.Add(1)
 			p.ids.pass(e)
 			r.flush()
 			p.tracker.done(s.shares)
@@ -193,7 +194,13 @@ func (r *reader) add(c *Change, t *ticket, load, nulls bool) {
 		p.care.join(s, p)
 		r.steps = append(r.steps, s)
 	}
+	if len(r.steps) >= pushAtOnce {
+		r.flush()
+	}
 }
+
+// pushAtOnce is how many steps go into the queue under one lock: enough to make the lock cheap, few enough that the senders do not queue up behind it.
+const pushAtOnce = 1 << 30
 
 func (r *reader) flush() {
 	if len(r.steps) == 0 {

@@ -306,8 +306,8 @@ func (ref *reference) updated(c refChange, m *refModel, l *refLiving) {
 			ref.ended(c.model, c.old)
 		}
 	case c.old.user != c.now.user:
-		l.known, l.noted = true, true
-		ref.moved(c, m)
+		l.known = true
+		ref.moved(c, m, l)
 	default:
 		proven := m.full && l.known && m.mode != "enrich"
 		// An unchanged large value is not in the change: it arrives only where the row has to be read again.
@@ -336,8 +336,10 @@ func (ref *reference) ended(model int, r *refRow) {
 }
 
 // moved is a changed external_id.
-func (ref *reference) moved(c refChange, m *refModel) {
+func (ref *reference) moved(c refChange, m *refModel, l *refLiving) {
 	from, to := c.old.user, c.now.user
+	noted := l.noted || c.old.note != c.now.note
+	l.noted = true
 	if !m.owner {
 		if m.mode == "sync" {
 			ref.unset(m, from)
@@ -366,7 +368,8 @@ func (ref *reference) moved(c refChange, m *refModel) {
 	if !m.full || m.mode == "enrich" {
 		old = nil
 	}
-	ref.track(c.model, c.now, old, refTrack{})
+	l.noted = noted
+	ref.track(c.model, c.now, old, refTrack{apart: !m.full && !noted})
 }
 
 // livingOwner is a row of the owner that lives under an external_id.
@@ -491,10 +494,20 @@ func (ref *reference) readAgain(p refProfile, user string, but int) {
 		if k.model == but || l.row.user != user {
 			continue
 		}
-		if l.in = ref.models[k.model].in(&l.row, l.in); l.in { // also one that was there before and was never sent
-			l.known, l.noted = true, true
-			ref.models[k.model].write(p.get, func(f string, a alt) { p[f] = a }, &l.row, nil, refTrack{creates: true})
+		m := ref.models[k.model]
+		if !m.in(&l.row, l.in) {
+			continue
 		}
+		never := !l.known // it was there before, and is read only where the delete did not fold away
+		if !never {
+			l.in, l.noted = true, true
+		}
+		m.write(p.get, func(f string, a alt) {
+			if never {
+				a = p.get(f).with(slices.Collect(maps.Keys(a))...)
+			}
+			p[f] = a
+		}, &l.row, nil, refTrack{creates: true})
 	}
 }
 

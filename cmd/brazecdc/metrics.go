@@ -57,6 +57,7 @@ var metricNames = []metric{
 	{"field_notes_total", "Values left out or changed in kind, by field and reason.", counter, []string{"model", "field", "reason"}, false},
 	{"objects_total", "Objects by what became of them at Braze.", counter, []string{"model", "kind", "outcome"}, false},
 	{"delivery_duration_seconds", "Time from the commit to Braze's acceptance, live changes only.", 0, nil, true},
+	{"skipped_replay_total", "Changes and calls that came a second time and were passed over, because they had been handed out or done.", counter, nil, false},
 	{"duplicates_possible_total", "Objects sent again after an answer that never came; Braze may have taken them twice.", counter, nil, false},
 
 	{"braze_requests_total", "Requests by endpoint and status code; network where no answer came.", counter, []string{"endpoint", "code"}, false},

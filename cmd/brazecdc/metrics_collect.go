@@ -75,6 +75,7 @@ func (c *collector) flow(s *connector.Status) {
 	again, unknown := m.Retries()
 	c.put("braze_retries_total", float64(again))
 	c.put("duplicates_possible_total", float64(unknown))
+	c.put("skipped_replay_total", float64(s.Source.Skipped+m.Skipped()))
 }
 
 func (c *collector) models(s *connector.Status) {

@@ -61,7 +61,8 @@ type fakeSender struct {
 	conn   net.Conn
 	oid    uint32
 	status chan status
-	err    error // of the sending goroutine
+	err    error   // of the sending goroutine
+	later  *[]byte // not nil: messages are collected here instead of sent
 }
 
 func (f *fakeSender) read() {
@@ -85,6 +86,10 @@ func (f *fakeSender) read() {
 
 func (f *fakeSender) send(payload []byte) {
 	msg := binary.BigEndian.AppendUint32([]byte{'d'}, uint32(len(payload)+4))
+	if f.later != nil {
+		*f.later = append(append(*f.later, msg...), payload...)
+		return
+	}
 	_ = f.conn.SetWriteDeadline(time.Now().Add(testTime))
 	if _, err := f.conn.Write(append(msg, payload...)); err != nil {
 		f.err = err // the connection is gone; the test sees what follows from it
