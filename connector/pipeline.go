@@ -170,7 +170,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			n = min(4, e.max)
 		}
 		for range n {
-			p.grow(working, e)
+			p.startSender(working, e)
 		}
 	}
 	if err := p.read(reading); err != nil {

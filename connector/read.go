@@ -23,6 +23,9 @@ func (p *Pipeline) read(ctx context.Context) error {
 			return err
 		}
 		t, err := p.tracker.add(ctx, &b)
+		if errors.Is(err, errRevoked) {
+			continue
+		}
 		if err != nil {
 			return nil // stopped while waiting for room: the batch was not taken
 		}
@@ -60,8 +63,8 @@ func (r *reader) batch(ctx context.Context, b *Batch, t *ticket) error {
 			r.flush()
 			p.truncated(c, t)
 			continue
-		case c.Op == Snapshot && load < 0: // of a load that was given up
-		case c.Op == Snapshot:
+		case b.Load != nil && load < 0: // of a load that was given up
+		case b.Load != nil:
 			if r.effects, err = p.mapper.MapRow(r.effects, load, c.After, c.Time); err != nil {
 				r.effects = r.effects[:0]
 			}
@@ -200,7 +203,7 @@ func (r *reader) add(c *Change, t *ticket, load, nulls bool) {
 }
 
 // pushAtOnce is how many steps go into the queue under one lock: enough to make the lock cheap, few enough that the senders do not queue up behind it.
-const pushAtOnce = 1 << 30
+const pushAtOnce = 64
 
 func (r *reader) flush() {
 	if len(r.steps) == 0 {

@@ -121,19 +121,30 @@ type sender struct {
 // grow starts another sender where full calls wait and all are busy.
 func (p *Pipeline) grow(ctx context.Context, e *endpoint) {
 	e.mu.Lock()
-	start := e.running == 0 || e.running < e.max && e.idle == 0 && e.fails == 0
+	start := e.running < e.max && e.idle == 0 && e.fails == 0
+	e.mu.Unlock()
 	if start {
+		p.startSender(ctx, e)
+	}
+}
+
+// startSender starts one in any case, unless there are as many as may be.
+func (p *Pipeline) startSender(ctx context.Context, e *endpoint) {
+	e.mu.Lock()
+	full := e.running >= e.max
+	if !full {
 		e.running++
 	}
 	e.mu.Unlock()
-	if start {
-		p.senders.Add(1)
-		go func() {
-			defer p.senders.Done()
-			s := &sender{p: p, e: e, limits: p.sink.Limits(e.kind)}
-			s.run(ctx)
-		}()
+	if full {
+		return
 	}
+	p.senders.Add(1)
+	go func() {
+		defer p.senders.Done()
+		s := &sender{p: p, e: e, limits: p.sink.Limits(e.kind)}
+		s.run(ctx)
+	}()
 }
 
 func (s *sender) run(ctx context.Context) {

@@ -2,6 +2,8 @@ package connector
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -29,8 +31,12 @@ type stream struct {
 	done    Position // last position given out for recording
 	memo    []byte
 	load    bool
+	dead    bool // given up: nothing of it counts any more
 	changed time.Time
 }
+
+// errRevoked: a batch came of a stream that was given up meanwhile.
+var errRevoked = errors.New("the stream belongs to another process")
 
 // ticket stands for one Batch. It is done when all its changes are, and the reader has finished with it.
 type ticket struct {
@@ -39,6 +45,7 @@ type ticket struct {
 	memo     []byte
 	load     *LoadProgress
 	left     int   // changes not yet done, plus one while the reader works on it; guarded by tracker.mu
+	reading  bool  // the reader works on it
 	each     int64 // bytes that one change stands for
 	changes  int
 	oldest   time.Time
@@ -85,7 +92,10 @@ func (t *tracker) add(ctx context.Context, b *Batch) (*ticket, error) {
 		t.streams[s.name] = s
 		t.order = append(t.order, s)
 	}
-	k := &ticket{stream: s, position: b.Position, memo: b.Memo, load: b.Load, left: len(b.Changes) + 1, changes: len(b.Changes), replayed: b.Replayed}
+	if s.dead {
+		return nil, errRevoked
+	}
+	k := &ticket{stream: s, position: b.Position, memo: b.Memo, load: b.Load, left: len(b.Changes) + 1, reading: true, changes: len(b.Changes), replayed: b.Replayed}
 	if k.changes > 0 {
 		k.each = bytes / int64(k.changes)
 		k.oldest = b.Changes[0].Time
@@ -99,8 +109,12 @@ func (t *tracker) add(ctx context.Context, b *Batch) (*ticket, error) {
 // finish says that the reader has handed over all changes of the batch.
 func (t *tracker) finish(k *ticket) {
 	t.mu.Lock()
-	k.left--
-	ready := k.left == 0 && k.stream.open[0] == k
+	ready := false
+	k.reading = false
+	if !k.stream.dead {
+		k.left--
+		ready = k.left == 0 && k.stream.open[0] == k
+	}
 	t.mu.Unlock()
 	if ready {
 		t.moved()
@@ -117,6 +131,40 @@ func (t *tracker) abandon(k *ticket) {
 	}
 }
 
+// drop gives up streams that belong to another process from now on: what is open of them counts for nothing, and late completions are ignored.
+func (t *tracker) drop(streams map[string]bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.order = slices.DeleteFunc(t.order, func(s *stream) bool {
+		if !streams[s.name] {
+			return false
+		}
+		for _, k := range s.open {
+			n := k.left
+			if n > 0 && k == s.open[len(s.open)-1] && k.reading {
+				n-- // the reader's own
+			}
+			t.open -= n
+			t.bytes -= k.each * int64(n)
+		}
+		s.dead, s.open = true, nil
+		return true
+	})
+	t.release()
+}
+
+// idleOf tells whether nothing is open of the streams.
+func (t *tracker) idleOf(streams map[string]bool) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.order {
+		if streams[s.name] && len(s.open) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // done completes shares. It may be called in any order and from any goroutine.
 func (t *tracker) done(shares []share) {
 	if len(shares) == 0 {
@@ -125,6 +173,9 @@ func (t *tracker) done(shares []share) {
 	t.mu.Lock()
 	ready := false
 	for _, s := range shares {
+		if s.t.stream.dead {
+			continue
+		}
 		s.t.left -= s.n
 		t.open -= s.n
 		t.bytes -= s.t.each * int64(s.n)
@@ -142,6 +193,10 @@ func (t *tracker) done(shares []share) {
 // doneOne completes one change.
 func (t *tracker) doneOne(k *ticket) {
 	t.mu.Lock()
+	if k.stream.dead {
+		t.mu.Unlock()
+		return
+	}
 	k.left--
 	t.open--
 	t.bytes -= k.each
@@ -252,6 +307,10 @@ func batchBytes(b *Batch) int64 {
 // more adds n effects to a change that has several: the change is done when all are.
 func (t *tracker) more(k *ticket, n int) {
 	t.mu.Lock()
+	if k.stream.dead {
+		t.mu.Unlock()
+		return
+	}
 	k.left += n
 	t.open += n
 	t.bytes += k.each * int64(n)

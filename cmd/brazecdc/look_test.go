@@ -119,7 +119,7 @@ func TestPreview(t *testing.T) {
 	b := newBench(t, strings.Replace(plainModel, "load: all", "load: all\nfilter: plan != \"internal\"\non_leave: keep", 1))
 	b.exec(`INSERT INTO users VALUES ('u-1', 'ada@example.com', 'Ada', 'pro', 12.5), ('u-2', 'no address', NULL, 'it''s', NULL), ('u-3', NULL, NULL, 'internal', 1)`)
 
-	t.Run("shows the exact calls of an insert and an update", func(t *testing.T) {
+	t.Run("case 63: shows the exact calls of an insert and an update", func(t *testing.T) {
 		out := b.must("preview", "--model", "users", "--key", "u-1")
 		wantIn(t, out, "users u-1, as an insert", "POST /users/track   4 data points", `{"attributes":[{"external_id":"u-1","email":"ada@example.com","first_name":"Ada","plan":"pro","credits":12.5}]}`,
 			"users u-1, as an update", "$BRAZE_API_KEY", "Nothing was sent.")
@@ -127,7 +127,7 @@ func TestPreview(t *testing.T) {
 			t.Error("the key is in the output")
 		}
 	})
-	t.Run("says what is left out and why", func(t *testing.T) {
+	t.Run("case 63: says what is left out and why", func(t *testing.T) {
 		out := b.must("preview", "--model", "users", "--key", "u-2")
 		wantIn(t, out, "left out: email:", `{"attributes":[{"external_id":"u-2","plan":"it's"}]}`, `"first_name":null`, `it'\''s`)
 	})

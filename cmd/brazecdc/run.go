@@ -33,6 +33,9 @@ While it runs it answers on
 SIGTERM or SIGINT: it stops reading, delivers what is open within limits.drain (30s), records and confirms it, and ends. A second signal ends it at once;
 what was open comes again at the next start. Nothing is confirmed to the database before it was delivered, or kept in data/, and recorded.
 
+With log.level: debug each change's end is a line of its own on standard error, as JSON where that is no terminal: time, table, operation, position, endpoint,
+fields, outcome, reason, and the user as a keyed hash.
+
 How the last run ended is shown by "brazecdc status". Exit codes: see "brazecdc --help".`,
 		Example: "  brazecdc run\n  brazecdc run --config /etc/brazecdc/shop.yaml",
 		Args:    cobra.NoArgs,
@@ -100,7 +103,7 @@ func (p *program) follow(ctx context.Context, cfg *config.Config, log *slog.Logg
 			stopWeb(ctx)
 		}()
 	}
-	a, err := p.open(ctx, cfg, log, nil)
+	a, err := p.open(ctx, cfg, log, outcomes(cfg, log))
 	if err != nil {
 		return stoppedOnRequest(ctx, err)
 	}

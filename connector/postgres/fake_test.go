@@ -215,6 +215,29 @@ func TestFakeWalsender(t *testing.T) {
 			}
 		}
 	})
+	t.Run("cdc 5: the end of a transaction whose rows fill their part exactly follows at once", func(t *testing.T) {
+		s, f, _ := fakeSource(t, time.Minute)
+		f.keepalive(5000, true) // an idle position now, so that the next one would have to wait for its turn
+		s.Commit(nextBatch(t, s).Position)
+		var all []byte
+		f.later = &all
+		f.begin(6000)
+		f.relation()
+		for i := range maxChanges {
+			f.wal(6000, insertMessage(f.oid, fmt.Sprint(i)))
+		}
+		f.commit(6000, 6100)
+		f.later = nil
+		if _, err := f.conn.Write(all); err != nil {
+			t.Fatal(err)
+		}
+		if b := nextBatch(t, s); len(b.Changes) != maxChanges || b.Position.Offset != 5000 {
+			t.Errorf("%d changes at %d", len(b.Changes), b.Position.Offset)
+		}
+		if b := nextBatch(t, s); len(b.Changes) != 0 || b.Position.Offset != 6100 {
+			t.Errorf("%d changes at %d, want none at 6100", len(b.Changes), b.Position.Offset)
+		}
+	})
 	for name, payload := range map[string][]byte{"an unknown message": {'~', 1, 2, 3}, "a row of an unknown table": insertMessage(1, "x"), "a truncated begin": {'B', 0}, "an empty relation": {'R'}} {
 		t.Run("cdc 38: "+name+" stops with its bytes", func(t *testing.T) {
 			s, f, _ := fakeSource(t, time.Second)

@@ -137,6 +137,9 @@ func (st *stream) drained(ctx context.Context, now bool) error {
 	if len(st.pend) > 0 {
 		return st.flush(ctx)
 	}
+	if st.pos > st.s.done.pos && st.s.done.part != 0 {
+		return st.flush(ctx) // the end of a transaction whose rows filled their parts exactly: no next row would take it along
+	}
 	if st.pos <= st.s.done.pos || st.s.committed.Load() < st.s.done.pos {
 		return nil
 	}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"log/slog"
+
+	"brazecdc/connector"
+	"brazecdc/connector/config"
+)
+
+// endpoints are the paths that effects go to (Braze docs, users/track, users/delete, external_ids/rename, external_ids/remove).
+var endpoints = map[connector.Kind]string{
+	connector.Track: "/users/track", connector.DeleteUser: "/users/delete", connector.Rename: "/users/external_ids/rename", connector.Free: "/users/external_ids/remove",
+}
+
+// outcomes gives a pipeline's Watch that logs how each change ended, one line each and no values: a user only as a keyed hash, fields by name. It is nil
+// unless the log takes such lines (log.level: debug).
+func outcomes(cfg *config.Config, log *slog.Logger) func(connector.Seen) {
+	if !log.Enabled(context.Background(), slog.LevelDebug) {
+		return nil
+	}
+	log = log.With("component", "outcome")
+	key := []byte(cfg.Braze.APIKey.Reveal())
+	return func(s connector.Seen) {
+		attrs := []slog.Attr{slog.String("outcome", s.Outcome)}
+		if c := s.Change; c != nil {
+			attrs = append(attrs, slog.String("table", c.Key.Table), slog.String("op", c.Op.String()), slog.Uint64("commit", c.ID.Commit), slog.Uint64("change", uint64(c.ID.N)))
+		}
+		if e := s.Effect; e != nil {
+			fields := make([]string, 0, len(e.Fields))
+			for i := range e.Fields {
+				if f := &e.Fields[i]; !f.Omit || !bytes.Equal(f.JSON, []byte("null")) {
+					fields = append(fields, f.Def.Name)
+				}
+			}
+			attrs = append(attrs, slog.String("user", userRef(key, e.User)), slog.String("endpoint", endpoints[e.Kind]), slog.Any("fields", fields))
+			if e.Model >= 0 && e.Model < len(cfg.Models) {
+				attrs = append(attrs, slog.String("model", cfg.Models[e.Model].Name))
+			}
+		}
+		if s.Reason != "" {
+			attrs = append(attrs, slog.String("reason", s.Reason))
+		}
+		if s.Latency > 0 {
+			attrs = append(attrs, slog.Int64("duration_ms", s.Latency.Milliseconds()))
+		}
+		log.LogAttrs(context.Background(), slog.LevelDebug, "change ended", attrs...)
+	}
+}
+
+// userRef stands for a user in the log: the same user gives the same text, and without the key nobody can go back.
+func userRef(key []byte, u connector.User) string {
+	h := hmac.New(sha256.New, key)
+	_, _ = h.Write([]byte(u.ID)) // a hash takes everything
+	return "h:" + hex.EncodeToString(h.Sum(nil)[:6])
+}

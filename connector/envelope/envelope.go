@@ -1,0 +1,275 @@
+// Package envelope turns the bytes of a Kafka topic's record into a row change: Debezium's JSON and Avro, its unwrapped forms, plain JSON and Avro rows, and the
+// connector's own row_change records. The same row gives the same values here as the Postgres source gives.
+//
+// A record goes
+//
+//	Decode (envelope.go) -> json.go | avro.go | rowchange.go: an event -> change.go: a connector.Change
+//
+// and its columns are decoded later, and only those that are mapped: a cell holds a part of the record's text, and its column knows what it means (typ.go, with
+// connect.go, avroschema.go and hint.go for where types come from). Tables, one per topic and schema, are in table.go, record keys in key.go.
+package envelope
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"brazecdc/connector"
+)
+
+// Formats that Config.Format takes.
+const (
+	Auto         = "auto"
+	DebeziumJSON = "debezium-json"
+	DebeziumAvro = "debezium-avro"
+	RowsJSON     = "rows-json" // plain rows and Debezium's unwrapped ones
+	RowsAvro     = "rows-avro"
+	RowChange    = "row-change"
+)
+
+// What Config.Envelope takes. With Append every record with a row is an insert of its own, whatever its key; deletes, tombstones and truncates carry nothing.
+const (
+	Changes = "changes"
+	Append  = "append"
+)
+
+// ErrUnknownSchema is what a SchemaLookup answers, wrapped or not, for an id that the registry does not have. Any other error means that nobody could be asked.
+var ErrUnknownSchema = errors.New("the schema registry does not know this id")
+
+// SchemaLookup gives the schema registered under an id. It is asked once per id as long as it answers; it may be called concurrently.
+type SchemaLookup interface {
+	Schema(ctx context.Context, id uint32) (avroJSON string, err error)
+}
+
+// Config is what a Decoder is made of.
+type Config struct {
+	Format   string // default Auto
+	Envelope string // default Changes
+	// Schemas answers for Avro; without it an Avro record is undecodable.
+	Schemas SchemaLookup
+	// ReplicaIdentityFull tells for a topic that the old rows of its deletes are whole. Without it only their key is believed until an update brought an old row.
+	ReplicaIdentityFull func(topic string) bool
+	// Placeholder is Debezium's unavailable.value.placeholder, also as "hex:…"; default "__debezium_unavailable_value".
+	Placeholder string
+	// Types tells, by topic and column, the type of columns whose records do not: schemaless JSON, and what Debezium turned into plain strings or doubles. A type is
+	// written as in Postgres, with the encoding behind it where it is not Debezium's default: "numeric(10,2)", "timestamp(3)", "timestamptz", "bytea hex", "text[]".
+	Types map[string]map[string]string
+	// KeyColumns names, by topic, the column that a record key without a name of its own stands for. Without it that key is the column "_key".
+	KeyColumns map[string]string
+	// MaxValue is the largest record value or key that is decoded, in bytes; default 16 MiB.
+	MaxValue int
+	// Logger gets what happens to tables: new columns, a changed replica identity. Default discards.
+	Logger *slog.Logger
+}
+
+// Header is a header of a record.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// Record is one record of a topic. Decode keeps nothing of it: Key and Value are copied.
+type Record struct {
+	Topic      string
+	Partition  int32
+	Offset     int64
+	Key, Value []byte // nil is Kafka's null
+	Headers    []Header
+	Timestamp  time.Time
+}
+
+func (r *Record) header(key string) ([]byte, bool) {
+	for i := range r.Headers {
+		if r.Headers[i].Key == key {
+			return r.Headers[i].Value, true
+		}
+	}
+	return nil, false
+}
+
+// Skip says why a record carries no change; NoSkip where it carries one.
+type Skip uint8
+
+// The reasons to pass over a record, as counters show them.
+const (
+	NoSkip          Skip = iota
+	SkipTombstone        // it follows the delete of its key
+	SkipKeyChange        // first half of a key change; the second half carries it
+	SkipHeartbeat        // Debezium's heartbeat
+	SkipTransaction      // Debezium's transaction metadata
+	SkipMessage          // a logical decoding message
+	SkipSchema           // a record of a schema change topic
+	SkipAppend           // no new row, where every row is an event
+)
+
+// String gives the reason in lower case.
+func (s Skip) String() string {
+	return [...]string{"", "tombstone", "key change", "heartbeat", "transaction metadata", "message", "schema change", "no new row"}[s]
+}
+
+// Poison is a record that can never be decoded: it belongs in quarantine, and its neighbours are unaffected. Its text holds no value of a row.
+type Poison struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+	Reason    string
+}
+
+// Error says what is wrong with which record.
+func (e *Poison) Error() string {
+	return fmt.Sprintf("undecodable: %s (topic %s, partition %d, offset %d)", e.Reason, e.Topic, e.Partition, e.Offset)
+}
+
+// Wait means that a record cannot be decoded yet, since the schema registry does not answer: try the same record again later.
+type Wait struct {
+	ID  uint32 // of the schema
+	Err error
+}
+
+// Error says which schema is missing, and why.
+func (e *Wait) Error() string { return fmt.Sprintf("ask for schema %d: %v", e.ID, e.Err) }
+
+// Unwrap gives what the registry's client said.
+func (e *Wait) Unwrap() error { return e.Err }
+
+// poison is a Poison before it knows its record.
+type poison string
+
+func (p poison) Error() string { return string(p) }
+
+func poisonf(format string, args ...any) error { return poison(fmt.Sprintf(format, args...)) }
+
+// Decoder decodes records. It may be used by several goroutines at once, as long as the records of one partition come in order.
+type Decoder struct {
+	cfg     Config
+	log     *slog.Logger
+	hold    *placeholder
+	types   map[string]map[string]*typ
+	topics  sync.Map // string -> *topic
+	schemas registry
+	workers sync.Pool
+}
+
+// New checks the configuration and makes a Decoder.
+func New(cfg Config) (*Decoder, error) {
+	if cfg.Format == "" {
+		cfg.Format = Auto
+	}
+	if cfg.Envelope == "" {
+		cfg.Envelope = Changes
+	}
+	if cfg.Placeholder == "" {
+		cfg.Placeholder = "__debezium_unavailable_value"
+	}
+	if cfg.MaxValue == 0 {
+		cfg.MaxValue = 16 << 20
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch cfg.Format {
+	case Auto, DebeziumJSON, DebeziumAvro, RowsJSON, RowsAvro, RowChange:
+	default:
+		return nil, fmt.Errorf("format %q is none of auto, debezium-json, debezium-avro, rows-json, rows-avro, row-change", cfg.Format)
+	}
+	if cfg.Envelope != Changes && cfg.Envelope != Append {
+		return nil, fmt.Errorf("envelope %q is neither changes nor append", cfg.Envelope)
+	}
+	d := &Decoder{cfg: cfg, log: cfg.Logger, types: map[string]map[string]*typ{}}
+	var err error
+	if d.hold, err = newPlaceholder(cfg.Placeholder); err != nil {
+		return nil, err
+	}
+	for topic, columns := range cfg.Types {
+		d.types[topic] = map[string]*typ{}
+		for column, text := range columns {
+			t, err := hint(text)
+			if err != nil {
+				return nil, fmt.Errorf("column %q of topic %q: %w", column, topic, err)
+			}
+			d.types[topic][column] = t
+		}
+	}
+	d.schemas.lookup = cfg.Schemas
+	d.schemas.now = time.Now
+	d.workers.New = func() any { return new(worker) }
+	return d, nil
+}
+
+// worker is what one call of Decode works with; its buffers are used again, its cells are not.
+type worker struct {
+	top, before, after, source []field
+	beforeCells, afterCells    []connector.Cell
+	keys                       []field
+	parts                      []keyPart
+	cells                      []connector.Cell // not handed out yet
+}
+
+// maxScratch is how many members of a record the buffers keep room for between records.
+const maxScratch = 2 * maxColumns
+
+// trim lets go of buffers that one large record made large.
+func (w *worker) trim() {
+	for _, b := range []*[]field{&w.top, &w.before, &w.after, &w.source, &w.keys} {
+		if cap(*b) > maxScratch {
+			*b = nil
+		}
+	}
+}
+
+// row gives n empty cells. They come from a larger piece of memory, which lives as long as any of its rows.
+func (w *worker) row(n int) []connector.Cell {
+	if n > len(w.cells) {
+		w.cells = make([]connector.Cell, max(512, n))
+	}
+	c := w.cells[:n:n]
+	w.cells = w.cells[n:]
+	return c
+}
+
+// Decode appends the change that a record carries, if it carries one; skip tells why not. The error is a *Poison, a *Wait, or the context's.
+func (d *Decoder) Decode(ctx context.Context, dst []connector.Change, rec *Record) (out []connector.Change, skip Skip, err error) {
+	w := d.workers.Get().(*worker)
+	out, skip, err = d.decode(ctx, w, dst, rec)
+	w.trim()
+	d.workers.Put(w)
+	var p poison
+	if errors.As(err, &p) {
+		err = &Poison{rec.Topic, rec.Partition, rec.Offset, string(p)}
+	}
+	return out, skip, err
+}
+
+func (d *Decoder) decode(ctx context.Context, w *worker, dst []connector.Change, rec *Record) ([]connector.Change, Skip, error) {
+	if n := max(len(rec.Value), len(rec.Key)); n > d.cfg.MaxValue {
+		return dst, NoSkip, poisonf("a value of %d bytes is larger than the %d that are decoded", n, d.cfg.MaxValue)
+	}
+	t := d.topic(rec.Topic)
+	key, err := d.parseKey(ctx, w, t, rec)
+	if err != nil {
+		return dst, NoSkip, err
+	}
+	if rec.Value == nil {
+		return d.tombstone(w, dst, t, rec, key)
+	}
+	var ev event
+	if root, raw, isAvro, err := d.avroValue(ctx, rec); err != nil {
+		return dst, NoSkip, err
+	} else if isAvro {
+		err = d.avroEvent(w, &ev, root, raw)
+		if err != nil {
+			return dst, NoSkip, err
+		}
+	} else if err := d.jsonEvent(w, t, &ev, string(rec.Value)); err != nil {
+		return dst, NoSkip, err
+	}
+	if ev.kind == kindRow && ev.op == 0 {
+		if op, ok := rec.header("__op"); ok { // ExtractNewRecordState with add.headers
+			ev.unwrap(string(op), true, false, false)
+		}
+	}
+	return d.change(w, dst, t, rec, key, &ev)
+}

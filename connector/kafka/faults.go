@@ -1,0 +1,114 @@
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"brazecdc/connector"
+)
+
+// refused makes a stop of an error that waiting does not mend: a login, a right, a certificate. It is nil for others, and for nil.
+func refused(err error, doing string) *connector.StopError {
+	if err == nil {
+		return nil
+	}
+	var (
+		authority x509.UnknownAuthorityError
+		host      x509.HostnameError
+		expired   x509.CertificateInvalidError
+		verify    *tls.CertificateVerificationError
+		alert     *net.OpError
+		eof       *kgo.ErrFirstReadEOF
+	)
+	for _, e := range []*kerr.Error{kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState} {
+		if errors.Is(err, e) {
+			return &connector.StopError{Code: connector.ExitRights, What: doing + ": the broker refused the login", Err: err, Fix: "correct source.kafka.sasl (mechanism, user, password)"}
+		}
+	}
+	for e, fix := range map[*kerr.Error]string{
+		kerr.TopicAuthorizationFailed:   "let the login Read and Describe the topics",
+		kerr.GroupAuthorizationFailed:   "let the login Read the group",
+		kerr.ClusterAuthorizationFailed: "let the login Describe the cluster",
+	} {
+		if errors.Is(err, e) {
+			return &connector.StopError{Code: connector.ExitRights, What: doing + ": the login may not", Err: err, Fix: fix + " (kafka-acls --add --allow-principal User:...)"}
+		}
+	}
+	switch {
+	case errors.As(err, &authority), errors.As(err, &host), errors.As(err, &expired), errors.As(err, &verify):
+		return &connector.StopError{Code: connector.ExitRights, What: doing + ": the broker's certificate is not trusted", Err: err, Fix: "give the authority's certificate in source.kafka.tls.ca, and the brokers by the names it holds"}
+	case errors.As(err, &alert) && alert.Op == "remote error" && (strings.Contains(err.Error(), "certificate") || strings.Contains(err.Error(), "handshake failure")):
+		return &connector.StopError{Code: connector.ExitRights, What: doing + ": the broker refused our side of TLS", Err: err, Fix: "give a certificate that the broker trusts in source.kafka.tls.cert and key"}
+	case errors.As(err, &eof):
+		return &connector.StopError{Code: connector.ExitRights, What: doing + ": the broker closed the connection at once, as it does when it wants TLS or a login", Err: err,
+			Fix: "set source.kafka.tls or source.kafka.sasl as the broker's listener asks"}
+	}
+	return nil
+}
+
+func lostError(e *kgo.ErrDataLoss) error {
+	return &connector.StopError{Code: connector.ExitOffsetRange, Err: e,
+		What: fmt.Sprintf("partition %d of topic %s lost records: it was read to offset %d, and the log now goes on at %d", e.Partition, e.Topic, e.ConsumedTo, e.ResetTo),
+		Fix: fmt.Sprintf("decide what to read and set the group's offset with the group stopped (kafka-consumer-groups --reset-offsets --topic %s:%d), then reload what was lost at the source",
+			e.Topic, e.Partition)}
+}
+
+// outOfRange stops the source with what the log holds now, after a fetch was refused for its offset.
+func (s *Source) outOfRange(ctx context.Context, p partition) {
+	s.mu.Lock()
+	a := s.assigned[p]
+	s.mu.Unlock()
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	at := a.handed
+	a.mu.Unlock()
+	stop := &connector.StopError{Code: connector.ExitOffsetRange, What: fmt.Sprintf("partition %d of topic %s no longer has offset %d", p.num, p.topic, at),
+		Fix: "see the topic's retention; set the group's offset with the group stopped (kafka-consumer-groups --reset-offsets)"}
+	if v, err := s.survey(ctx, []string{p.topic}); err == nil {
+		first, _ := v.first.Lookup(p.topic, p.num)
+		last, _ := v.last.Lookup(p.topic, p.num)
+		f := facts{topic: p.topic, partition: p.num, first: first.Offset, last: last.Offset}
+		var exact *connector.StopError
+		if _, err := f.inside(known{offset: at}, begin{}); errors.As(err, &exact) {
+			stop = exact
+		}
+	}
+	s.fail(stop)
+}
+
+// checkTopic looks whether a topic's name stands for another topic than the one that was read, and stops the source if so. One that is gone is waited for:
+// what was read of it stays valid, and when it comes again it has another id.
+func (s *Source) checkTopic(ctx context.Context, topic string) {
+	if topic == "" {
+		return
+	}
+	details, err := s.adm.ListTopics(ctx, topic)
+	if err != nil {
+		return
+	}
+	d, ok := details[topic]
+	s.mu.Lock()
+	old, known := s.ids[topic]
+	gone := !ok || errors.Is(d.Err, kerr.UnknownTopicOrPartition)
+	news := gone && known && !s.missing[topic]
+	if known && (gone || d.Err == nil) {
+		s.missing[topic] = gone
+	}
+	s.mu.Unlock()
+	switch {
+	case news:
+		s.log.Warn("a topic is gone; waiting for it", "topic", topic)
+	case !gone && known && d.Err == nil && old != [16]byte{} && d.ID != [16]byte{} && old != d.ID:
+		s.fail(recreatedError(topic, old, d.ID))
+	}
+}
