@@ -173,7 +173,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			p.startSender(working, e)
 		}
 	}
-	if err := p.read(reading); err != nil {
+	if err := p.read(reading, func() { p.growIfShort(working) }); err != nil {
 		p.stop(err)
 	}
 	cancel()

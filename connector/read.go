@@ -9,8 +9,8 @@ import (
 
 // read is the reader: it takes batches from the source, waits for room, maps every change and pushes what comes of it. It ends with ctx, or with an error
 // that stops the pipeline.
-func (p *Pipeline) read(ctx context.Context) error {
-	r := &reader{p: p}
+func (p *Pipeline) read(ctx context.Context, grow func()) error {
+	r := &reader{p: p, grow: grow}
 	for {
 		p.beats[0].Store(time.Now().UnixNano())
 		p.inNext.Store(true)
@@ -45,6 +45,7 @@ type reader struct {
 	p       *Pipeline
 	effects []Effect
 	steps   []*step
+	grow    func() // starts another sender where full calls wait
 }
 
 func (r *reader) batch(ctx context.Context, b *Batch, t *ticket) error {
@@ -88,6 +89,7 @@ func (r *reader) batch(ctx context.Context, b *Batch, t *ticket) error {
 		r.add(c, t, load >= 0, nulls)
 	}
 	r.flush()
+	r.grow()
 	return nil
 }
 

@@ -128,6 +128,13 @@ func (p *Pipeline) grow(ctx context.Context, e *endpoint) {
 	}
 }
 
+// growIfShort starts another sender where full calls wait. The reader asks too, since senders that are all in slow calls cannot.
+func (p *Pipeline) growIfShort(ctx context.Context) {
+	if e := p.ends[Track]; p.queue.readyOf(Track) >= 2*p.sink.Limits(Track).Objects {
+		p.grow(ctx, e)
+	}
+}
+
 // startSender starts one in any case, unless there are as many as may be.
 func (p *Pipeline) startSender(ctx context.Context, e *endpoint) {
 	e.mu.Lock()

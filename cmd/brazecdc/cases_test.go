@@ -393,6 +393,20 @@ func TestCasesOperation(t *testing.T) {
 		arrives()
 		b.until("it is ready", func() bool { code, _ := b.get("/readyz"); return code == http.StatusOK })
 	})
+	t.Run("a login that is refused ends the start at once, with its own exit code", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, plainModel)
+		b.env = append(b.env, "DATABASE_URL="+strings.Replace(b.url, "postgres@", "nobody@", 1))
+		b.edit("start_timeout: 5s", "start_timeout: 60s")
+		for _, command := range []string{"run", "check"} {
+			began := time.Now()
+			r := b.brazecdc(command)
+			if want := map[string]int{"run": connector.ExitRights, "check": connector.ExitFaults}[command]; r.code != want || time.Since(began) > patience {
+				t.Errorf("%s: exit code %d after %s", command, r.code, time.Since(began))
+			}
+			wantIn(t, r.out+r.err, `login of role "nobody" refused`)
+		}
+	})
 	t.Run("case 61: each mode says what it does with create, update and delete, and that creating alone is not possible", func(t *testing.T) {
 		t.Parallel()
 		// The pages show the same words later; here they stand in the file that init writes and in the README.

@@ -64,7 +64,7 @@ func (f *figures) straight(slot string, n int) window {
 func TestFiguresStraightLoop(t *testing.T) {
 	env := os.Getenv(straightEnv)
 	if env == "" {
-		t.Skip("a part of TestFigures")
+		return // nothing to test: TestFigures starts this binary once more with the variable set
 	}
 	var task straightTask
 	if err := json.Unmarshal([]byte(env), &task); err != nil {
@@ -268,7 +268,7 @@ func (p *proc) allocations() (mallocs, size float64) {
 func TestFiguresMeasured(t *testing.T) {
 	addr := os.Getenv(measuredEnv)
 	if addr == "" {
-		t.Skip("a part of TestFigures")
+		return // nothing to test: TestFigures starts this binary once more with the variable set
 	}
 	http.HandleFunc("/mallocs", func(w http.ResponseWriter, _ *http.Request) {
 		var m runtime.MemStats

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -73,6 +74,17 @@ func (p *program) run(ctx context.Context) error {
 	return p.follow(ctx, cfg, log)
 }
 
+// besideOpen is what the process needs beside the open changes: stores, buffers, code, and the heap's room to breathe.
+const besideOpen = 86 << 20
+
+// limitMemory makes the garbage collector work harder before the process grows past what limits.open_bytes calls for. GOMEMLIMIT, where it is set, counts
+// instead.
+func limitMemory(cfg *config.Config) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(cfg.Limits.OpenBytes + besideOpen)
+	}
+}
+
 // configuredLog makes the log that the configuration asks for.
 func (p *program) configuredLog(cfg *config.Config) (*slog.Logger, error) {
 	log, err := p.logger(cfg.Log.Level.String(), cfg.Log.Format)
@@ -103,6 +115,7 @@ func (p *program) follow(ctx context.Context, cfg *config.Config, log *slog.Logg
 			stopWeb(ctx)
 		}()
 	}
+	limitMemory(cfg)
 	a, err := p.open(ctx, cfg, log, outcomes(cfg, log))
 	if err != nil {
 		return stoppedOnRequest(ctx, err)

@@ -73,10 +73,13 @@ func (h *health) skipped(why string) {
 	h.mu.Unlock()
 }
 
-// OnBrokerConnect is the client's word on a new connection.
+// OnBrokerConnect is the client's word on a new connection. One broker of several that cannot be reached is no outage: whether there is one, watch finds
+// out by asking.
 func (h *health) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
-	if err != nil {
-		h.trouble(err)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err != nil && !h.up {
+		h.err = err.Error()
 	}
 }
 
@@ -181,13 +184,13 @@ func (s *Source) Health() connector.SourceHealth {
 
 // PartitionLag is how far one partition of this process is.
 type PartitionLag struct {
-	Stream    string
-	Topic     string
-	Partition int32
-	End       int64  // of the log, as last heard (at most some seconds ago)
-	Handed    int64  // offset behind what Next gave out
-	Committed int64  // offset that the group has from this assignment; -1 before the first
-	Waiting   string // why the partition stands still
+	Stream    string `json:"stream"`
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	End       int64  `json:"end"`               // of the log, as last heard (at most some seconds ago)
+	Handed    int64  `json:"handed"`            // offset behind what Next gave out
+	Committed int64  `json:"committed"`         // offset that the group has from this assignment; -1 before the first
+	Waiting   string `json:"waiting,omitempty"` // why the partition stands still
 }
 
 // Records is how many offsets lie between what is committed and the log's end. Compaction and transactions leave offsets without a record.

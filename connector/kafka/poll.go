@@ -110,16 +110,19 @@ func (s *Source) buffered() int64 {
 }
 
 func (s *Source) pauseSlow() {
+	stuck := map[string][]int32{}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, a := range s.assigned {
+	for p, a := range s.assigned {
 		a.mu.Lock()
-		stuck := a.phase == live && !a.paused && !a.busy.IsZero() && time.Since(a.busy) > slow
-		a.paused = a.paused || stuck
-		a.mu.Unlock()
-		if stuck {
-			s.group.PauseFetchPartitions(map[string][]int32{a.topic: {a.num}})
+		if a.phase == live && !a.paused && !a.busy.IsZero() && time.Since(a.busy) > slow {
+			a.paused = true
+			stuck[p.topic] = append(stuck[p.topic], p.num)
 		}
+		a.mu.Unlock()
+	}
+	s.mu.Unlock()
+	if len(stuck) > 0 {
+		s.group.PauseFetchPartitions(stuck)
 	}
 }
 
