@@ -105,9 +105,7 @@ func (p *Pipeline) record(ctx context.Context, clean bool) error {
 	dirty := p.takeDirty(&rec, &after)
 	any = any || dirty
 	rec.Clean = clean
-	for _, x := range positions {
-		rec.Positions = append(rec.Positions, x)
-	}
+	rec.Positions = append(rec.Positions, positions...)
 	p.loadsAdvanced(&rec, loads)
 	p.care.takeStale(&rec)
 	if !any && !clean && len(positions) == 0 && len(loads) == 0 {

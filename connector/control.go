@@ -2,7 +2,9 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -60,8 +62,11 @@ func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string
 	if paused == nil && holding == nil {
 		return "", fmt.Errorf("nothing waits for a confirmation of model %q", model)
 	}
+	unloaded := false
 	if paused != nil || p.models[i].Load {
-		if err := p.loadAgain(ctx, i); err != nil {
+		err := p.loadAgain(ctx, i)
+		unloaded = errors.Is(err, ErrNoLoads)
+		if err != nil && !unloaded {
 			if paused != nil {
 				c.mu.Lock()
 				c.paused[i] = paused
@@ -90,6 +95,8 @@ func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string
 		return "", ctx.Err()
 	}
 	switch {
+	case paused != nil && unloaded:
+		return fmt.Sprintf("model %s goes on with what comes next; %s is not loaded again: to bring all of it, stop, set the group's offsets back, and start", model, p.models[i].Table), nil
 	case paused != nil:
 		return fmt.Sprintf("model %s goes on, and %s is loaded again", model, p.models[i].Table), nil
 	case drop:
@@ -133,7 +140,17 @@ func (p *Pipeline) loadAgain(ctx context.Context, i int) error {
 	p.care.mu.Lock()
 	p.care.loads[l.ID] = &l
 	p.care.mu.Unlock()
-	if err := p.source.StartLoad(ctx, l.Load); err != nil {
+	err := p.source.StartLoad(ctx, l.Load)
+	if errors.Is(err, ErrNoLoads) {
+		p.care.mu.Lock()
+		delete(p.care.loads, l.ID)
+		p.care.mu.Unlock()
+		p.pend.add(func(r *Record) {
+			r.Loads = slices.DeleteFunc(r.Loads, func(o LoadState) bool { return o.ID == l.ID })
+			r.DropLoads = append(r.DropLoads, l.ID)
+		})
+	}
+	if err != nil {
 		return fmt.Errorf("start the load of model %q: %w", m.Name, err)
 	}
 	return nil
@@ -154,6 +171,9 @@ func (p *Pipeline) Retry(ctx context.Context, id uint64) (string, error) {
 		return "", fmt.Errorf("entry %d belongs to model %q, which the configuration has no more; discard it, or bring the model back", id, e.Model)
 	}
 	row, found, err := p.rowByKey(ctx, i, e.Key)
+	if errors.Is(err, ErrNotReadable) {
+		return "", fmt.Errorf("entry %d can't be retried: %w; the next change of its row goes along with what the entry holds and closes it; else mend the row at its source, or discard the entry", id, err)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -201,6 +221,9 @@ func (p *Pipeline) SendRow(ctx context.Context, model, key string) (string, erro
 	}
 	k := Key{Table: p.models[i].Table, ID: key}
 	row, found, err := p.rowByKey(ctx, i, k)
+	if errors.Is(err, ErrNotReadable) {
+		return "", fmt.Errorf("row %q of %s can't be sent by itself: %w", key, k.Table, err)
+	}
 	if err != nil {
 		return "", err
 	}

@@ -24,6 +24,8 @@
 //
 //	connector/config     the YAML file as structs: strict, every fault at once with its line
 //	connector/postgres   Source over logical replication: slot, pgoutput, chunks between watermarks
+//	connector/kafka      Source over topics: consumer group, assignments, offsets
+//	connector/envelope   bytes of a topic's record (Debezium JSON, Avro, plain rows) to a Change
 //	connector/mapping    Change to Effects: expressions, field conversion, modes
 //	connector/braze      Sink over Braze's HTTP API: calls, limits, error classes
 //	connector/state      data/ and cache/ on disk, quarantine

@@ -46,7 +46,6 @@ type worldTx struct {
 	pgx.Tx
 	changes []refChange
 	rows    []map[int]*refRow // of the tables at its start, or at the savepoint
-	marks   int
 }
 
 const userPool = 12

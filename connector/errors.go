@@ -6,6 +6,12 @@ import (
 	"time"
 )
 
+// What a Source answers that cannot do what a database can; see Source.StartLoad and Reader.Rows.
+var (
+	ErrNoLoads     = errors.New("a Kafka topic is not loaded by chunks: what it holds is loaded by reading it from its start")
+	ErrNotReadable = errors.New("a Kafka topic holds changes of rows and cannot be asked for the living row")
+)
+
 // RetryableError is an attempt of which nothing can be said to have been refused.
 type RetryableError struct {
 	// After is how long to wait at least; 0 leaves it to the backoff.

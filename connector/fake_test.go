@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -53,9 +52,7 @@ func (j *memJournal) Apply(_ context.Context, r *Record) error {
 	for _, u := range r.Settled {
 		s.Settling = slices.DeleteFunc(s.Settling, func(o Settling) bool { return o.User == u })
 	}
-	for _, h := range r.Held {
-		s.Held = append(s.Held, h)
-	}
+	s.Held = append(s.Held, r.Held...)
 	for _, u := range r.Released {
 		s.Held = slices.DeleteFunc(s.Held, func(o HeldDelete) bool { return o.User == u })
 	}
@@ -477,7 +474,6 @@ type rig struct {
 	cancel  context.CancelFunc
 	ended   chan error
 	lsn     uint64
-	rnd     *rand.Rand
 }
 
 func newRig(t *testing.T, tune func(*Config, *rig)) *rig {

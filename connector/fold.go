@@ -115,21 +115,21 @@ func absorbOlder(a, b *step) {
 }
 
 // answerFor adds the shares, holdings and entries of another step.
-func (a *step) answerFor(b *step) {
-	for _, s := range b.shares {
-		a.addShare(s)
+func (s *step) answerFor(b *step) {
+	for _, h := range b.shares {
+		s.addShare(h)
 	}
 	for _, h := range b.held {
-		a.addHold(h)
+		s.addHold(h)
 	}
-	a.entries = append(a.entries, b.entries...)
-	a.maybeSent = a.maybeSent || b.maybeSent
-	a.release = a.release || b.release
-	a.unsent = a.unsent || b.unsent
-	a.reread = a.reread || b.reread
-	a.waiters = append(a.waiters, b.waiters...)
-	if !b.at.IsZero() && (a.at.IsZero() || b.at.Before(a.at)) {
-		a.at = b.at
+	s.entries = append(s.entries, b.entries...)
+	s.maybeSent = s.maybeSent || b.maybeSent
+	s.release = s.release || b.release
+	s.unsent = s.unsent || b.unsent
+	s.reread = s.reread || b.reread
+	s.waiters = append(s.waiters, b.waiters...)
+	if !b.at.IsZero() && (s.at.IsZero() || b.at.Before(s.at)) {
+		s.at = b.at
 	}
 }
 

@@ -2,17 +2,21 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
 // rowsOf reads the living rows that belong to a user by one model and maps them whole, as steps without shares. Where the model names its users by an
-// expression they cannot be looked up, and known is false. What it reads is not older than any change handed out so far, and older than any that waits.
+// expression, or the source has no living rows, they cannot be looked up, and known is false. What it reads is not older than any change handed out so far, and older than any that waits.
 func (p *Pipeline) rowsOf(ctx context.Context, model int, u User) (steps []*step, known bool, err error) {
 	m := &p.models[model]
 	if m.IDColumn == "" || u.Kind != ExternalID {
 		return nil, false, nil
 	}
 	rows, err := p.source.Rows(ctx, Query{Table: m.Table, Where: []Equal{{Column: m.IDColumn, Text: u.ID}}, Limit: 100})
+	if errors.Is(err, ErrNotReadable) {
+		return nil, false, nil
+	}
 	if err != nil {
 		return nil, false, err
 	}

@@ -173,9 +173,9 @@ func (p *Pipeline) checkModels(st *State, opened Opened, rec *Record) {
 	for _, l := range st.Loads {
 		loaded[l.Model] = true
 	}
-	gap := len(opened.Gaps) > 0 || opened.Fresh && !st.New // a new slot: what happened while there was none is unknown
+	gap := len(opened.Gaps) > 0 || opened.Fresh && !st.New && !opened.Shared // a new slot: what happened while there was none is unknown
 	if gap {
-		p.log.Warn("the slot is new, or the server's position is ahead of the recorded one: changes were never seen here. Nothing is taken as known; a resync finds what is missing", "streams", opened.Gaps)
+		p.log.Warn("the slot is new, or the server's or the group's position is ahead of the recorded one: changes were never seen here. Nothing is taken as known; a resync finds what is missing", "streams", opened.Gaps)
 		if p.cfg.Prints != nil {
 			if err := p.cfg.Prints.Drop(""); err != nil {
 				p.log.Warn("drop cache", "err", err)
@@ -185,7 +185,7 @@ func (p *Pipeline) checkModels(st *State, opened Opened, rec *Record) {
 	for i := range p.models {
 		m := &p.models[i]
 		old, ok := known[m.Name]
-		lost := st.New && !opened.Fresh
+		lost := st.New && !opened.Fresh && !opened.Shared
 		if ok {
 			p.sameFields(i, old)
 		}

@@ -54,16 +54,15 @@ type Pipeline struct {
 	ends     [Kinds]*endpoint
 	senders  sync.WaitGroup
 
-	proven      []atomic.Bool                        // by model
-	unproven    []atomic.Pointer[map[*FieldDef]bool] // fields whose settings changed since they were proven
-	stopErr     atomic.Pointer[error]
-	cancel      context.CancelFunc
-	commit      chan struct{}
-	state       atomic.Value // string
-	since       atomic.Int64
-	beats       [3]atomic.Int64 // reader, committer, clock: last sign of life
-	inNext      atomic.Bool
-	lastHealthy atomic.Int64
+	proven   []atomic.Bool                        // by model
+	unproven []atomic.Pointer[map[*FieldDef]bool] // fields whose settings changed since they were proven
+	stopErr  atomic.Pointer[error]
+	cancel   context.CancelFunc
+	commit   chan struct{}
+	state    atomic.Value // string
+	since    atomic.Int64
+	beats    [3]atomic.Int64 // reader, committer, clock: last sign of life
+	inNext   atomic.Bool
 }
 
 // New checks the configuration and prepares a pipeline. Nothing is opened before Run.

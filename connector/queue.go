@@ -49,7 +49,6 @@ type user struct {
 	parkAt time.Time // entry in the heap, zero if none
 	early  bool      // settling ends once Braze does not know the user
 	again  bool      // was deleted: the next track starts the profile anew
-	dirty  bool      // settling, and its waiting step is not yet in data/
 	index  int
 	first  [1]*step // room for steps: most users have one
 }
@@ -384,7 +383,6 @@ type flight struct {
 	s     *step
 	free  bool // not the step itself but the removal of a deprecated id before it
 	id    User // whom Free is for
-	send  []Field
 }
 
 // take marks up to n ready users of a kind busy and gives their first steps. It never waits.

@@ -124,6 +124,9 @@ func (r *reader) reread(ctx context.Context, c *Change, err error) error {
 		return &RowError{Model: need.Model, Reason: fmt.Sprintf("column %q is not in the change, and without a key its row cannot be read again", need.Column)}
 	}
 	rows, rerr := r.p.source.Rows(ctx, Query{Table: c.Key.Table, Where: where, Limit: 1})
+	if errors.Is(rerr, ErrNotReadable) {
+		return &RowError{Model: need.Model, Reason: fmt.Sprintf("column %q is not in the change, and its row cannot be read again: %s", need.Column, rerr)}
+	}
 	if rerr != nil {
 		return fmt.Errorf("read row of %s again for column %q: %w", c.Key.Table, need.Column, rerr)
 	}

@@ -27,8 +27,7 @@ func TestRead(t *testing.T) {
 	})
 	t.Run("a stop while a row is read again does not wait for that change", func(t *testing.T) {
 		reading := make(chan struct{})
-		var r *rig
-		r = newRig(t, func(c *Config, rr *rig) {
+		r := newRig(t, func(c *Config, rr *rig) {
 			c.Mapper = &needing{newPlainMapper()}
 			c.Source = &hanging{script: rr.src, reading: reading}
 		})

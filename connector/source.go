@@ -64,6 +64,8 @@ type Start struct {
 type Opened struct {
 	// Fresh: the slot (or group) was made by this start, or by an earlier one that never recorded a position.
 	Fresh bool
+	// Shared: positions are kept by the group, so that an empty data/ is that of a new member and no loss.
+	Shared bool
 	// Gaps names streams whose server position is ahead of the record: changes between were never seen here.
 	Gaps []string
 	// From is where reading starts, by stream.
@@ -82,7 +84,7 @@ type Source interface {
 	// Commit says that everything up to p is recorded as done. It only stores a number and returns at once; the connection's owner
 	// sends it. Positions never go back.
 	Commit(p Position)
-	// StartLoad begins or continues a load; its chunks come out of Next among the others.
+	// StartLoad begins or continues a load; its chunks come out of Next among the others. A source without loads gives ErrNoLoads.
 	StartLoad(ctx context.Context, l Load) error
 	// Health tells connection, lag and retained log, for /readyz, /metrics and status.
 	Health() SourceHealth
@@ -95,7 +97,7 @@ type Source interface {
 // Reader reads living rows, outside the stream. All methods may be called concurrently.
 type Reader interface {
 	// Rows gives rows of q.Table as a snapshot sees them in which every transaction that Next has handed out so far is visible. Its values are
-	// therefore not older than any change handed out before the call.
+	// therefore not older than any change handed out before the call. A source that has no living rows gives ErrNotReadable.
 	Rows(ctx context.Context, q Query) ([]Row, error)
 	// Describe gives a table's present shape, or an error that names the nearest table.
 	Describe(ctx context.Context, table string) (*Table, error)

@@ -27,6 +27,7 @@ type StreamState struct {
 	Confirmed uint64    `json:"confirmed"`
 	Moved     time.Time `json:"moved"`
 	Open      time.Time `json:"oldest_open,omitzero"` // commit time of the oldest change not yet done
+	Behind    int64     `json:"behind,omitempty"`     // records beyond in the log, where whoever asks the source fills it in
 }
 
 // ModelStatus is one model's counters since the process started.

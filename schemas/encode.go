@@ -34,11 +34,16 @@ type RowChange struct {
 
 // The types of values that Go has no type of its own for.
 type (
-	Decimal   string // exact digits: "-12.50", "NaN", "Infinity", "-Infinity"
-	Date      int32  // days since 1970-01-01
-	Time      int64  // microseconds since midnight
-	Timestamp int64  // microseconds since 1970-01-01 00:00 on a clock without zone
-	Interval  string // ISO 8601 duration
+	// Decimal is exact digits: "-12.50", "NaN", "Infinity", "-Infinity".
+	Decimal string
+	// Date is in days since 1970-01-01.
+	Date int32
+	// Time is in microseconds since midnight.
+	Time int64
+	// Timestamp is in microseconds since 1970-01-01 00:00 on a clock without zone.
+	Timestamp int64
+	// Interval is an ISO 8601 duration.
+	Interval string
 )
 
 // The branches of the schema's union of values.

@@ -73,7 +73,7 @@ func (p *program) offline(cfg *config.Config, want purpose) (control.API, func()
 	v, _ := buildVersion()
 	o := &control.Offline{Version: v, Workspace: cfg.Braze.Workspace, Config: p.config, Journal: data, LastStop: control.ReadStop(path)}
 	for _, m := range cfg.Models {
-		o.Models = append(o.Models, control.Model{Name: m.Name, Table: m.Table, Load: m.Load == "all"})
+		o.Models = append(o.Models, control.Model{Name: m.Name, Table: relation(&m), Load: m.Load == "all"})
 	}
 	if want == forWriting {
 		o.SendRow = func(ctx context.Context, model, key string) (string, error) {

@@ -25,7 +25,8 @@ type app struct {
 	log      *slog.Logger
 	data     *state.Data
 	cache    *state.Cache
-	source   *postgres.Source
+	source   connector.Source
+	topics   *topics // the source, where it is Kafka
 	tables   map[string]*connector.Table
 	mapper   *mapping.Mapper
 	sink     *braze.Client
@@ -57,10 +58,7 @@ func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger
 	if a.cache, err = p.openCache(cfg, log); err != nil {
 		return nil, err
 	}
-	if a.source, err = newSource(cfg, log); err != nil {
-		return nil, err
-	}
-	if a.tables, err = describe(ctx, a.source, cfg); err != nil {
+	if err = a.openSource(ctx); err != nil {
 		return nil, err
 	}
 	a.tally = newTally(cfg.Models)
@@ -71,7 +69,7 @@ func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger
 		return nil, err
 	}
 	a.pipeline, err = connector.New(connector.Config{
-		Source: a.source, Sink: a.sink, Mapper: a.mapper, Journal: a.data, Prints: a.cache,
+		Source: a.source, Sink: a.sink, Mapper: a.mapping(), Journal: a.data, Prints: a.cache,
 		OpenChanges: cfg.Limits.OpenChanges, OpenBytes: cfg.Limits.OpenBytes, Drain: cfg.Limits.Drain, Retention: cfg.Quarantine.Retention,
 		UserGap: cfg.Braze.UserGap, Settle: cfg.Braze.Settle, Attempts: cfg.Braze.Attempts, Senders: cfg.Braze.Senders,
 		Log: log, Watch: watch,
@@ -96,12 +94,46 @@ func (a *app) close() error {
 	return err
 }
 
-func newSource(cfg *config.Config, log *slog.Logger) (*postgres.Source, error) {
-	pg := cfg.Source.Postgres
-	if pg == nil {
-		return nil, &connector.StopError{Code: connector.ExitConfig, What: "source.kafka is not run by this version", Fix: "use source.postgres"}
+// openSource makes the source without connecting it, and reads the shapes of the models' tables or topics.
+func (a *app) openSource(ctx context.Context) (err error) {
+	if a.cfg.Source.Kafka == nil {
+		if a.source, err = postgres.New(postgresConfig(a.cfg.Source.Postgres, a.log)); err == nil {
+			a.tables, err = describe(ctx, a.source, a.cfg)
+		}
+		return err
 	}
-	return postgres.New(postgresConfig(pg, log))
+	// Another source looks: its decoder sees the newest records first, and a stream's must come in order.
+	look, err := newTopics(a.cfg, a.log, hooks{})
+	if err != nil {
+		return err
+	}
+	a.tables, err = look.shapes(ctx, a.cfg, a.log)
+	if cerr := look.Close(context.WithoutCancel(ctx)); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return err
+	}
+	if a.topics, err = a.openTopics(); err == nil {
+		a.source = a.topics
+	}
+	return err
+}
+
+// mapping is the mapper as the pipeline uses it.
+func (a *app) mapping() connector.Mapper {
+	if a.topics != nil {
+		return newTopicMapper(a.mapper)
+	}
+	return a.mapper
+}
+
+// relation is the table or topic of a model.
+func relation(m *connector.Model) string {
+	if m.Topic != "" {
+		return m.Topic
+	}
+	return m.Table
 }
 
 func postgresConfig(pg *config.Postgres, log *slog.Logger) postgres.Config {
@@ -166,7 +198,19 @@ func describeFault(err error) error {
 
 // compile compiles the mapping against the tables; faults of it are faults of the configuration.
 func (a *app) compile() (*mapping.Mapper, error) {
-	m, faults := mapping.New(a.mappingConfig())
+	c := a.mappingConfig()
+	m, faults := mapping.New(c)
+	if m == nil && a.cfg.Source.Kafka != nil {
+		// What the newest records lack is no fault of the configuration: others may have it.
+		found := faults
+		c.Tables = nil
+		if m, faults = mapping.New(c); m != nil {
+			for i := range found {
+				found[i].Warn = true
+			}
+			faults = found
+		}
+	}
 	if m == nil {
 		return nil, configFaults(a.cfg.Resolve(faults))
 	}
@@ -179,7 +223,7 @@ func (a *app) compile() (*mapping.Mapper, error) {
 func (a *app) mappingConfig() mapping.Config {
 	c := mapping.Config{
 		Models: a.cfg.Models, Tables: a.tables, TimeZone: a.cfg.Source.Location, NeverSend: a.cfg.NeverSend, OnlyUsers: a.cfg.OnlyUsers,
-		Logger: a.log.With("component", "mapping"),
+		NoReread: a.cfg.Source.Kafka != nil, Logger: a.log.With("component", "mapping"),
 	}
 	if a.tally != nil {
 		c.Note, c.Passed = a.tally.note, a.tally.passed

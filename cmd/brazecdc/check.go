@@ -45,9 +45,10 @@ func newCheck(p *program) *cobra.Command {
   may hurt   a start works; look at it first
   fine       what was looked at and is well
 
-It reads the configuration, asks the database for its settings, rights, slot, publication and the tables' shape, compiles the mapping against the real
-columns, and asks each Braze endpoint with an empty request whether the key may use it. It creates nothing, sends no user, and works while "brazecdc
-run" does; it also looks at data/ and web.listen. Exit code 0 if nothing must be fixed, else 4.`,
+It reads the configuration, asks the database for its settings, rights, slot, publication and the tables' shape (with Kafka the brokers for the topics and
+their newest records, and the schema registry), compiles the mapping against the real columns, and asks each Braze endpoint with an empty request whether
+the key may use it. It creates nothing, sends no user, and works while "brazecdc run" does; it also looks at data/ and web.listen. Exit code 0 if nothing
+must be fixed, else 4.`,
 		Example: "  brazecdc check\n  brazecdc check --json | jq '.[] | select(.group == \"must fix\")'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

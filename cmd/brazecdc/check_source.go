@@ -10,10 +10,10 @@ import (
 	"brazecdc/connector/postgres"
 )
 
-// source checks the database and, with the tables it finds, the mapping.
+// source checks the database or the brokers and, with the tables or topics it finds, the mapping.
 func (c *checker) source(ctx context.Context, cfg *config.Config) {
 	pg := cfg.Source.Postgres
-	if pg == nil || pg.URL == "" {
+	if (pg == nil || pg.URL == "") && cfg.Source.Kafka == nil {
 		return // told as a fault of the configuration
 	}
 	if !cfg.Given("source.time_zone") {
@@ -21,6 +21,10 @@ func (c *checker) source(ctx context.Context, cfg *config.Config) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
+	if cfg.Source.Kafka != nil {
+		c.topics(ctx, cfg)
+		return
+	}
 	tables, reachable := c.tables(ctx, cfg)
 	pgc := postgresConfig(pg, c.p.quietLog())
 	pgc.StartTimeout = checkTimeout
@@ -35,7 +39,7 @@ func (c *checker) source(ctx context.Context, cfg *config.Config) {
 // tables reads the shapes of those tables that can be read; why others can't is told by the source's own check.
 func (c *checker) tables(ctx context.Context, cfg *config.Config) (tables map[string]*connector.Table, all bool) {
 	tables, all = map[string]*connector.Table{}, true
-	src, err := newSource(cfg, c.p.quietLog())
+	src, err := postgres.New(postgresConfig(cfg.Source.Postgres, c.p.quietLog()))
 	if err != nil {
 		return tables, false
 	}

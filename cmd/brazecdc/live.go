@@ -20,6 +20,15 @@ func (a *app) Status(context.Context) (*control.Status, error) {
 		Version: v, Workspace: a.cfg.Braze.Workspace, Config: a.file, PID: os.Getpid(), Started: a.started, Listen: a.listen,
 		Status: a.pipeline.Status(), Pending: a.pipeline.Pending(),
 	}
+	if a.topics != nil {
+		for _, l := range a.topics.Lags() {
+			for i := range s.Streams {
+				if s.Streams[i].Stream == l.Stream {
+					s.Streams[i].Behind = l.Records()
+				}
+			}
+		}
+	}
 	var reasons []string
 	if s.Ready, reasons = a.pipeline.Ready(); !s.Ready {
 		s.NotReady = reasons
@@ -63,7 +72,20 @@ func (a *app) Entry(_ context.Context, id uint64) (*connector.Entry, error) {
 }
 
 // Retry implements control.API.
-func (a *app) Retry(ctx context.Context, id uint64) (string, error) { return a.pipeline.Retry(ctx, id) }
+func (a *app) Retry(ctx context.Context, id uint64) (string, error) {
+	if a.topics != nil {
+		e, err := a.data.Quarantine().Entry(id)
+		switch {
+		case err != nil:
+			return "", err
+		case e.Class == "undecodable":
+			return "", fmt.Errorf("entry %d can't be retried: its record cannot be decoded: %s; a later record of that row brings it whole, so discard the entry", id, e.Reason)
+		}
+		return "", fmt.Errorf("entry %d can't be retried: %w; the next change of its row is sent with what the entry holds and closes it; else discard the entry",
+			id, connector.ErrNotReadable)
+	}
+	return a.pipeline.Retry(ctx, id)
+}
 
 // Discard implements control.API.
 func (a *app) Discard(ctx context.Context, id uint64, why string) error {
@@ -76,7 +98,10 @@ func (a *app) Send(ctx context.Context, model, key string) (string, error) {
 		if a.cfg.Models[i].Name != model {
 			continue
 		}
-		id, err := keyOf(a.tables[a.cfg.Models[i].Table], key)
+		if a.topics != nil {
+			return "", oneRow("send", key)
+		}
+		id, err := keyOf(a.tables[relation(&a.cfg.Models[i])], key)
 		if err != nil {
 			return "", err
 		}
@@ -129,7 +154,7 @@ func (a *app) loaded(ctx context.Context) error {
 
 // delivered waits until everything up to a position of the slot is confirmed and no user waits to be sent, those that settle after a delete included.
 func (a *app) delivered(ctx context.Context, lsn uint64) error {
-	stream := "slot/" + a.cfg.Source.Postgres.Slot
+	stream := "slot/" + a.cfg.Source.Postgres.Slot // of the demo, whose source is a slot
 	return a.until(ctx, "all is delivered", func(s connector.Status) bool {
 		parked := 0
 		for _, n := range s.Parked {

@@ -1,4 +1,4 @@
-// Command brazecdc moves row changes from Postgres into Braze: one file per subcommand, which reads flags and config, wires the parts, and maps the
+// Command brazecdc moves row changes from Postgres or Kafka topics into Braze: one file per subcommand, which reads flags and config, wires the parts, and maps the
 // end to an exit code.
 package main
 

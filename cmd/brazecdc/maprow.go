@@ -89,6 +89,7 @@ type remark struct {
 type reader struct {
 	cfg     *config.Config
 	source  connector.Reader
+	topics  *topics // the source, where it is Kafka
 	tables  map[string]*connector.Table
 	mapper  *mapping.Mapper
 	remarks []remark // of the row being mapped
@@ -98,13 +99,8 @@ type reader struct {
 
 // openReader connects and compiles the mapping.
 func (p *program) openReader(ctx context.Context, cfg *config.Config) (*reader, error) {
-	source, err := newSource(cfg, p.quietLog())
+	r, err := p.connectReader(ctx, cfg)
 	if err != nil {
-		return nil, err
-	}
-	r := &reader{cfg: cfg, source: source, close: func(ctx context.Context) { _ = source.Close(ctx) }}
-	if r.tables, err = describe(ctx, source, cfg); err != nil {
-		r.close(ctx)
 		return nil, err
 	}
 	a := &app{cfg: cfg, tables: r.tables, log: p.quietLog()}
@@ -112,6 +108,10 @@ func (p *program) openReader(ctx context.Context, cfg *config.Config) (*reader, 
 	mc.Note = func(_ int, field, reason string) { r.remarks = append(r.remarks, remark{field, reason}) }
 	mc.Passed = func(_ int, why string) { r.passed = why }
 	m, faults := mapping.New(mc)
+	if m == nil && r.topics != nil { // what the newest records lack others may have
+		mc.Tables = nil
+		m, faults = mapping.New(mc)
+	}
 	if m == nil {
 		r.close(ctx)
 		return nil, configFaults(cfg.Resolve(faults))
@@ -120,11 +120,43 @@ func (p *program) openReader(ctx context.Context, cfg *config.Config) (*reader, 
 	return r, nil
 }
 
+// connectReader connects to the source and reads the shapes of the models' tables or topics.
+func (p *program) connectReader(ctx context.Context, cfg *config.Config) (*reader, error) {
+	a := &app{cfg: cfg, log: p.quietLog()}
+	r := &reader{cfg: cfg}
+	var err error
+	if cfg.Source.Kafka != nil {
+		if r.topics, err = newTopics(cfg, a.log, hooks{}); err != nil {
+			return nil, err
+		}
+		r.source, r.close = r.topics, func(ctx context.Context) { _ = r.topics.Close(ctx) }
+		if r.tables, err = r.topics.shapes(ctx, cfg, a.log); err != nil {
+			r.close(ctx)
+			return nil, err
+		}
+		return r, nil
+	}
+	if err = a.openSource(ctx); err != nil {
+		if a.source != nil {
+			_ = a.source.Close(context.WithoutCancel(ctx))
+		}
+		return nil, err
+	}
+	r.source, r.tables, r.close = a.source, a.tables, func(ctx context.Context) { _ = a.source.Close(ctx) }
+	return r, nil
+}
+
+// oneRow says that a single row cannot be asked for.
+func oneRow(what, key string) error {
+	return &connector.StopError{Code: exitUsage, What: fmt.Sprintf("%s row %s: %v", what, key, connector.ErrNotReadable),
+		Fix: `change the row at its source: its record is then sent; "brazecdc preview --model NAME" shows the newest records`}
+}
+
 // model finds a model by name.
 func (r *reader) model(name string) (int, *connector.Table, error) {
 	for i := range r.cfg.Models {
 		if r.cfg.Models[i].Name == name {
-			return i, r.tables[r.cfg.Models[i].Table], nil
+			return i, r.tables[relation(&r.cfg.Models[i])], nil
 		}
 	}
 	return 0, nil, unknownModel(r.cfg.Models, name)
@@ -140,8 +172,12 @@ type mapped struct {
 
 // as maps a row as if it were inserted or updated now. Nulls that need not be sent are taken out, as they are when an effect leaves its queue.
 func (r *reader) as(op connector.Op, model int, row connector.Row) (mapped, error) {
+	return r.change(&connector.Change{Key: rowKey(row), Op: op, After: row, Time: time.Now()}, model)
+}
+
+// change maps one change for a model.
+func (r *reader) change(c *connector.Change, model int) (mapped, error) {
 	r.remarks, r.passed = nil, ""
-	c := &connector.Change{Key: rowKey(row), Op: op, After: row, Time: time.Now()}
 	effects, err := r.mapper.Map(nil, c, nobody{})
 	m := mapped{remarks: r.remarks}
 	var bad *connector.RowError

@@ -40,7 +40,8 @@ var metricNames = []metric{
 	{"slot_safe_bytes", "Log that may still be written before the slot is lost; +Inf when unlimited or not known.", gauge, nil, false},
 	{"slot_seconds_until_lost", "Seconds until the slot is lost at the speed of the last ten minutes; +Inf when it does not come nearer.", gauge, nil, false},
 	{"slot_wal_status", "1 for the slot's present wal_status.", gauge, []string{"status"}, false},
-	{"confirmed_position", "Position up to which everything is delivered and confirmed, for a slot its LSN as a number.", gauge, []string{"stream"}, false},
+	{"confirmed_position", "Position up to which everything is delivered and confirmed, for a slot its LSN as a number, for a partition (topic/number) the next offset.", gauge, []string{"stream"}, false},
+	{"kafka_lag_records", "Offsets between what this process committed of a partition and the end of its log.", gauge, []string{"topic", "partition"}, false},
 	{"oldest_unconfirmed_timestamp_seconds", "Commit time of the oldest change that is not yet delivered; 0 when none is open.", gauge, []string{"source"}, false},
 
 	{"changes_total", "Row changes read, by operation; snapshot is a row of a load.", counter, []string{"model", "op"}, false},

@@ -2,14 +2,21 @@ package main
 
 import (
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
 	"brazecdc/connector"
+	"brazecdc/connector/kafka"
 )
 
-// source is the label of the one source this version has.
-const sourceLabel = "postgres"
+// label is the source's kind as metrics name it.
+func (c *collector) label() string {
+	if c.a.topics != nil {
+		return "kafka"
+	}
+	return "postgres"
+}
 
 func (c *collector) collect() {
 	v, _ := buildVersion()
@@ -29,7 +36,7 @@ func (c *collector) collect() {
 }
 
 func (c *collector) source(s *connector.Status) {
-	h := &s.Source
+	h, sourceLabel := &s.Source, c.label()
 	c.put("source_connected", oneIf(h.Connected), sourceLabel)
 	c.put("source_reconnects_total", float64(h.Reconnects), sourceLabel)
 	c.put("source_bytes_total", float64(h.Bytes), sourceLabel)
@@ -37,6 +44,50 @@ func (c *collector) source(s *connector.Status) {
 	c.put("source_last_heartbeat_timestamp_seconds", seconds(h.LastHeartbeat), sourceLabel)
 	c.put("lag_seconds", s.LagSeconds, sourceLabel)
 	c.put("lag_bytes", orNaN(h.LagBytes), sourceLabel)
+	if c.a.topics == nil {
+		c.slot(h)
+	}
+	oldest := 0.0
+	for _, st := range s.Streams {
+		if strings.HasPrefix(st.Stream, "load/") {
+			continue // a series for each load would never end
+		}
+		if t := seconds(st.Open); t > 0 && (oldest == 0 || t < oldest) {
+			oldest = t
+		}
+	}
+	for stream, at := range confirmed(s.Streams) {
+		c.put("confirmed_position", float64(at), stream)
+	}
+	c.put("oldest_unconfirmed_timestamp_seconds", oldest, sourceLabel)
+	if c.a.topics != nil {
+		for _, l := range c.a.topics.Lags() {
+			c.put("kafka_lag_records", float64(l.Records()), l.Topic, strconv.Itoa(int(l.Partition)))
+		}
+	}
+}
+
+// confirmed gives the confirmed positions by series. Of a partition's assignments, whose number would make a new series each time, the last one counts.
+func confirmed(streams []connector.StreamState) map[string]uint64 {
+	out, last := map[string]uint64{}, map[string]uint64{}
+	for _, st := range streams {
+		name := st.Stream
+		if strings.HasPrefix(name, "load/") {
+			continue
+		}
+		if topic, partition, n, ok := kafka.ParseStream(name); ok {
+			name = topic + "/" + strconv.Itoa(int(partition))
+			if n < last[name] {
+				continue
+			}
+			last[name] = n
+		}
+		out[name] = st.Confirmed
+	}
+	return out
+}
+
+func (c *collector) slot(h *connector.SourceHealth) {
 	c.put("slot_retained_bytes", orNaN(h.RetainedBytes))
 	c.put("slot_safe_bytes", orInf(h.SafeBytes))
 	c.put("slot_seconds_until_lost", c.a.lost.seconds(time.Now(), h.SafeBytes))
@@ -46,17 +97,6 @@ func (c *collector) source(s *connector.Status) {
 		c.put("slot_wal_status", oneIf(status == h.SlotStatus), status)
 	}
 	c.put("slot_wal_status", oneIf(!known), "unknown")
-	oldest := 0.0
-	for _, st := range s.Streams {
-		if strings.HasPrefix(st.Stream, "load/") {
-			continue // a series for each load would never end
-		}
-		c.put("confirmed_position", float64(st.Confirmed), st.Stream)
-		if t := seconds(st.Open); t > 0 && (oldest == 0 || t < oldest) {
-			oldest = t
-		}
-	}
-	c.put("oldest_unconfirmed_timestamp_seconds", oldest, sourceLabel)
 }
 
 func (c *collector) flow(s *connector.Status) {

@@ -3,12 +3,16 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"brazecdc/connector"
 	"brazecdc/connector/braze"
+	"brazecdc/connector/kafka"
 )
 
 func newPreview(p *program) *cobra.Command {
@@ -21,7 +25,9 @@ func newPreview(p *program) *cobra.Command {
 		Long: `preview reads rows of a model's table and shows what would be sent to Braze if each were inserted, and if it were updated, now: endpoint, the request's
 body byte for byte, data points, and what is left out and why. An insert leaves NULLs out; an update sends them, so that Braze unsets the field.
 
-It reads the database and sends nothing; it works while "brazecdc run" does. It prints values of rows. It ends with exit code 4 when a row would be held back.`,
+With a Kafka source it takes the newest records of the model's topic, and shows what each of them means as the change that it is.
+
+It reads the source and sends nothing; it works while "brazecdc run" does. It prints values of rows. It ends with exit code 4 when a row would be held back.`,
 		Example: "  brazecdc preview --model customers\n  brazecdc preview --model customers --key 1042\n  brazecdc preview --model customers --limit 20 --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -77,6 +83,16 @@ func (p *program) preview(ctx context.Context, model, key string, limit int, asJ
 	if err != nil {
 		return err
 	}
+	if r.topics != nil {
+		if key != "" {
+			return oneRow("preview", key)
+		}
+		all, err := r.previewTopic(ctx, model, i, limit)
+		if err != nil {
+			return err
+		}
+		return p.showPreview(relation(&cfg.Models[i]), all, asJSON)
+	}
 	var rows []connector.Row
 	if key != "" {
 		row, err := readRow(ctx, r.source, table, key)
@@ -88,26 +104,61 @@ func (p *program) preview(ctx context.Context, model, key string, limit int, asJ
 		return err
 	}
 	all := []previewed{}
-	held := false
 	for _, row := range rows {
 		for _, op := range []connector.Op{connector.Insert, connector.Update} {
 			v, err := r.preview(model, i, op, row)
 			if err != nil {
 				return err
 			}
-			held = held || v.HeldBack != ""
 			all = append(all, v)
 		}
 	}
+	return p.showPreview(table.Name, all, asJSON)
+}
+
+func (p *program) showPreview(table string, all []previewed, asJSON bool) error {
 	if asJSON {
-		err = p.printJSON(all)
+		if err := p.printJSON(all); err != nil {
+			return err
+		}
 	} else {
-		p.printPreview(table.Name, all)
+		p.printPreview(table, all)
 	}
-	if err == nil && held {
+	if slices.ContainsFunc(all, func(v previewed) bool { return v.HeldBack != "" }) {
 		return &silentError{code: connector.ExitFaults}
 	}
-	return err
+	return nil
+}
+
+// previewTopic maps the newest records of a model's topic as the changes that they are.
+func (r *reader) previewTopic(ctx context.Context, name string, model, limit int) ([]previewed, error) {
+	recs, err := r.topics.Sample(ctx, relation(&r.cfg.Models[model]), limit)
+	if err != nil {
+		return nil, err
+	}
+	all := []previewed{}
+	for i := range recs {
+		rec := &recs[i]
+		at := fmt.Sprintf("partition %d offset %d", rec.Partition, rec.Offset)
+		changes, skip, err := r.topics.decode(ctx, rec)
+		var bad *kafka.PoisonError
+		switch {
+		case errors.As(err, &bad):
+			all = append(all, previewed{Model: name, Key: at, Operation: "record", HeldBack: bad.Reason, Calls: []previewCall{}})
+		case err != nil:
+			return nil, fmt.Errorf("decode the record of %s: %w", at, err)
+		case len(changes) == 0:
+			all = append(all, previewed{Model: name, Key: at, Operation: "record", Nothing: skip, Calls: []previewCall{}})
+		}
+		for j := range changes {
+			m, err := r.change(&changes[j], model)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, r.shown(name, at, changes[j].Op, m))
+		}
+	}
+	return all, nil
 }
 
 func (r *reader) preview(name string, model int, op connector.Op, row connector.Row) (previewed, error) {
@@ -116,26 +167,37 @@ func (r *reader) preview(name string, model int, op connector.Op, row connector.
 		return previewed{}, err
 	}
 	text, _ := keyText(row)
-	v := previewed{Model: name, Key: text, Operation: op.String(), LeftOut: m.remarks, Nothing: m.none, HeldBack: m.held, Calls: []previewCall{}, effects: m.effects}
+	return r.shown(name, text, op, m), nil
+}
+
+func (r *reader) shown(name, key string, op connector.Op, m mapped) previewed {
+	v := previewed{Model: name, Key: key, Operation: op.String(), LeftOut: m.remarks, Nothing: m.none, HeldBack: m.held, Calls: []previewCall{}, effects: m.effects}
 	for i := range m.effects {
 		e := &m.effects[i]
 		v.Calls = append(v.Calls, previewCall{
 			Method: "POST", Path: braze.Endpoint(e.Kind), Body: braze.Body(e.Kind, []connector.Effect{*e}), DataPoints: points(e), Curl: curl(r.cfg.Braze.Endpoint, e),
 		})
 	}
-	return v, nil
+	return v
+}
+
+func article(noun string) string {
+	if strings.ContainsRune("aeiou", rune(noun[0])) {
+		return "an " + noun
+	}
+	return "a " + noun
 }
 
 func (p *program) printPreview(table string, all []previewed) {
 	if len(all) == 0 {
-		p.printf("%s has no rows.\n", table)
+		p.printf("%s has no rows to show.\n", table)
 		return
 	}
 	for i, v := range all {
 		if i > 0 && all[i-1].Key != v.Key {
 			p.printf("\n")
 		}
-		p.printf("%s\n", p.bold(fmt.Sprintf("%s %s, as an %s", v.Model, v.Key, v.Operation)))
+		p.printf("%s\n", p.bold(fmt.Sprintf("%s %s, as %s", v.Model, v.Key, article(v.Operation))))
 		switch {
 		case v.HeldBack != "":
 			p.printf("  %s %s\n", p.red("would be held back:"), v.HeldBack)

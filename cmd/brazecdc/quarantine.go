@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -160,7 +161,11 @@ func (p *program) printEntry(e *connector.Entry) error {
 		p.printf("  field:    %s\n", e.Field)
 	}
 	p.printf("  reason:   %s\n", e.Reason)
-	p.printf("  position: %s %X/%X, change %d of its transaction\n", e.Stream, e.Offset>>32, uint32(e.Offset), e.Change.N)
+	if strings.HasPrefix(e.Stream, "slot/") || strings.HasPrefix(e.Stream, "load/") {
+		p.printf("  position: %s %X/%X, change %d of its transaction\n", e.Stream, e.Offset>>32, uint32(e.Offset), e.Change.N)
+	} else {
+		p.printf("  position: %s, offset %d\n", e.Stream, e.Offset)
+	}
 	if e.Closed != "" {
 		p.printf("  ended:    %s, %s\n", e.Closed, e.ClosedAt.Local().Format(time.DateTime))
 	}

@@ -66,9 +66,9 @@ func (p *program) report(cmd *cobra.Command, err error) int {
 func newRoot(p *program) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "brazecdc",
-		Short: "Move row changes from Postgres into Braze",
-		Long: `brazecdc reads the row changes of a Postgres database (logical replication) and brings them to Braze within a second of the commit: in
-order for each user, in the mode you choose, and without losing one silently.
+		Short: "Move row changes from Postgres or Kafka into Braze",
+		Long: `brazecdc reads the row changes of a Postgres database (logical replication), or of Kafka topics that hold them, and brings them to Braze within a
+second of the commit: in order for each user, in the mode you choose, and without losing one silently.
 
 First steps:
   brazecdc demo                        see it work, with a database of its own and a stand-in for Braze

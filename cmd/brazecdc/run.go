@@ -15,6 +15,7 @@ import (
 	"brazecdc/connector"
 	"brazecdc/connector/config"
 	"brazecdc/connector/control"
+	"brazecdc/connector/kafka"
 )
 
 func newRun(p *program) *cobra.Command {
@@ -30,6 +31,9 @@ what it will create, how many users and calls a load means, and that a load can 
 While it runs it answers on
   data/control.sock   status, confirm, quarantine, send: the other commands, for the same account only
   web.listen          /livez, /readyz (?verbose), /metrics (Prometheus), /status (JSON)
+
+With source.kafka it reads the models' topics as a member of a consumer group. Several processes share the partitions when they name the same group; each
+needs its own data/ and cache/.
 
 SIGTERM or SIGINT: it stops reading, delivers what is open within limits.drain (30s), records and confirms it, and ends. A second signal ends it at once;
 what was open comes again at the next start. Nothing is confirmed to the database before it was delivered, or kept in data/, and recorded.
@@ -174,6 +178,10 @@ func noteStop(data string, err error, log *slog.Logger) {
 func (p *program) announce(a *app) {
 	cfg, pg := a.cfg, a.cfg.Source.Postgres
 	p.printf("First start of workspace %q (%s).\n", cfg.Braze.Workspace, cfg.Braze.Endpoint)
+	if a.topics != nil {
+		p.announceTopics(a)
+		return
+	}
 	verb := "uses"
 	if pg.Create {
 		verb = "creates where missing"
@@ -191,6 +199,30 @@ func (p *program) announce(a *app) {
 	}
 	if loads {
 		p.printf("  Loading can start campaigns in Braze: they react to changed attributes, new e-mail addresses and new users.\n")
+	}
+	p.printf("\n")
+}
+
+// announceTopics prints what the first start does with a Kafka source.
+func (p *program) announceTopics(a *app) {
+	cfg, k := a.cfg, a.cfg.Source.Kafka
+	p.printf("  It reads as a member of consumer group %q, goes on where the group has committed, and creates nothing.\n", k.Group)
+	loads := false
+	for i := range cfg.Models {
+		m := &cfg.Models[i]
+		switch {
+		case k.Start == kafka.StartEarliest, k.Start == kafka.StartCommitted && m.Load == "all":
+			loads = true
+			p.printf("  %s: where the group has committed nothing, topic %s is read from its beginning.\n", m.Name, m.Topic)
+		case k.Start == kafka.StartTimestamp:
+			loads = true
+			p.printf("  %s: where the group has committed nothing, topic %s is read from %s.\n", m.Name, m.Topic, k.StartTime.Format(time.RFC3339))
+		default:
+			p.printf("  %s: where the group has committed nothing, topic %s is read from its end: only what changes from now on.\n", m.Name, m.Topic)
+		}
+	}
+	if loads {
+		p.printf("  Records that lie there already can start campaigns in Braze: it reacts to changed attributes, new e-mail addresses and new users.\n")
 	}
 	p.printf("\n")
 }

@@ -30,7 +30,7 @@ func newSend(p *program) *cobra.Command {
 wrong. It shows the call and asks for a yes on a terminal; elsewhere --yes is needed. It may start campaigns for that user.
 
 Where "brazecdc run" is live, the row goes through its user's queue there, so that it keeps its place among the user's other changes. Else it goes alone,
-under the lock of data/, and send waits for Braze's answer. Nothing is created in the database.`,
+under the lock of data/, and send waits for Braze's answer. Nothing is created in the database. A Kafka topic has no living rows, so it needs Postgres.`,
 		Example: "  brazecdc send --model customers --key 1042\n  brazecdc send --model customers --key 1042 --yes",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -52,6 +52,9 @@ func (p *program) send(ctx context.Context, model, key string, yes bool) error {
 	cfg, err := p.load()
 	if err != nil {
 		return err
+	}
+	if cfg.Source.Kafka != nil {
+		return oneRow("send", key)
 	}
 	if err := p.showRow(ctx, cfg, model, key); err != nil {
 		return err

@@ -129,6 +129,8 @@ func (p *program) printSourceAndSink(s *control.Status) {
 	p.printf("lateness %.1f s, %d changes open (%s), %d users waiting%s\n", s.LagSeconds, s.OpenChanges, byteCount(s.OpenBytes), s.Waiting, parked(s.Parked))
 	src := s.Source
 	switch {
+	case src.Connected && src.LagBytes < 0 && src.RetainedBytes < 0: // topics are counted in records
+		p.printf("source: connected since %s\n", since(src.Since))
 	case src.Connected:
 		p.printf("source: connected since %s, %s behind%s\n", since(src.Since), lagBytes(src.LagBytes), keeps(src))
 	default:
@@ -177,6 +179,12 @@ func (p *program) printModels(models []connector.ModelStatus) error {
 // place words a stream's position: a slot's as Postgres prints it.
 func place(s connector.StreamState) string {
 	text := fmt.Sprintf("%X/%X confirmed", s.Confirmed>>32, uint32(s.Confirmed))
+	if !strings.HasPrefix(s.Stream, "slot/") {
+		text = fmt.Sprintf("offset %d confirmed", s.Confirmed)
+	}
+	if s.Behind > 0 {
+		text += fmt.Sprintf(", %d records behind", s.Behind)
+	}
 	if !s.Moved.IsZero() {
 		text += " " + since(s.Moved)
 	}

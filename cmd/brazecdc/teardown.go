@@ -52,7 +52,9 @@ func (p *program) teardown(ctx context.Context, yes bool) error {
 	}
 	pg := cfg.Source.Postgres
 	if pg == nil {
-		return &connector.StopError{Code: connector.ExitConfig, What: "source.kafka has no slot", Fix: "nothing needs to be dropped"}
+		p.printf("With source.kafka there is nothing to drop: brazecdc made nothing at the brokers but the committed offsets of group %q, which they forget by themselves.\n",
+			cfg.Source.Kafka.Group)
+		return nil
 	}
 	if client, err := control.Dial(ctx, p.beside(cfg.Data.Path)); err == nil {
 		client.Close()

@@ -34,9 +34,9 @@ func BenchmarkBody(b *testing.B) {
 // BenchmarkSend makes whole calls of 75 objects against a handler in this process, over real connections.
 func BenchmarkSend(b *testing.B) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
+		_, _ = io.Copy(io.Discard, r.Body)
 		w.WriteHeader(http.StatusCreated)
-		io.WriteString(w, `{"message":"success","attributes_processed":75}`)
+		_, _ = io.WriteString(w, `{"message":"success","attributes_processed":75}`)
 	}))
 	defer s.Close()
 	c := newTestClient(b, s.URL, Config{})

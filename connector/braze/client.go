@@ -158,9 +158,9 @@ func parseEndpoint(s string) (*url.URL, error) {
 	case u.Scheme == "http" && !loopback(host):
 		return nil, fmt.Errorf("braze.endpoint http://%s would send the key in the open: use https; http is for loopback only", u.Host)
 	case strings.HasPrefix(host, "sdk.") && strings.Contains(host, ".braze."):
-		return nil, fmt.Errorf("braze.endpoint %s is for the SDKs: use the REST endpoint, which begins with rest.", host)
+		return nil, fmt.Errorf("braze.endpoint %s is for the SDKs: use the REST endpoint, which begins with \"rest.\"", host)
 	case strings.HasPrefix(host, "dashboard") && strings.Contains(host, ".braze."):
-		return nil, fmt.Errorf("braze.endpoint %s is the dashboard: use the REST endpoint, which begins with rest.", host)
+		return nil, fmt.Errorf("braze.endpoint %s is the dashboard: use the REST endpoint, which begins with \"rest.\"", host)
 	}
 	return u, nil
 }

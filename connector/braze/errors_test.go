@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -176,7 +176,9 @@ func TestCauses(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				io.WriteString(conn, part)
+				if _, err := io.WriteString(conn, part); err != nil {
+					t.Error(err)
+				}
 				conn.Close()
 			})
 			if got := outcomeOf(send(t, newTestClient(t, f.URL, Config{}), connector.Track, batchOf(1))); got != (outcome{end: "retry", unknown: true}) {
@@ -186,7 +188,7 @@ func TestCauses(t *testing.T) {
 	})
 	t.Run("cdc 97: only a certificate for another name stops; an unknown authority is retried", func(t *testing.T) {
 		s := httptest.NewUnstartedServer(respond(201, `{}`))
-		s.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 		s.StartTLS()
 		defer s.Close()
 		pool := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs

@@ -63,7 +63,7 @@ func (c *Client) exchange(ctx context.Context, ep endpoint, buf *buffer) reply {
 	open.Add(1)
 	defer open.Add(-1)
 	start := time.Now()
-	res, err := c.cfg.Transport.RoundTrip(req)
+	res, err := c.cfg.Transport.RoundTrip(req) //nolint:bodyclose // readBody closes it
 	if err != nil {
 		return reply{err: err, sent: buf.read.Load(), timedOut: inner.Err() != nil && ctx.Err() == nil, took: time.Since(start)}
 	}
@@ -99,7 +99,7 @@ func readBody(body io.ReadCloser, length int64) ([]byte, error) {
 		_, err = io.CopyN(io.Discard, body, drainOfBody)
 	}
 	closed := body.Close()
-	if err == io.EOF {
+	if err == io.EOF { //nolint:errorlint // a reader ends with io.EOF itself; one that is wrapped is a fault
 		err = nil
 	}
 	if err == nil {

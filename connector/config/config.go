@@ -124,7 +124,7 @@ type Kafka struct {
 	Brokers []string
 	// Group is the consumer group. Default brazecdc.
 	Group string
-	// Start is committed or timestamp. Default committed.
+	// Start is where a partition begins that nobody has read: committed (by the models' load), earliest, latest or timestamp. Default committed.
 	Start string
 	// StartTime is the time with Start timestamp.
 	StartTime time.Time

@@ -160,7 +160,7 @@ func TestConstants(t *testing.T) {
 		}
 	}
 	for _, in := range []string{"{value: 012}", "{value: 0x1F}", "{value: .inf}", "{value: ~}", "{value: 1_000}", "{value: +5}"} {
-		faultsOf(t, minimal+"    custom: { x: "+in+" }\n")
+		_ = faultsOf(t, minimal+"    custom: { x: "+in+" }\n")
 	}
 }
 

@@ -141,7 +141,6 @@ func (d *decoder) source(root object, s *Source) {
 	if o.has("kafka") {
 		s.Kafka = defaultKafka()
 		d.kafka(o.n.child("kafka"), s.Kafka)
-		d.notYet(o.n.child("kafka"), "reads changes from Kafka topics")
 	}
 }
 
@@ -199,10 +198,14 @@ func (d *decoder) kafka(n *node, k *Kafka) {
 			}
 			k.StartTime = v
 		}
-	} else if s != nil && (s.kind != text || s.value != "committed") {
-		d.bad(s, "is "+s.describe(), "write committed or {timestamp: 2026-11-01T00:00:00Z}")
+	} else if s != nil && (s.kind != text || s.value != "committed" && s.value != "earliest" && s.value != "latest") {
+		d.bad(s, "is "+s.describe(), "write committed, earliest, latest or {timestamp: 2026-11-01T00:00:00Z}")
+	} else if s != nil {
+		k.Start = s.value
 	}
-	o.str("state_topic", &k.StateTopic)
+	if s := o.str("state_topic", &k.StateTopic); s != nil && k.StateTopic != "" {
+		d.notYet(s, "shares state between processes")
+	}
 	o.enum("format", &k.Format, "auto", "debezium-json", "debezium-avro", "rows-json", "rows-avro", "row-change")
 	o.enum("envelope", &k.Envelope, "changes", "append")
 

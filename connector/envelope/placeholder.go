@@ -43,7 +43,7 @@ func newPlaceholder(word string) (*placeholder, error) {
 	sum := md5.Sum([]byte(word)) // a version 3 UUID of the word's bytes
 	sum[6], sum[8] = sum[6]&0x0f|0x30, sum[8]&0x3f|0x80
 	uuid := fmt.Sprintf("%x-%x-%x-%x-%x", sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:])
-	numbers := strings.Trim(strings.ReplaceAll(fmt.Sprint([]byte(word)), " ", ","), "[]")
+	numbers := strings.Trim(strings.ReplaceAll(fmt.Sprint([]byte(word)), " ", ","), "[]") //nolint:staticcheck // the bytes' numbers are meant
 	p := &placeholder{word: word, texts: []string{word, b64, hx}, values: []string{word, uuid, farGeometry, farGeography}}
 	if url != b64 {
 		p.texts = append(p.texts, url)

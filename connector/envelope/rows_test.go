@@ -111,7 +111,7 @@ func TestRows(t *testing.T) {
 func TestPlaceholder(t *testing.T) {
 	word := "__debezium_unavailable_value"
 	hex, b64 := fmt.Sprintf("%x", word), base64.StdEncoding.EncodeToString([]byte(word))
-	numbers := strings.Trim(strings.ReplaceAll(fmt.Sprint([]byte(word)), " ", ","), "[]")
+	numbers := strings.Trim(strings.ReplaceAll(fmt.Sprint([]byte(word)), " ", ","), "[]") //nolint:staticcheck // the bytes' numbers are meant
 	for name, raw := range map[string]string{"text": `"` + word + `"`, "hex": `"` + hex + `"`, "base64": `"` + b64 + `"`, "an array": `["` + word + `"]`, "an array of bytes": `["` + b64 + `"]`,
 		"an array of numbers": "[" + numbers + "]", "a map": `{"` + word + `":"` + word + `"}`, "a uuid": `["` + "a5d1b5b2" + `"]`} {
 		t.Run("case 47 cdc 57: the placeholder as "+name+" is absent", func(t *testing.T) {

@@ -139,10 +139,10 @@ func (e *WaitError) Error() string { return e.Err.Error() }
 func (e *WaitError) Unwrap() error { return e.Err }
 
 // ErrNotReadable is what Rows gives: a topic holds changes, not living rows.
-var ErrNotReadable = errors.New("a Kafka topic holds changes of rows and cannot be asked for the living row")
+var ErrNotReadable = connector.ErrNotReadable
 
 // ErrNoLoads is what StartLoad gives: what a topic holds is loaded by reading it from its start, and again by a replay.
-var ErrNoLoads = errors.New("a Kafka topic is not loaded by chunks; `brazecdc replay` reads it again")
+var ErrNoLoads = connector.ErrNoLoads
 
 func (c Config) withDefaults() Config {
 	def := func(d *time.Duration, v time.Duration) {

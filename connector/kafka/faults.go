@@ -15,19 +15,11 @@ import (
 	"brazecdc/connector"
 )
 
-// refused makes a stop of an error that waiting does not mend: a login, a right, a certificate. It is nil for others, and for nil.
+// refused makes a stop of an error that waiting does not mend: a login or a right. It is nil for others, and for nil.
 func refused(err error, doing string) *connector.StopError {
 	if err == nil {
 		return nil
 	}
-	var (
-		authority x509.UnknownAuthorityError
-		host      x509.HostnameError
-		expired   x509.CertificateInvalidError
-		verify    *tls.CertificateVerificationError
-		alert     *net.OpError
-		eof       *kgo.ErrFirstReadEOF
-	)
 	for _, e := range []*kerr.Error{kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism, kerr.IllegalSaslState} {
 		if errors.Is(err, e) {
 			return &connector.StopError{Code: connector.ExitRights, What: doing + ": the broker refused the login", Err: err, Fix: "correct source.kafka.sasl (mechanism, user, password)"}
@@ -42,16 +34,39 @@ func refused(err error, doing string) *connector.StopError {
 			return &connector.StopError{Code: connector.ExitRights, What: doing + ": the login may not", Err: err, Fix: fix + " (kafka-acls --add --allow-principal User:...)"}
 		}
 	}
+	return nil
+}
+
+// distrusted makes a stop of a failed TLS handshake at the start. Later on the same errors may be those of a broker, or of what stands before it, that is
+// being restarted or gets a new certificate, and are waited out.
+func distrusted(err error, doing string) *connector.StopError {
+	var (
+		authority x509.UnknownAuthorityError
+		host      x509.HostnameError
+		expired   x509.CertificateInvalidError
+		verify    *tls.CertificateVerificationError
+		alert     *net.OpError
+	)
 	switch {
 	case errors.As(err, &authority), errors.As(err, &host), errors.As(err, &expired), errors.As(err, &verify):
 		return &connector.StopError{Code: connector.ExitRights, What: doing + ": the broker's certificate is not trusted", Err: err, Fix: "give the authority's certificate in source.kafka.tls.ca, and the brokers by the names it holds"}
 	case errors.As(err, &alert) && alert.Op == "remote error" && (strings.Contains(err.Error(), "certificate") || strings.Contains(err.Error(), "handshake failure")):
 		return &connector.StopError{Code: connector.ExitRights, What: doing + ": the broker refused our side of TLS", Err: err, Fix: "give a certificate that the broker trusts in source.kafka.tls.cert and key"}
-	case errors.As(err, &eof):
-		return &connector.StopError{Code: connector.ExitRights, What: doing + ": the broker closed the connection at once, as it does when it wants TLS or a login", Err: err,
-			Fix: "set source.kafka.tls or source.kafka.sasl as the broker's listener asks"}
 	}
 	return nil
+}
+
+// unreached is the stop when no broker answered within the time for it.
+func (s *Source) unreached(last error) error {
+	stop := &connector.StopError{Code: connector.ExitUnreachable, What: fmt.Sprintf("no broker of %s answered within %s", strings.Join(s.cfg.Brokers, ", "), s.cfg.StartTimeout),
+		Err: last, Fix: "see that the brokers run and can be reached from here"}
+	var eof *kgo.ErrFirstReadEOF
+	if errors.As(last, &eof) {
+		stop.Code = connector.ExitRights
+		stop.What = fmt.Sprintf("%s closed every connection at once, as brokers do that want TLS or a login", strings.Join(s.cfg.Brokers, ", "))
+		stop.Fix = "set source.kafka.tls or source.kafka.sasl as the listener asks; if they are set, see that the brokers run"
+	}
+	return stop
 }
 
 func lostError(e *kgo.ErrDataLoss) error {

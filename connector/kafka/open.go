@@ -46,6 +46,7 @@ func (s *Source) open(ctx context.Context, start connector.Start) (connector.Ope
 	if err := s.join(ctx); err != nil {
 		return o, err
 	}
+	o.Shared = true
 	o.Note = fmt.Sprintf("group %s, %d topics with %d partitions", s.cfg.Group, len(topics), partitions(topics))
 	s.log.Info("consumer group joined", "note", o.Note, "fresh", o.Fresh)
 	return o, nil
@@ -70,8 +71,10 @@ func (s *Source) reach(ctx context.Context) error {
 		try, cancel := context.WithTimeout(limit, 10*time.Second)
 		defer cancel()
 		err := s.admin.Ping(try)
-		if stop := refused(err, "log in to Kafka"); stop != nil {
-			return backoff.Permanent(stop)
+		for _, stop := range []*connector.StopError{refused(err, "log in to Kafka"), distrusted(err, "connect to Kafka")} {
+			if stop != nil {
+				return backoff.Permanent(stop)
+			}
 		}
 		if err != nil && (last == nil || limit.Err() == nil) {
 			last = err
@@ -89,8 +92,7 @@ func (s *Source) reach(ctx context.Context) error {
 	case errors.As(err, &stop):
 		return stop
 	}
-	return &connector.StopError{Code: connector.ExitUnreachable, What: fmt.Sprintf("no broker of %s answered within %s", strings.Join(s.cfg.Brokers, ", "), s.cfg.StartTimeout),
-		Err: last, Fix: "see that the brokers run and can be reached from here; with TLS set source.kafka.tls, with a login source.kafka.sasl"}
+	return s.unreached(last)
 }
 
 // newTopic is how long a topic that is named and missing is waited for: brokers learn of a new one after it was made.

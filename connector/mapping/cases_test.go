@@ -36,7 +36,7 @@ func TestCasesRows(t *testing.T) {
 	t.Run("case 4: a row without an identifier is refused, and only that row", func(t *testing.T) {
 		b := base(t, "sync", nil)
 		for _, id := range []string{"", "  ", "<null>", "null", "NULL", "undefined", "nil", "[object Object]", strings.Repeat("x", 988)} {
-			b.rowError(connector.Insert, none, row(b.table, r1, "external_id="+id))
+			_ = b.rowError(connector.Insert, none, row(b.table, r1, "external_id="+id))
 		}
 		if !strings.HasPrefix(b.insert(), "track u1") {
 			t.Error("a good row is not mapped after bad ones")
@@ -105,7 +105,7 @@ func TestCasesRows(t *testing.T) {
 	})
 	t.Run("case 26: NULL identifier", func(t *testing.T) {
 		b := base(t, "sync", nil)
-		b.rowError(connector.Insert, none, row(b.table, r1, "external_id=<null>"))
+		_ = b.rowError(connector.Insert, none, row(b.table, r1, "external_id=<null>"))
 	})
 	t.Run("case 34: a row of a load maps like an insert", func(t *testing.T) {
 		b := base(t, "sync", nil)
@@ -148,7 +148,7 @@ func TestCasesRows(t *testing.T) {
 		if err != nil || out[0].User != (connector.User{Kind: connector.Email, ID: "a@x.io"}) {
 			t.Errorf("got %+v, %v", out, err)
 		}
-		b.rowError(connector.Insert, none, row(b.table, r1, "external_id=", "email=<null>"))
+		_ = b.rowError(connector.Insert, none, row(b.table, r1, "external_id=", "email=<null>"))
 	})
 	t.Run("case 55: every way to name a user", func(t *testing.T) {
 		for _, c := range []struct {

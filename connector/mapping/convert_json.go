@@ -93,12 +93,12 @@ func (w *jsonWriter) value(never [][]string) bool {
 	if w.pos >= len(w.src) {
 		return w.fail(noteBadJSON)
 	}
-	switch b := w.src[w.pos]; {
-	case b == '{':
+	switch w.src[w.pos] {
+	case '{':
 		return w.object(never)
-	case b == '[':
+	case '[':
 		return w.array(never)
-	case b == '"':
+	case '"':
 		from := len(w.dst)
 		if !w.text() {
 			return false
@@ -107,11 +107,11 @@ func (w *jsonWriter) value(never [][]string) bool {
 			return w.fail(noteTooLong)
 		}
 		return true
-	case b == 't':
+	case 't':
 		return w.literal("true")
-	case b == 'f':
+	case 'f':
 		return w.literal("false")
-	case b == 'n':
+	case 'n':
 		return w.literal("null")
 	}
 	return w.number()

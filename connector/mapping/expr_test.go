@@ -1,6 +1,7 @@
 package mapping
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -203,7 +204,7 @@ func TestExprFaults(t *testing.T) {
 		{strings.Repeat("i + ", maxNodes) + "i", false, 0, "", ""},
 	} {
 		_, err := compileExpr(c.source, r.table, c.rule, time.UTC, time.Now)
-		f, ok := err.(*exprFault)
+		f, ok := errors.AsType[*exprFault](err)
 		name := c.source[:min(len(c.source), 30)]
 		if !ok {
 			t.Errorf("%s: got %v, want a fault", name, err)

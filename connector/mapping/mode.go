@@ -221,6 +221,11 @@ func (j *job) updated(dst []connector.Effect) ([]connector.Effect, error) {
 		if was == wasOut || (was == unsure && now.match == no) {
 			return j.pass(dst, "delete_when")
 		}
+		if was == unsure && mo.filter != nil && mo.sync {
+			// Unknown is never a delete. An update of a row that was dead all along looks the same, so it is a note and no quarantine entry.
+			j.m.cfg.Note(mo.index, "delete_when", "the row counts as deleted, but nothing tells that the filter let it in before; REPLICA IDENTITY FULL would")
+			return j.pass(dst, "delete_when")
+		}
 		return j.gone(dst, after, before, old)
 	case now.deadErr && past.dead == yes:
 		return j.pass(dst, "delete_when")

@@ -82,7 +82,7 @@ func TestFilter(t *testing.T) {
 	t.Run("a key-only delete passes if the store knows the row, else it is refused", func(t *testing.T) {
 		b := filtered(t, "sync", "keep")
 		image := keyOnly(row(b.table, r1))
-		b.rowError(connector.Delete, image, none)
+		_ = b.rowError(connector.Delete, image, none)
 		b.ids[keyOf(image)] = ext("u1")
 		want(t, b.do(connector.Delete, image, none), "delete u1 verify")
 	})
@@ -186,7 +186,7 @@ func TestAbsent(t *testing.T) {
 		b := entering(t, true)
 		want(t, b.update(row(b.table, r1, old, "prefs=<absent>"), row(b.table, r1, "prefs=<absent>")), `track u1 creates {"lang":"AYA"}`)
 		hasNote(t, b.notes, `prefs: column "prefs" is not in the change`)
-		b.rowError(connector.Update, row(b.table, r1, old, "first_name=<absent>"), row(b.table, r1, "first_name=<absent>"))
+		_ = b.rowError(connector.Update, row(b.table, r1, old, "first_name=<absent>"), row(b.table, r1, "first_name=<absent>"))
 	})
 	t.Run("a partial row of a load carries what it has", func(t *testing.T) {
 		b := entering(t, false)

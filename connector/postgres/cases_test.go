@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -78,19 +79,19 @@ func TestOldRecord(t *testing.T) {
 		d := newDB(t, usersSQL)
 		r := start(t, d.config(), users())
 		r.hold = true
-		d.exec(`INSERT INTO users SELECT i, 'u' FROM generate_series(1, 5000) i`)
-		// The transaction is cut in the middle, so the server sends all of it again.
+		// More than sockets hold, so that the transaction is cut in the middle and the server sends all of it again.
+		d.exec(`INSERT INTO users (id, external_id, bio) SELECT i, 'u', repeat(md5(i::text), 60) FROM generate_series(1, 20000) i`)
 		r.until("a part of the transaction", func() bool { return len(r.got) > 0 })
 		had := uint64(len(r.got))
 		d.exec(`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1`, r.s.cfg.Slot)
 		ledger := map[string]int{}
-		for _, c := range r.changes(5000) {
+		for _, c := range r.changes(20000) {
 			ledger[c.Key.ID]++
 		}
-		if len(ledger) != 5000 {
-			t.Errorf("%d different rows, want 5000", len(ledger))
+		if len(ledger) != 20000 {
+			t.Errorf("%d different rows, want 20000", len(ledger))
 		}
-		if h := r.s.Health(); h.Reconnects == 0 || h.Skipped < had || h.Skipped >= 5000 {
+		if h := r.s.Health(); h.Reconnects == 0 || h.Skipped < had || h.Skipped >= 20000 {
 			t.Errorf("%d changes counted as passed over after %d reconnects; %d had come before the cut", h.Skipped, h.Reconnects, had)
 		}
 	})
@@ -426,7 +427,7 @@ func pass(to, from net.Conn, dead <-chan struct{}) {
 			}
 		}
 		if err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				_ = to.Close()
 			}
 			return

@@ -23,7 +23,6 @@ type facts struct {
 	mayCreate                            bool // CREATE on the database
 	super                                bool
 	provider                             string // rds, cloudsql, azure, supabase or ""
-	encoding                             string
 	slots, maxSlots, senders, maxSenders int
 }
 

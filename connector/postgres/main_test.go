@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -189,7 +190,7 @@ func (r *run) until(what string, ok func() bool) {
 		if left <= 0 {
 			r.t.Fatalf("%s: not within %s; %d changes came", what, testTime, len(r.got))
 		}
-		if _, err := r.next(min(left, 100*time.Millisecond)); err != nil && err != context.DeadlineExceeded {
+		if _, err := r.next(min(left, 100*time.Millisecond)); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			r.t.Fatalf("%s: %v", what, err)
 		}
 	}

@@ -361,7 +361,7 @@ func TestReconnect(t *testing.T) {
 		if err := srv.Restart(testContext(t)); err != nil {
 			t.Fatal(err)
 		}
-		d = openDB(t, d.url, `INSERT INTO users VALUES (2, 'u')`)
+		openDB(t, d.url, `INSERT INTO users VALUES (2, 'u')`)
 		if got := r.changes(2); got[1].Key.ID != "2" {
 			t.Errorf("got %s", describe(got))
 		}

@@ -130,21 +130,21 @@ func TestStartFaults(t *testing.T) {
 		}
 		r.close()
 		lock := openDB(t, d.url, `BEGIN`, `LOCK TABLE orders IN ACCESS EXCLUSIVE MODE`)
-		r, err = tryStart(t, d.config(func(c *Config) { c.Create = false }), r.start("public.users", "public.orders")) // nothing to alter, so no lock is asked for
+		_, err = tryStart(t, d.config(func(c *Config) { c.Create = false }), r.start("public.users", "public.orders")) // nothing to alter, so no lock is asked for
 		if err != nil {
 			t.Fatal(err)
 		}
 		lock.exec(`ROLLBACK`)
 	})
 	t.Run("tables that cannot be read are refused", func(t *testing.T) {
-		d := newDB(t, usersSQL, `CREATE VIEW v AS SELECT * FROM users`, `CREATE MATERIALIZED VIEW mv AS SELECT * FROM users`, `CREATE TABLE "Odd.Name"("Id" int PRIMARY KEY, "sel""ect" text)`)
+		d := newDB(t, usersSQL, `CREATE VIEW v AS SELECT * FROM users`, `CREATE MATERIALIZED VIEW mv AS SELECT * FROM users`, `CREATE TABLE "Odd.Name"("Id" int PRIMARY KEY, "pl""an" text)`)
 		for table, want := range map[string]string{"public.v": "is a view", "public.mv": "is a view", "public.user": `did you mean "public.users"?`, "users_": `did you mean "public.users"?`} {
 			_, err := tryStart(t, d.config(), connector.Start{Tables: []string{table}})
 			wantStop(t, err, connector.ExitTableUnfit, want)
 		}
 		r := start(t, d.config(), connector.Start{Tables: []string{"public.Odd.Name"}})
 		d.exec(`INSERT INTO "Odd.Name" VALUES (1, 'x')`)
-		if got := r.changes(1); show(got[0]) != `insert public.Odd.Name 1 {Id:1 sel"ect:x}` {
+		if got := r.changes(1); show(got[0]) != `insert public.Odd.Name 1 {Id:1 pl"an:x}` {
 			t.Errorf("got %s", show(got[0]))
 		}
 		if rows := r.loadAll("l", "public.Odd.Name"); len(rows) != 1 {

@@ -23,7 +23,6 @@ type starter struct {
 	recorded uint64
 	noted    bool // an earlier start was about to create the slot, and recorded no position since
 	opened   connector.Opened
-	version  string
 }
 
 func (g *starter) run(ctx context.Context) (*wire, error) {

@@ -35,8 +35,11 @@ func fullCache(dir string, fill, free func() error) error {
 			err = c.Sync([]connector.Position{{Stream: "slot", Offset: uint64(i)}})
 		}
 	}
+	if err == nil {
+		return errors.New("the disk did not fill")
+	}
 	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EFBIG) {
-		return fmt.Errorf("got %v, want that the disk is full", err)
+		return fmt.Errorf("not for the full disk: %w", err)
 	}
 	if _, _, err = c.RowUser("m", puts[0].Key); err == nil {
 		return errors.New("a cache that lost writes still answers")
@@ -44,8 +47,11 @@ func fullCache(dir string, fill, free func() error) error {
 	if err = c.Sync(nil); err == nil {
 		return errors.New("a cache that lost writes says that it is durable")
 	}
-	if _, err = os.Stat(c.folder); !os.IsNotExist(err) {
-		return fmt.Errorf("the cache still takes space: %v", err)
+	if _, err = os.Stat(c.folder); err == nil {
+		return errors.New("the cache still takes space")
+	}
+	if !os.IsNotExist(err) {
+		return fmt.Errorf("look whether the cache still takes space: %w", err)
 	}
 	if err = free(); err != nil {
 		return err
@@ -60,8 +66,12 @@ func fullCache(dir string, fill, free func() error) error {
 		return err
 	}
 	defer c.Close()
-	if u, ok, err := c.RowUser("m", puts[0].Key); !ok || err != nil || u != puts[0].User {
-		return fmt.Errorf("got %v, %v", u, err)
+	u, ok, err := c.RowUser("m", puts[0].Key)
+	if err != nil {
+		return fmt.Errorf("read what was written after the full disk: %w", err)
+	}
+	if !ok || u != puts[0].User {
+		return fmt.Errorf("got %v, %v", u, ok)
 	}
 	return nil
 }

@@ -148,7 +148,7 @@ func TestCache(t *testing.T) {
 		c := openCache(t, dir)
 		write(t, c, connector.RowPut{Model: "m", Key: row("1"), User: user(1)})
 		_, err := OpenCache(dir, testCache)
-		wantExit(t, err, connector.ExitStoreLocked)
+		_ = wantExit(t, err, connector.ExitStoreLocked)
 		wantRow(t, c, "m", row("1"), user(1))
 	})
 	t.Run("a cache over its size is begun anew with a warning", func(t *testing.T) {

@@ -63,7 +63,7 @@ func TestDamage(t *testing.T) {
 		}
 		d.Close()
 		_, err = OpenData(dir, testConfig)
-		wantExit(t, err, connector.ExitStoreLocked)
+		_ = wantExit(t, err, connector.ExitStoreLocked)
 	})
 	t.Run("a damaged entry is named; the others are listed, kept and expired", func(t *testing.T) {
 		dir := t.TempDir()

@@ -131,7 +131,7 @@ func TestOpenData(t *testing.T) {
 			t.Error(stop)
 		}
 		_, err = OpenData(dir, testConfig)
-		wantExit(t, err, connector.ExitStoreLocked) // and not "locked by another process"
+		_ = wantExit(t, err, connector.ExitStoreLocked) // and not "locked by another process"
 		if !strings.Contains(err.Error(), "newer version") {
 			t.Error(err)
 		}
@@ -161,7 +161,7 @@ func TestLock(t *testing.T) {
 		openData(t, dir, readOnly)
 		openData(t, dir, readOnly)
 		_, err := OpenData(dir, testConfig)
-		wantExit(t, err, connector.ExitStoreLocked)
+		_ = wantExit(t, err, connector.ExitStoreLocked)
 	})
 }
 
@@ -207,7 +207,11 @@ func TestReadOnly(t *testing.T) {
 			if err := os.Chmod(p, 0o500); err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { os.Chmod(p, 0o700) })
+			t.Cleanup(func() {
+				if err := os.Chmod(p, 0o700); err != nil {
+					t.Error(err)
+				}
+			})
 		}
 		if d = openData(t, dir, readOnly); d.State().New {
 			t.Error("the content is gone")

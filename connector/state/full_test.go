@@ -94,16 +94,23 @@ func fullDisk(dir string, fill, free func() error) error {
 	if diff := gocmp.Diff(sorted(want.want()), sorted(d.State())); diff != "" {
 		return errors.New("the state differs: " + diff)
 	}
-	if es, err := d.Quarantine().List(connector.EntryFilter{}); err != nil || uint64(len(es)) != next {
-		return fmt.Errorf("got %d entries, %v", len(es), err)
+	es, err := d.Quarantine().List(connector.EntryFilter{})
+	if err != nil {
+		return fmt.Errorf("list the entries: %w", err)
+	}
+	if uint64(len(es)) != next {
+		return fmt.Errorf("got %d entries, want %d", len(es), next)
 	}
 	return nil
 }
 
 func wantFull(err error, path string) error {
+	if err == nil {
+		return errors.New("no error, want a StopError about the full disk")
+	}
 	stop, ok := errors.AsType[*connector.StopError](err)
 	if !ok || stop.Code != connector.ExitDiskFull || !strings.Contains(stop.What, path) || stop.Fix == "" {
-		return fmt.Errorf("got %v, want a StopError about the full disk that names %s", err, path)
+		return fmt.Errorf("not a StopError about the full disk that names %s: %w", path, err)
 	}
 	return nil
 }
@@ -161,7 +168,7 @@ func ballast(dir string, left int64) (fill, free func() error) {
 		if err := syscall.Statfs(dir, &fs); err != nil {
 			return err
 		}
-		return os.WriteFile(path, make([]byte, max(0, int64(fs.Bavail)*int64(fs.Bsize)-left)), 0o600)
+		return os.WriteFile(path, make([]byte, max(0, int64(fs.Bavail)*int64(fs.Bsize)-left)), 0o600) //nolint:unconvert // Bsize is 32 bits wide on other machines
 	}
 	return fill, func() error { return os.Remove(path) }
 }

@@ -42,7 +42,8 @@ func loadStream(id string) string { return "load/" + id }
 
 // Apply makes all of r durable, or nothing of it: after an error the folder holds what it held before, and the same or another record may be applied once
 // the cause is gone. Where members of r name one user, model or load both as ended and as put, it is put: what ends is written first. Memory of changes
-// whose position is passed by what is then recorded is pruned; the end of a load takes the positions of its stream along.
+// whose position is passed by what is then recorded is pruned; the end of a load takes the positions of its stream along, and the position of an assignment of a
+// partition those of the partition's earlier ones.
 //
 // A position below the recorded one, a folder opened for reading and a context that has ended are errors; a full disk and damage give a
 // *connector.StopError. One Apply runs at a time, others wait.
@@ -64,13 +65,23 @@ func (d *Data) Apply(ctx context.Context, r *connector.Record) error {
 		}
 		positions[p.Stream] = p.Offset
 	}
-	if err := d.journal.update(func(tx *bbolt.Tx) error { return applyRecord(tx, r, d.positions, positions) }); err != nil {
+	old := superseded(positions, d.positions)
+	err := d.journal.update(func(tx *bbolt.Tx) error {
+		if err := applyRecord(tx, r, d.positions, positions); err != nil {
+			return err
+		}
+		return forgetAssignments(tx, old)
+	})
+	if err != nil {
 		return err
 	}
 	for _, id := range r.DropLoads {
 		delete(d.positions, loadStream(id))
 	}
 	maps.Copy(d.positions, positions)
+	for _, s := range old {
+		delete(d.positions, s)
+	}
 	return nil
 }
 

@@ -139,6 +139,10 @@ func (c *Cache) trim() error {
 	return c.Drop("")
 }
 
+func coveredKey(stream string) []byte {
+	return append(cacheCovered[:len(cacheCovered):len(cacheCovered)], stream...)
+}
+
 // Sync makes everything written so far durable, together with the note that it covers these positions. Streams that covers does not name keep theirs: what
 // was written for them is durable too.
 func (c *Cache) Sync(covers []connector.Position) error {
@@ -150,8 +154,16 @@ func (c *Cache) Sync(covers []connector.Position) error {
 	b := db.NewBatch()
 	defer b.Close()
 	// The log is written in order, so that these values are never there without all that was written before them.
+	streams := make(map[string]uint64, len(covers))
 	for _, p := range covers {
-		err = errors.Join(err, b.Set(append(cacheCovered[:len(cacheCovered):len(cacheCovered)], p.Stream...), binary.AppendUvarint(nil, p.Offset), nil))
+		streams[p.Stream] = p.Offset
+		err = errors.Join(err, b.Set(coveredKey(p.Stream), binary.AppendUvarint(nil, p.Offset), nil))
+	}
+	c.names.RLock()
+	old := superseded(streams, c.covered)
+	c.names.RUnlock()
+	for _, s := range old {
+		err = errors.Join(err, b.Delete(coveredKey(s), nil))
 	}
 	err = errors.Join(err, b.LogData(nil, nil))
 	if err == nil {
@@ -167,6 +179,9 @@ func (c *Cache) Sync(covers []connector.Position) error {
 	defer c.names.Unlock()
 	for _, p := range covers {
 		c.covered[p.Stream] = p.Offset
+	}
+	for _, s := range old {
+		delete(c.covered, s)
 	}
 	return nil
 }

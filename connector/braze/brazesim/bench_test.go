@@ -57,7 +57,6 @@ func BenchmarkTrack(b *testing.B) {
 	b.StopTimer()
 	b.ReportMetric(float64(b.N*75)/b.Elapsed().Seconds(), "objects/s")
 	n := s.Stats().Profiles
-	bodies = nil
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&m)

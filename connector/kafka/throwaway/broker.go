@@ -189,3 +189,6 @@ func (b *Broker) Restart(ctx context.Context) error {
 
 // Stop ends the broker and removes its storage. It may be called more than once.
 func (b *Broker) Stop() { b.p.close() }
+
+// Dir is the directory of the broker's files: its settings, its log and its storage.
+func (b *Broker) Dir() string { return b.p.dir }

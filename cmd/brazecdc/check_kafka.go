@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"brazecdc/connector"
+	"brazecdc/connector/config"
+	"brazecdc/connector/kafka"
+	"brazecdc/connector/mapping"
+)
+
+// checkRecords is how many of a topic's newest records check looks at.
+const checkRecords = 50
+
+// topics checks brokers, topics, their newest records and the schema registry, and with the shapes it finds the mapping.
+func (c *checker) topics(ctx context.Context, cfg *config.Config) {
+	if len(cfg.Source.Kafka.Brokers) == 0 {
+		return // told as a fault of the configuration
+	}
+	src, err := newTopics(cfg, c.p.quietLog(), hooks{})
+	if err != nil {
+		c.fault("source", err)
+		return
+	}
+	defer func() { _ = src.Close(context.WithoutCancel(ctx)) }()
+	c.registry(ctx, cfg, src)
+	tables := map[string]*connector.Table{}
+	for _, name := range topicNames(cfg) {
+		infos, err := src.Topics(ctx, name)
+		if err != nil {
+			c.fault("source", err)
+			if connector.ExitCode(err) != connector.ExitTableUnfit {
+				c.mapping(cfg, nil, false)
+				return // the next topic would not answer either
+			}
+			continue
+		}
+		c.topic(ctx, cfg, src, &infos[0], tables)
+	}
+	c.topicMapping(cfg, tables)
+}
+
+func (c *checker) registry(ctx context.Context, cfg *config.Config, src *topics) {
+	if src.registry == nil {
+		return
+	}
+	if err := src.registry.reachable(ctx); err != nil {
+		c.add(mustFix, "source", fmt.Sprintf("the schema registry %s does not answer: %v", cfg.Source.Kafka.Registry.URL, err),
+			"is it up, and are source.kafka.registry.url, user and password right?")
+		return
+	}
+	c.add(fine, "source", fmt.Sprintf("the schema registry %s answers", cfg.Source.Kafka.Registry.URL), "")
+}
+
+// topic looks at one topic and its newest records.
+func (c *checker) topic(ctx context.Context, cfg *config.Config, src *topics, info *kafka.TopicInfo, tables map[string]*connector.Table) {
+	compacted := ""
+	if info.Compacted {
+		compacted = ", compacted"
+	}
+	c.add(fine, "source", fmt.Sprintf("topic %s has %s%s", info.Name, plural(info.Partitions, "partition"), compacted), "")
+	recs, err := src.Sample(ctx, info.Name, checkRecords)
+	if err != nil {
+		c.fault("source", fmt.Errorf("read the newest records of topic %s: %w", info.Name, err))
+		return
+	}
+	if len(recs) == 0 {
+		c.add(mayHurt, "source", fmt.Sprintf("topic %s has no records: its format and columns cannot be checked", info.Name), "check again when it has some")
+		return
+	}
+	s := survey{}
+	for i := range recs {
+		s.record(ctx, src, &recs[i])
+	}
+	s.tell(c, cfg, info.Name, len(recs))
+	if s.table != nil {
+		tables[info.Name] = s.table
+	}
+}
+
+// survey is what a topic's newest records have in common.
+type survey struct {
+	formats            []string
+	rows, bad, keyless int
+	reason             string // of the newest record that cannot be decoded
+	wait               error
+	table              *connector.Table // of the newest row
+	registered         bool             // a record's schema is in a registry
+}
+
+func (s *survey) record(ctx context.Context, src *topics, r *kafka.Record) {
+	if len(r.Value) > 0 {
+		f := formatOf(r.Value)
+		s.registered = s.registered || strings.HasPrefix(f, "Avro")
+		if !strings.Contains(strings.Join(s.formats, "|"), f) {
+			s.formats = append(s.formats, f)
+		}
+	}
+	if r.Key == nil {
+		s.keyless++
+	}
+	changes, _, err := src.decode(ctx, r)
+	var bad *kafka.PoisonError
+	switch {
+	case errors.As(err, &bad):
+		s.bad++
+		s.reason = bad.Reason
+	case err != nil:
+		s.wait = err
+	}
+	for i := range changes {
+		s.rows++
+		if row := changes[i].After; row.Exists() {
+			s.table = row.Table
+		} else if row := changes[i].Before; row.Exists() && s.table == nil {
+			s.table = row.Table
+		}
+	}
+}
+
+func (s *survey) tell(c *checker, cfg *config.Config, topic string, n int) {
+	switch {
+	case s.registered && cfg.Source.Kafka.Registry.URL == "":
+		c.add(mustFix, "source", fmt.Sprintf("topic %s holds Avro records, and source.kafka.registry is not set", topic), "set source.kafka.registry.url")
+	case s.wait != nil:
+		c.add(mustFix, "source", fmt.Sprintf("records of topic %s cannot be decoded now: %v", topic, s.wait), "see that the schema registry answers")
+	case s.rows == 0 && s.bad > 0:
+		c.add(mustFix, "source", fmt.Sprintf("none of the newest %d records of topic %s can be decoded: %s", n, topic, s.reason), "set source.kafka.format to what the topic holds")
+	case s.bad > 0:
+		c.add(mayHurt, "source", fmt.Sprintf("%d of the newest %d records of topic %s cannot be decoded and would be held back: %s", s.bad, n, topic, s.reason),
+			"see that nothing else writes to the topic")
+	}
+	if s.rows > 0 {
+		c.add(fine, "source", fmt.Sprintf("the newest %d records of topic %s carry %s, as %s", n, topic, plural(s.rows, "row change"), strings.Join(s.formats, " and ")), "")
+	}
+	if s.keyless > 0 && cfg.Source.Kafka.Envelope != "append" {
+		c.add(mayHurt, "source", fmt.Sprintf("%d of the newest %d records of topic %s have no key: changes of one row may lie in several partitions, and then have no order", s.keyless, n, topic),
+			"let the producer write the row's primary key as the record's key")
+	}
+	for i := range cfg.Models {
+		m := &cfg.Models[i]
+		id := m.Identify.ExternalID.Column
+		if m.Topic != topic || s.table == nil || id == "" {
+			continue
+		}
+		if col := s.table.Column(id); col >= 0 && !s.table.Columns[col].Key {
+			c.add(mayHurt, "source", fmt.Sprintf("model %s: the record key of topic %s is not made of %s, which names the user: with several processes one user's changes may be sent by two of them",
+				m.Name, topic, id), "run one process, or partition the topic by the user")
+		}
+	}
+}
+
+// topicMapping compiles the models against the columns of the newest records. What those lack, older or later ones may have: it may hurt.
+func (c *checker) topicMapping(cfg *config.Config, tables map[string]*connector.Table) {
+	loose := &app{cfg: cfg, log: c.p.quietLog()}
+	_, faults := mapping.New(loose.mappingConfig())
+	if cfg.Resolve(faults).Err() != nil {
+		c.withFixes("mapping", cfg.Resolve(faults))
+		return
+	}
+	strict := &app{cfg: cfg, tables: tables, log: c.p.quietLog()}
+	_, faults = mapping.New(strict.mappingConfig())
+	for i := range faults {
+		faults[i].Warn = true
+	}
+	resolved := cfg.Resolve(faults)
+	c.withFixes("mapping", resolved)
+	if len(resolved) == 0 && len(tables) == len(topicNames(cfg)) && len(tables) > 0 {
+		c.add(fine, "mapping", fmt.Sprintf("%s fit the newest records", plural(len(cfg.Models), "model")), "")
+	}
+}

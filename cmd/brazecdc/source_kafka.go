@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sr"
+
+	"brazecdc/connector"
+	"brazecdc/connector/config"
+	"brazecdc/connector/envelope"
+	"brazecdc/connector/kafka"
+)
+
+// topics is a Kafka source with the decoder of its records.
+type topics struct {
+	*kafka.Source
+	dec      *envelope.Decoder
+	registry *registry // nil without source.kafka.registry
+}
+
+// hooks are what a running connector does for its source; a source that only looks has none.
+type hooks struct {
+	quarantine func(ctx context.Context, p kafka.Poison) error
+	assigned   func(ctx context.Context, a kafka.Assignment) error
+	revoke     func(ctx context.Context, streams []string)
+}
+
+// newTopics makes the source of the models' topics without connecting.
+func newTopics(cfg *config.Config, log *slog.Logger, h hooks) (*topics, error) {
+	k := cfg.Source.Kafka
+	t := &topics{}
+	var lookup envelope.SchemaLookup
+	if k.Registry.URL != "" {
+		var err error
+		if t.registry, err = newRegistry(&k.Registry); err != nil {
+			return nil, &connector.StopError{Code: connector.ExitConfig, What: "the settings under source.kafka.registry can't be used", Err: err}
+		}
+		lookup = t.registry
+	}
+	var err error
+	t.dec, err = envelope.New(envelope.Config{
+		Format: k.Format, Envelope: k.Envelope, Schemas: lookup, Logger: log.With("component", "envelope"),
+		ReplicaIdentityFull: func(topic string) bool {
+			return slices.ContainsFunc(cfg.Models, func(m connector.Model) bool { return m.Topic == topic && m.ReplicaIdentity == "full" })
+		},
+	})
+	if err != nil {
+		return nil, &connector.StopError{Code: connector.ExitConfig, What: "the settings under source.kafka can't be used", Err: err}
+	}
+	beside := func(path string) string {
+		if path == "" || filepath.IsAbs(path) {
+			return path
+		}
+		return filepath.Join(filepath.Dir(cfg.File), path)
+	}
+	t.Source, err = kafka.New(kafka.Config{
+		Brokers: k.Brokers, Group: k.Group, Topics: topicNames(cfg), Start: k.Start, StartTime: k.StartTime,
+		TLS:    kafka.TLS{On: cfg.Given("source.kafka.tls"), CA: beside(k.TLS.CA), Cert: beside(k.TLS.Cert), Key: beside(k.TLS.Key)},
+		SASL:   kafka.SASL{Mechanism: k.SASL.Mechanism, User: k.SASL.User, Password: k.SASL.Password.Reveal()},
+		Decode: t.decode, Quarantine: h.quarantine, Assigned: h.assigned, Revoke: h.revoke, Drain: cfg.Limits.Drain,
+		Load: func(topic string) bool {
+			return slices.ContainsFunc(cfg.Models, func(m connector.Model) bool { return m.Topic == topic && m.Load == "all" })
+		},
+		SessionTimeout: sessionTimeout, Logger: log.With("component", "kafka"),
+	})
+	return t, err
+}
+
+// sessionTimeout is after how long the group gives a killed process' partitions away. Heartbeats do not wait for work, so that ten seconds without one mean
+// that the process or its network is gone. Brokers allow 6 s to 30 min (Kafka docs, group.min.session.timeout.ms).
+const sessionTimeout = 10 * time.Second
+
+// topicNames are the models' topics, each once.
+func topicNames(cfg *config.Config) []string {
+	var out []string
+	for i := range cfg.Models {
+		if name := cfg.Models[i].Topic; name != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// decode makes changes of a record, in the source's words.
+func (t *topics) decode(ctx context.Context, r *kafka.Record) ([]connector.Change, string, error) {
+	rec := envelope.Record{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: r.Key, Value: r.Value, Timestamp: r.Time}
+	for _, h := range r.Headers {
+		rec.Headers = append(rec.Headers, envelope.Header(h))
+	}
+	changes, skip, err := t.dec.Decode(ctx, nil, &rec)
+	var poison *envelope.Poison
+	var wait *envelope.Wait
+	switch {
+	case errors.As(err, &poison):
+		return nil, "", &kafka.PoisonError{Reason: poison.Reason}
+	case errors.As(err, &wait):
+		return nil, "", &kafka.WaitError{Err: wait}
+	case err != nil:
+		return nil, "", err
+	case skip != envelope.NoSkip:
+		return nil, skip.String(), nil
+	}
+	return changes, "", nil
+}
+
+// describeLimit bounds what is spent on learning one topic's shape.
+const describeLimit = 10 * time.Second
+
+// shapes reads the shape that the newest records of each topic have. A topic of which none can be told, since it is empty for one, is left out: its models
+// are then checked as rows arrive.
+func (t *topics) shapes(ctx context.Context, cfg *config.Config, log *slog.Logger) (map[string]*connector.Table, error) {
+	names := topicNames(cfg)
+	limit, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if _, err := t.Topics(limit, names...); err != nil {
+		var stop *connector.StopError
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.As(err, &stop):
+			return nil, err
+		}
+		return nil, &connector.StopError{Code: connector.ExitUnreachable, What: "the brokers are not reachable", Err: err,
+			Fix: "are they up, and are source.kafka.brokers, tls and sasl right?"}
+	}
+	out := map[string]*connector.Table{}
+	for _, name := range names {
+		one, cancel := context.WithTimeout(ctx, describeLimit)
+		table, err := t.Describe(one, name)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case err != nil:
+			log.Info("the topic's columns are not known yet; fields are checked as rows arrive", "topic", name, "err", err)
+		default:
+			out[name] = table
+		}
+	}
+	return out, nil
+}
+
+// topicMapper is the mapping of a topic's rows: there are no loads by chunks, and a before-image is no proof, since compaction takes records away.
+type topicMapper struct {
+	connector.Mapper
+	infos []connector.ModelInfo
+}
+
+func newTopicMapper(m connector.Mapper) *topicMapper {
+	infos := slices.Clone(m.Models())
+	for i := range infos {
+		infos[i].Load, infos[i].ProofAllowed = false, false
+	}
+	return &topicMapper{m, infos}
+}
+
+// Models implements connector.Mapper.
+func (m *topicMapper) Models() []connector.ModelInfo { return m.infos }
+
+// openTopics makes the source of a running connector.
+func (a *app) openTopics() (*topics, error) {
+	return newTopics(a.cfg, a.log, hooks{
+		quarantine: a.holdRecord,
+		assigned:   a.takeOver,
+		revoke:     func(ctx context.Context, streams []string) { a.pipeline.Revoke(ctx, streams) },
+	})
+}
+
+// holdRecord puts a record into quarantine that cannot be decoded, under the first model of its topic.
+func (a *app) holdRecord(ctx context.Context, p kafka.Poison) error {
+	e := connector.Entry{
+		At: time.Now(), Stream: fmt.Sprintf("%s/%d", p.Topic, p.Partition), Offset: uint64(p.Offset), Op: "record", Class: "undecodable", Reason: p.Reason,
+		Key: connector.Key{Table: p.Topic, ID: fmt.Sprintf("%d/%d", p.Partition, p.Offset)}, // a record that comes again replaces its entry
+		Raw: p.Value,
+	}
+	if e.Raw == nil {
+		e.Raw = p.Key
+	}
+	for i := range a.cfg.Models {
+		if a.cfg.Models[i].Topic == p.Topic {
+			e.Model = a.cfg.Models[i].Name
+			break
+		}
+	}
+	_, err := a.data.Quarantine().Put(ctx, &e)
+	return err
+}
+
+// takeOver prepares for a partition that was given to this process: requests of its last owner may still be on their way inside Braze, and what the cache
+// knows is older than what another process did meanwhile.
+func (a *app) takeOver(ctx context.Context, as kafka.Assignment) error {
+	if as.Gap {
+		a.log.Info("another process went on with this partition; what the cache knows is dropped", "stream", as.Stream)
+		if err := a.cache.Drop(""); err != nil {
+			return fmt.Errorf("drop the cache: %w", err)
+		}
+	}
+	if as.First {
+		return nil
+	}
+	gap := time.NewTimer(a.cfg.Braze.UserGap)
+	defer gap.Stop()
+	select {
+	case <-gap.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// registry looks schemas up in a schema registry with Confluent's API.
+type registry struct{ client *sr.Client }
+
+func newRegistry(r *config.Registry) (*registry, error) {
+	opts := []sr.ClientOpt{sr.URLs(r.URL), sr.HTTPClient(&http.Client{Timeout: 10 * time.Second})}
+	if r.User != "" {
+		opts = append(opts, sr.BasicAuth(r.User, r.Password.Reveal()))
+	}
+	c, err := sr.NewClient(opts...)
+	if err != nil {
+		return nil, err
+	}
+	return &registry{c}, nil
+}
+
+// Schema implements envelope.SchemaLookup.
+func (r *registry) Schema(ctx context.Context, id uint32) (string, error) {
+	s, err := r.client.SchemaByID(ctx, int(id))
+	var answer *sr.ResponseError
+	switch {
+	case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:
+		return "", fmt.Errorf("schema %d: %w", id, envelope.ErrUnknownSchema)
+	case err != nil:
+		return "", fmt.Errorf("ask the schema registry for schema %d: %w", id, err)
+	case s.Type != sr.TypeAvro:
+		return "", fmt.Errorf("schema %d is of type %s, and only Avro is read: %w", id, s.Type, envelope.ErrUnknownSchema)
+	}
+	return s.Schema, nil
+}
+
+// reachable asks the registry for something that costs it little.
+func (r *registry) reachable(ctx context.Context) error {
+	_, err := r.client.SupportedTypes(ctx)
+	return err
+}
+
+// formatOf guesses what a record's value is, for a person.
+func formatOf(value []byte) string {
+	switch {
+	case len(value) == 0:
+		return "tombstone"
+	case value[0] == 0 && len(value) > 5:
+		return "Avro with a schema id"
+	}
+	var top map[string]json.RawMessage
+	if json.Unmarshal(value, &top) != nil {
+		return "neither JSON nor Avro"
+	}
+	_, payload := top["payload"]
+	_, schema := top["schema"]
+	_, op := top["op"]
+	switch {
+	case payload && schema:
+		return "JSON with schema"
+	case op:
+		return "Debezium JSON"
+	}
+	return "JSON rows"
+}
