@@ -31,7 +31,7 @@ type figureCounts struct {
 
 func chooseCounts(quick bool) figureCounts {
 	if quick {
-		return figureCounts{users: 200_000, backlog: 200_000, single: 120_000, folding: 150_000, foldingUsers: 50_000, alloc: 100_000, txn: 200_000,
+		return figureCounts{users: 100_000, backlog: 100_000, single: 40_000, folding: 60_000, foldingUsers: 5_000, alloc: 50_000, txn: 100_000,
 			down: 30 * time.Second, latency: 5 * time.Second}
 	}
 	return figureCounts{users: 2_000_000, backlog: 2_000_000, single: 300_000, folding: 2_000_000, foldingUsers: 100_000, alloc: 300_000, txn: 1_000_000,

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -210,23 +211,35 @@ func recordedTopic(t *testing.T, folder, table string) (recs []*kgo.Record) {
 	sc := bufio.NewScanner(f)
 	sc.Buffer(nil, 1<<20)
 	for sc.Scan() {
-		var l struct{ Key, Value *string }
+		var l struct {
+			Key, Value *string
+			KeyEnc     string `json:"key_encoding"`
+			ValueEnc   string `json:"value_encoding"`
+		}
 		if err := json.Unmarshal(sc.Bytes(), &l); err != nil {
 			t.Fatal(err)
 		}
-		r := &kgo.Record{Topic: "shop.users"}
-		if l.Key != nil {
-			r.Key = []byte(*l.Key)
-		}
-		if l.Value != nil {
-			r.Value = []byte(*l.Value)
-		}
-		recs = append(recs, r)
+		recs = append(recs, &kgo.Record{Topic: "shop.users", Key: unpacked(t, l.Key, l.KeyEnc), Value: unpacked(t, l.Value, l.ValueEnc)})
 	}
 	if err := sc.Err(); err != nil {
 		t.Fatal(err)
 	}
 	return recs
+}
+
+func unpacked(t *testing.T, s *string, encoding string) []byte {
+	t.Helper()
+	if s == nil {
+		return nil
+	}
+	if encoding != "base64" {
+		return []byte(*s)
+	}
+	b, err := base64.StdEncoding.DecodeString(*s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // finalRows gives the columns of the rows that are left after the recorded changes, by id.

@@ -239,7 +239,7 @@ func (r *registry) Schema(ctx context.Context, id uint32) (string, error) {
 	case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:
 		return "", fmt.Errorf("schema %d: %w", id, envelope.ErrUnknownSchema)
 	case err != nil:
-		return "", fmt.Errorf("ask the schema registry for schema %d: %w", id, err)
+		return "", fmt.Errorf("the schema registry gives no answer: %w", err)
 	case s.Type != sr.TypeAvro:
 		return "", fmt.Errorf("schema %d is of type %s, and only Avro is read: %w", id, s.Type, envelope.ErrUnknownSchema)
 	}
