@@ -5,6 +5,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY cmd ./cmd
 COPY connector ./connector
+COPY schemas ./schemas
 RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/usr/local/bin/ ./cmd/brazecdc ./cmd/brazesim
 # What the programs expect of a system: certificates, time zones, a /tmp, and a folder for their state.
 RUN mkdir -p /out/etc/ssl/certs /out/usr/share /out/tmp \

@@ -12,11 +12,15 @@ LINT         := $(TOOLS)/golangci-lint-$(LINT_VERSION)/golangci-lint
 
 .PHONY: help
 help: ## what can be done here
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: ## show it: a throw-away Postgres, a stand-in for Braze, changes that arrive; Ctrl-C ends it
 	@$(GO) run ./cmd/brazecdc demo
+
+.PHONY: demo-kafka
+demo-kafka: ## the same over Kafka topics, of brokers in memory
+	@$(GO) run ./cmd/brazecdc demo --kafka
 
 .PHONY: test
 test: ## all tests, against a real Postgres that they fetch and start themselves

@@ -28,7 +28,7 @@ func (p *Pipeline) Pending() []Confirmation {
 		if x := c.paused[i]; x != nil {
 			out = append(out, Confirmation{Model: m.Name, Kind: pauseTruncate, Count: int(x.Stale), Since: x.At,
 				Text:   fmt.Sprintf("model %s is paused: %s was emptied (TRUNCATE); nothing was deleted in Braze; %d changes were passed over since", m.Name, m.Table, x.Stale),
-				Answer: "the table is loaded again, and the model goes on; nobody is deleted"})
+				Answer: "the table is loaded again, which can start campaigns in Braze, and the model goes on; nobody is deleted"})
 		}
 		if x := c.holding[i]; x != nil {
 			n := 0
@@ -39,7 +39,7 @@ func (p *Pipeline) Pending() []Confirmation {
 			}
 			out = append(out, Confirmation{Model: m.Name, Kind: pauseLost, Count: n, Since: x.At,
 				Text:   fmt.Sprintf("model %s: data/ held nothing of an existing slot; %d deletes wait", m.Name, n),
-				Answer: "the waiting deletes are sent (or dropped with --drop), and with load: all the table is loaded"})
+				Answer: "the waiting deletes are sent (or dropped with --drop), and with load: all the table is loaded, which can start campaigns in Braze"})
 		}
 	}
 	return out

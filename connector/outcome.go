@@ -91,6 +91,9 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, now time.Time, puts 
 		}
 		for _, r := range s.rows {
 			name := p.models[r.model].Name
+			if r.oldKey != (Key{}) {
+				p.ids.put(puts, s, RowPut{Model: name, Key: r.oldKey, Gone: true}, r.model)
+			}
 			if s.kind == DeleteUser {
 				// Another model's row that waited before the delete lives on.
 				p.ids.put(puts, s, RowPut{Model: name, Key: r.key, User: s.user, Gone: r.ends || p.models[r.model].Owner}, r.model)

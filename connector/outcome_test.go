@@ -212,3 +212,34 @@ func (v *verifying) Map(dst []Effect, c *Change, ids IDs) ([]Effect, error) {
 	}
 	return dst, err
 }
+
+// moving makes deletes of rows whose key changed along with them.
+type moving struct{ *plainMapper }
+
+func (v *moving) Map(dst []Effect, c *Change, ids IDs) ([]Effect, error) {
+	if c.Op == Update && c.OldKey != (Key{}) {
+		return append(dst, Effect{Kind: DeleteUser, User: User{ID: c.After.Cells[1].Raw}, Key: c.Key, Owner: true, Ends: true, Change: c}), nil
+	}
+	return v.plainMapper.Map(dst, c, ids)
+}
+
+func TestForgottenKeys(t *testing.T) {
+	t.Run("a delete that comes with a changed key forgets the old key too", func(t *testing.T) {
+		prints := newMemPrints()
+		r := newRig(t, func(c *Config, _ *rig) { c.Mapper, c.Prints = &moving{newPlainMapper()}, prints })
+		r.commit(insert(row("1", "u1", "x", "-")))
+		r.quiet()
+		if _, ok, _ := prints.RowUser("users", Key{shopTable.Name, "1"}); !ok {
+			t.Fatal("the row is not known")
+		}
+		c := update(row("1", "u1", "x", "-"), row("2", "u1", "x", "-"))
+		c.OldKey = Key{shopTable.Name, "1"}
+		r.commit(c)
+		r.quiet()
+		for _, id := range []string{"1", "2"} {
+			if u, ok, _ := prints.RowUser("users", Key{shopTable.Name, id}); ok {
+				t.Errorf("row %s is still known as %v", id, u)
+			}
+		}
+	})
+}

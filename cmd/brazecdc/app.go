@@ -107,7 +107,7 @@ func (a *app) openSource(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	a.tables, err = look.shapes(ctx, a.cfg, a.log)
+	a.tables, err = look.shapes(ctx, a.cfg, topicsAtStart, a.log)
 	if cerr := look.Close(context.WithoutCancel(ctx)); err == nil {
 		err = cerr
 	}

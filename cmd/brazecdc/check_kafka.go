@@ -29,7 +29,7 @@ func (c *checker) topics(ctx context.Context, cfg *config.Config) {
 	c.registry(ctx, cfg, src)
 	tables := map[string]*connector.Table{}
 	for _, name := range topicNames(cfg) {
-		infos, err := src.Topics(ctx, name)
+		infos, err := src.find(ctx, topicsAtLook, name)
 		if err != nil {
 			c.fault("source", err)
 			if connector.ExitCode(err) != connector.ExitTableUnfit {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -34,6 +35,7 @@ const (
 type demoOptions struct {
 	changes int
 	exit    bool
+	kafka   bool
 	seed    uint64
 	rate    float64
 }
@@ -53,9 +55,11 @@ refuses to run as root, so then it runs under another account. Everything is gon
 The pauses that keep Braze's order are short here (user_gap ` + demoGap.String() + `, settle ` + demoSettle.String() + `), since the simulator is quick; the defaults
 for Braze are 1s and 5m.
 
+With --kafka the changes take the way over Kafka: a part of demo plays Debezium and writes them to topics, and the connector reads those.
+
 With --changes N and --exit it makes N changes, waits until all is delivered, compares every profile with the tables, and ends: with exit code 0 if all are
 equal, with 4 after printing the first difference.`,
-		Example: "  brazecdc demo\n  brazecdc demo --rate 20\n  brazecdc demo --changes 2000 --exit --seed 7",
+		Example: "  brazecdc demo\n  brazecdc demo --kafka\n  brazecdc demo --rate 20\n  brazecdc demo --changes 2000 --exit --seed 7",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.changes < 0 || o.rate < 0 {
@@ -72,6 +76,7 @@ equal, with 4 after printing the first difference.`,
 	}
 	cmd.Flags().IntVar(&o.changes, "changes", 0, "make `N` row changes, then no more; 0 goes on")
 	cmd.Flags().BoolVar(&o.exit, "exit", false, "end when the changes are delivered and compared")
+	cmd.Flags().BoolVar(&o.kafka, "kafka", false, "read the changes from Kafka topics, of brokers in this process that Debezium's part is played for")
 	cmd.Flags().Uint64Var(&o.seed, "seed", 1, "`number` that decides the changes")
 	cmd.Flags().Float64Var(&o.rate, "rate", 3, "transactions a `second`; 0 as fast as it goes. With --changes the default is 200")
 	return cmd
@@ -90,6 +95,7 @@ type demo struct {
 	cfg    *config.Config
 	app    *app
 	show   *stage
+	relay  *relay // with --kafka
 }
 
 func (p *program) demo(ctx context.Context, o demoOptions) error {
@@ -122,6 +128,9 @@ func (p *program) demo(ctx context.Context, o demoOptions) error {
 func (d *demo) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
+	if d.relay != nil {
+		d.relay.stop(ctx)
+	}
 	if d.db != nil {
 		_ = d.db.Close(ctx)
 	}
@@ -155,18 +164,27 @@ func (d *demo) setUp(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := d.writeConfig(endpoint); err != nil {
+	source := "Postgres " + d.server.Version() + "  " + d.url
+	var brokers []string
+	if d.o.kafka {
+		if d.relay, err = startRelay(ctx, d.url, []string{"public.customers", "public.addresses"}, p.quietLog()); err != nil {
+			return err
+		}
+		brokers = d.relay.cluster.ListenAddrs()
+		source += "\nKafka, in this process  " + strings.Join(brokers, ", ") + "  topics shop.public.customers, shop.public.addresses"
+	}
+	if err := d.writeConfig(endpoint, brokers); err != nil {
 		return err
 	}
 	customers, addresses := d.gen.Counts()
-	p.printf("Postgres %s  %s\nBraze's stand-in  %s  (one user: %s/_sim/users/u-1001)\nconfiguration  %s\n", d.server.Version(), d.url, endpoint, endpoint, p.config)
+	p.printf("%s\nBraze's stand-in  %s  (one user: %s/_sim/users/u-1001)\nconfiguration  %s\n", source, endpoint, endpoint, p.config)
 	p.printf("The shop has %d customers with %d addresses. Loading them, then following what changes.\n\n", customers, addresses)
 	return nil
 }
 
-func (d *demo) writeConfig(endpoint string) error {
+func (d *demo) writeConfig(endpoint string, brokers []string) error {
 	d.p.config = filepath.Join(d.dir, "brazecdc.yaml")
-	text := shop.Config(shop.Settings{Endpoint: endpoint, UserGap: demoGap, Settle: demoSettle, Listen: "127.0.0.1:0"})
+	text := shop.Config(shop.Settings{Endpoint: endpoint, UserGap: demoGap, Settle: demoSettle, Listen: "127.0.0.1:0", Brokers: brokers})
 	if err := os.WriteFile(d.p.config, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the demo's configuration: %w", err)
 	}
@@ -228,6 +246,11 @@ func (d *demo) play(ctx context.Context) error {
 	if err := d.app.loaded(ctx); err != nil {
 		return err
 	}
+	if d.relay != nil { // its load is what the topics hold at first
+		if err := d.relay.caughtUp(ctx, d.app, 0); err != nil {
+			return err
+		}
+	}
 	begin := time.Now()
 	made, err := d.makeChanges(ctx)
 	if err != nil {
@@ -281,8 +304,15 @@ func (d *demo) quiet(ctx context.Context) error {
 	if _, err := d.db.Exec(ctx, "SELECT pg_logical_emit_message(true, 'demo', 'end')"); err != nil {
 		return fmt.Errorf("mark the log's end: %w", err)
 	}
-	if err := d.app.delivered(ctx, uint64(target)); err != nil {
-		return context.Cause(ctx)
+	delivered := d.app.delivered
+	if d.relay != nil {
+		delivered = func(ctx context.Context, lsn uint64) error { return d.relay.caughtUp(ctx, d.app, lsn) }
+	}
+	if err := delivered(ctx, uint64(target)); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			return cause
+		}
+		return err
 	}
 	if err := d.sim.Quiet(ctx); err != nil {
 		return context.Cause(ctx)

@@ -80,6 +80,23 @@ func TestDemo(t *testing.T) {
 			t.Logf("took %s", time.Since(begin))
 		})
 	}
+	t.Run("delivers everything over Kafka", func(t *testing.T) {
+		env, dir := demoEnv(t)
+		r := runCommand(t, env, "demo", "--kafka", "--changes", "150", "--exit", "--seed", "1")
+		if r.code != 0 {
+			t.Fatalf("exit code %d\n%s%s", r.code, r.out, r.err)
+		}
+		wantIn(t, r.out, "profiles, all equal to the tables", "Kafka, in this process")
+		for _, line := range []string{
+			`(?m)^(customers|addresses) \d+ load  ->  POST /users/track u-1\d\d\d \{.+\}  201  \d+ ms$`,
+			`(?m)^customers 1\d\d\d update \w+ .*→.*  ->  POST /users/track u-1\d\d\d \{.+\}  201  \d+ ms$`,
+		} {
+			if !regexp.MustCompile(line).MatchString(r.out) {
+				t.Errorf("no line matches %s in\n%s", line, r.out)
+			}
+		}
+		nothingLeft(t, dir, r.out)
+	})
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
 		t.Run(fmt.Sprintf("leaves nothing behind after %s", sig), func(t *testing.T) {
 			env, dir := demoEnv(t)

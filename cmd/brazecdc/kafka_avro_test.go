@@ -102,7 +102,10 @@ custom: { name: name, age: age }`)
 	unknown := append([]byte{0, 0, 0, 0x7f, 0x7f}, recs[0].Value[5:]...)
 	produce(t, cl, &kgo.Record{Topic: "shop.users", Key: recs[0].Key, Value: unknown}, recs[0])
 	b.until("it is held back", func() bool { return b.status().Quarantine == 1 })
-	b.until("the one behind it is delivered", func() bool { s := b.status(); return s.OpenChanges == 0 && s.Streams[0].Confirmed == uint64(len(recs)+2) })
+	b.until("the one behind it is delivered", func() bool {
+		s := b.status()
+		return s.OpenChanges == 0 && s.Streams[0].Confirmed == uint64(len(recs)+2)
+	})
 	if n := reg.asked.Load() - asked; n > 2 {
 		t.Errorf("the registry was asked %d times for one new id", n)
 	}

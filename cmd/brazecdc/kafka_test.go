@@ -109,17 +109,28 @@ func TestKafka(t *testing.T) {
 		b.arrives("u-2", "plan", `"pro"`)
 		b.arrives("u-4", "credits", `4`)
 	})
-	t.Run("deletes, and passes the tombstone over", func(t *testing.T) {
+	t.Run("case 43: a delete and its tombstone are one delete", func(t *testing.T) {
 		produce(t, cl, debezium("d", "u-3", "free", 3), &kgo.Record{Topic: "shop.users", Key: []byte(`{"id":"u-3"}`)})
 		b.until("u-3 is deleted", func() bool { _, ok := b.sim.Profile("u-3"); return !ok })
+		b.until("all is done", func() bool {
+			_, body := b.get("/metrics")
+			return !regexp.MustCompile(`brazecdc_kafka_lag_records\{.*\} [1-9]`).MatchString(body)
+		})
+		if n := b.sim.Stats().Endpoints["/users/delete"].Objects; n != 1 {
+			t.Errorf("%d deletes", n)
+		}
 	})
-	t.Run("case 9: a record that cannot be decoded is held back while its neighbours arrive", func(t *testing.T) {
+	t.Run("case 10: a record that cannot be decoded is held back while its neighbours arrive", func(t *testing.T) {
 		bad := debezium("c", "u-5", "free", 5)
 		bad.Value = bad.Value[:40]
 		before, after := debezium("u", "u-1", "gold", 1), debezium("c", "u-6", "gold", 6)
 		produce(t, cl, before, bad, after)
+		began := time.Now()
 		b.arrives("u-1", "plan", `"gold"`)
 		b.arrives("u-6", "plan", `"gold"`)
+		if d := time.Since(began); d > 2*time.Second { // a second, and one for a busy machine
+			t.Errorf("the neighbours took %s", d)
+		}
 		var list []connector.Entry
 		b.until("it is held back", func() bool {
 			if err := json.Unmarshal([]byte(b.must("quarantine", "list", "--json")), &list); err != nil {
@@ -144,6 +155,7 @@ func TestKafka(t *testing.T) {
 		wantIn(t, b.must("status"), "running", "shop.users", "position shop.users/", "offset")
 		_, body := b.get("/metrics")
 		wantIn(t, body, `brazecdc_source_connected{source="kafka"} 1`, `brazecdc_kafka_lag_records{partition="0",topic="shop.users"}`, `brazecdc_confirmed_position{stream="shop.users/`)
+		wantIn(t, body, `brazecdc_quarantine_added_total{model="users"} 1`)
 		if regexp.MustCompile(`stream="[^"]*@`).MatchString(body) || strings.Contains(body, "slot_") {
 			t.Errorf("an assignment's number or a slot is shown:\n%s", body)
 		}
@@ -340,10 +352,38 @@ func TestKafkaGroup(t *testing.T) {
 	write(rounds/2, rounds)
 	one.listen = ""
 	p1 = one.run() // what it had comes back to it, or went to the other
-	for u := range users {
-		one.arrives("u-"+strconv.Itoa(u), "credits", strconv.Itoa((rounds-1)*users+u))
-		one.arrives("u-"+strconv.Itoa(u), "plan", `"round-`+strconv.Itoa(rounds-1)+`"`)
+	last := func(from int) {
+		for u := from; u < users; u++ {
+			one.arrives("u-"+strconv.Itoa(u), "credits", strconv.Itoa((rounds-1)*users+u))
+			one.arrives("u-"+strconv.Itoa(u), "plan", `"round-`+strconv.Itoa(rounds-1)+`"`)
+		}
 	}
+	last(0)
+	// The same with deletes: some users stay away, some come back.
+	const gone, back = 40, 20
+	for u := range gone {
+		produce(t, cl, debezium("d", "u-"+strconv.Itoa(u), "", 0))
+	}
+	one.until("deletes are under way", func() bool { return one.sim.Stats().Endpoints["/users/delete"].Requests > 0 })
+	p2.signal(syscall.SIGKILL)
+	<-p2.done
+	for u := range back {
+		produce(t, cl, debezium("c", "u-"+strconv.Itoa(u), "back", u))
+	}
+	two.listen = ""
+	p2 = two.run()
+	for u := range back {
+		one.arrives("u-"+strconv.Itoa(u), "plan", `"back"`)
+		one.arrives("u-"+strconv.Itoa(u), "credits", strconv.Itoa(u))
+	}
+	one.until("who stays away is gone", func() bool { return len(one.sim.Profiles()) == users-gone+back })
+	one.until("both are at rest", func() bool { return one.status().OpenChanges == 0 && two.status().OpenChanges == 0 })
+	for u := back; u < gone; u++ {
+		if p, ok := one.sim.Profile("u-" + strconv.Itoa(u)); ok {
+			t.Errorf("u-%d is there again: %+v", u, p)
+		}
+	}
+	last(gone)
 	for _, p := range []*process{p1, p2} {
 		if code := p.stop(); code != 0 {
 			t.Errorf("exit code %d", code)

@@ -130,7 +130,7 @@ func (p *program) connectReader(ctx context.Context, cfg *config.Config) (*reade
 			return nil, err
 		}
 		r.source, r.close = r.topics, func(ctx context.Context) { _ = r.topics.Close(ctx) }
-		if r.tables, err = r.topics.shapes(ctx, cfg, a.log); err != nil {
+		if r.tables, err = r.topics.shapes(ctx, cfg, topicsAtLook, a.log); err != nil {
 			r.close(ctx)
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"brazecdc/connector"
@@ -114,22 +116,47 @@ func (t *topics) decode(ctx context.Context, r *kafka.Record) ([]connector.Chang
 // describeLimit bounds what is spent on learning one topic's shape.
 const describeLimit = 10 * time.Second
 
+// How long brokers that do not answer are waited for: at a start, and where a person waits.
+const (
+	topicsAtStart = time.Minute
+	topicsAtLook  = 10 * time.Second
+)
+
+// find asks for topics until the brokers answer, patience at most.
+func (t *topics) find(ctx context.Context, patience time.Duration, names ...string) (infos []kafka.TopicInfo, err error) {
+	limit, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(200*time.Millisecond), backoff.WithMaxInterval(3*time.Second), backoff.WithMaxElapsedTime(patience))
+	var stop *connector.StopError
+	var last error
+	err = backoff.Retry(func() error {
+		infos, err = t.Topics(limit, names...)
+		if errors.As(err, &stop) {
+			return backoff.Permanent(err)
+		}
+		if err != nil && limit.Err() == nil {
+			last = err
+		}
+		return err
+	}, backoff.WithContext(b, limit))
+	switch {
+	case err == nil:
+		return infos, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case stop != nil:
+		return nil, stop
+	}
+	return nil, &connector.StopError{Code: connector.ExitUnreachable, What: fmt.Sprintf("the brokers did not answer within %s", patience), Err: cmp.Or(last, err),
+		Fix: "are they up, and are source.kafka.brokers, tls and sasl right?"}
+}
+
 // shapes reads the shape that the newest records of each topic have. A topic of which none can be told, since it is empty for one, is left out: its models
 // are then checked as rows arrive.
-func (t *topics) shapes(ctx context.Context, cfg *config.Config, log *slog.Logger) (map[string]*connector.Table, error) {
+func (t *topics) shapes(ctx context.Context, cfg *config.Config, patience time.Duration, log *slog.Logger) (map[string]*connector.Table, error) {
 	names := topicNames(cfg)
-	limit, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	if _, err := t.Topics(limit, names...); err != nil {
-		var stop *connector.StopError
-		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case errors.As(err, &stop):
-			return nil, err
-		}
-		return nil, &connector.StopError{Code: connector.ExitUnreachable, What: "the brokers are not reachable", Err: err,
-			Fix: "are they up, and are source.kafka.brokers, tls and sasl right?"}
+	if _, err := t.find(ctx, patience, names...); err != nil {
+		return nil, err
 	}
 	out := map[string]*connector.Table{}
 	for _, name := range names {
@@ -184,14 +211,17 @@ func (a *app) holdRecord(ctx context.Context, p kafka.Poison) error {
 	if e.Raw == nil {
 		e.Raw = p.Key
 	}
-	for i := range a.cfg.Models {
-		if a.cfg.Models[i].Topic == p.Topic {
-			e.Model = a.cfg.Models[i].Name
-			break
-		}
+	i := slices.IndexFunc(a.cfg.Models, func(m connector.Model) bool { return m.Topic == p.Topic })
+	if i >= 0 {
+		e.Model = a.cfg.Models[i].Name
 	}
-	_, err := a.data.Quarantine().Put(ctx, &e)
-	return err
+	if _, err := a.data.Quarantine().Put(ctx, &e); err != nil {
+		return err
+	}
+	if i >= 0 {
+		a.pipeline.Metrics().Models[i].Quarantined.Add(1)
+	}
+	return nil
 }
 
 // takeOver prepares for a partition that was given to this process: requests of its last owner may still be on their way inside Braze, and what the cache

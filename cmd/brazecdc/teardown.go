@@ -22,8 +22,9 @@ func newTeardown(p *program) *cobra.Command {
 		Long: `teardown drops what "brazecdc run" created in the database: the replication slot and the publication of the configuration. It names both, and asks for a
 yes on a terminal; elsewhere --yes is needed. It refuses while a process uses the slot.
 
-Do this when brazecdc is not to run again: a slot that nobody reads keeps the server's log until its disk is full. What changes afterwards is not seen; a
-later run starts with a new slot. Braze, data/ and cache/ stay as they are.`,
+Do this when brazecdc is not to run again: a slot that nobody reads keeps the server's log until its disk is full. What changes afterwards is not seen. A
+later run refuses to start while data/ remembers the dropped slot; with an emptied data/ it makes a new slot and loads again. Braze, data/ and cache/ stay as
+they are.`,
 		Example: "  brazecdc teardown\n  brazecdc teardown --yes",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

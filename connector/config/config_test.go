@@ -117,7 +117,7 @@ func TestReference(t *testing.T) {
 			t.Errorf("Unsupported does not name %s, only:\n%s", want, text)
 		}
 	}
-	if diff := cmp.Diff([]string{"subscription_groups", "audiences", "schedule"}, cfg.Models[0].Later); diff != "" {
+	if diff := cmp.Diff([]string{"custom.prefs.nested", "subscription_groups", "audiences", "schedule"}, cfg.Models[0].Later); diff != "" {
 		t.Errorf("later of the first model (-want +got):\n%s", diff)
 	}
 }

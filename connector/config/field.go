@@ -139,7 +139,9 @@ func (d *decoder) field(e entry, preset bool) (connector.FieldMap, bool) {
 			d.warn(c, "is read as a boolean by some YAML readers", `write "`+f.Country+`" in quotes`)
 		}
 	}
-	o.enum("nested", &f.Nested, "merge", "replace")
+	if n := o.enum("nested", &f.Nested, "merge", "replace"); n != nil && f.Nested == "merge" {
+		d.notYet(n, "merges objects leaf by leaf; without the setting they are replaced as a whole")
+	}
 	if a := o.get("array"); a != nil && a.kind == mapping {
 		f.Array = "by"
 		by := d.object(a, "by")

@@ -89,11 +89,11 @@ func (o *Offline) Pending(context.Context) ([]connector.Confirmation, error) {
 		switch p.Reason {
 		case reasonTruncate:
 			c.Text = fmt.Sprintf("model %s is paused: its table was emptied (TRUNCATE); nothing was deleted in Braze; %d changes were passed over since", p.Model, p.Stale)
-			c.Answer = "the table is loaded again, and the model goes on; nobody is deleted"
+			c.Answer = "the table is loaded again, which can start campaigns in Braze, and the model goes on; nobody is deleted"
 		case reasonLost:
 			c.Count = len(o.held(p.Model))
 			c.Text = fmt.Sprintf("model %s: data/ held nothing of an existing slot; %d deletes wait", p.Model, c.Count)
-			c.Answer = "the waiting deletes are sent (or dropped with --drop), and with load: all the table is loaded"
+			c.Answer = "the waiting deletes are sent (or dropped with --drop), and with load: all the table is loaded, which can start campaigns in Braze"
 		}
 		out = append(out, c)
 	}

@@ -37,6 +37,9 @@ func (p profiles) apply(es []connector.Effect, ids known) {
 		case connector.DeleteUser:
 			delete(p, u)
 			delete(ids, e.Key)
+			if e.Change != nil {
+				delete(ids, e.Change.OldKey)
+			}
 		case connector.Rename:
 			if p[u] != nil && p[e.To.ID] == nil {
 				p[e.To.ID] = p[u]

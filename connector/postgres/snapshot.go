@@ -30,8 +30,8 @@ const (
 	maxTouched = 200_000
 	// maxAgain bounds the keys that are to be read once more; past it the load begins anew.
 	maxAgain = 100_000
-	// againRows is how many of them are read in one chunk.
-	againRows = 500
+	// againRows is how many of them are read in one chunk. All of them are, however wide their rows: what is not read there is never read again.
+	againRows = 50
 	// visibleWait is how long a transaction that was streamed may stay invisible before it is said why a load or look-up waits.
 	visibleWait = 5 * time.Second
 )
@@ -394,7 +394,7 @@ func (l *load) fetch(ctx context.Context, c *pgconn.PgConn, w *window, j job) er
 		return err
 	}
 	r := rowReader{rel: l.rel, now: time.Now().UTC()}
-	for fetch := firstFetch; r.bytes < chunkBytes; {
+	for fetch := firstFetch; j.again != nil || r.bytes < chunkBytes; {
 		n, err := r.read(ctx, c, "FETCH "+strconv.Itoa(fetch)+" FROM chunk")
 		if err != nil {
 			return err

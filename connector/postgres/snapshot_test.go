@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -198,6 +199,41 @@ func TestChunks(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAgain moves rows whose large value no change carries to keys that the load has passed, more of them than a chunk takes by bytes.
+func TestAgain(t *testing.T) {
+	d := newDB(t, usersSQL, `ALTER TABLE users ALTER bio SET STORAGE EXTERNAL`, `INSERT INTO users SELECT i, 'u', 'e', repeat(md5('x'), 4000) FROM generate_series(1, 400) i`)
+	r := start(t, d.config(func(c *Config) { c.ChunkRows = 20 }), users())
+	if err := r.s.StartLoad(testContext(t), connector.Load{ID: "l", Table: "public.users"}); err != nil {
+		t.Fatal(err)
+	}
+	r.until("the first chunk", func() bool {
+		return slices.ContainsFunc(r.got, func(c connector.Change) bool { return c.Op == connector.Snapshot })
+	})
+	d.exec(`UPDATE users SET id = -id WHERE id > 300`)
+	have := map[string]bool{}
+	for done := false; !done; {
+		b, err := r.next(testTime)
+		if err != nil {
+			t.Fatal(err)
+		}
+		done = b.Load != nil && b.Load.Done
+	}
+	for _, c := range r.got {
+		if c.Op == connector.Snapshot && c.After.Cells[3].State == connector.Set {
+			have[c.Key.ID] = true
+		}
+	}
+	missing := 0
+	for i := 301; i <= 400; i++ {
+		if !have[fmt.Sprint(-i)] && !have[fmt.Sprint(i)] {
+			missing++
+		}
+	}
+	if missing > 0 {
+		t.Errorf("%d moved rows never came with their large value", missing)
+	}
 }
 
 // TestLoadConverges writes at random beside a load, applies everything in the order it comes, and compares with the table.

@@ -49,14 +49,25 @@ type Settings struct {
 	UserGap  time.Duration // between two calls of one user
 	Settle   time.Duration // between a delete and a new start of one user
 	Listen   string        // of /metrics and its neighbours
+	Brokers  []string      // of topics named shop.public.TABLE to read in the place of the database; empty: the database
 }
 
 // Config is the shop's configuration. The database's URL and the API key are read from DATABASE_URL and BRAZE_API_KEY.
 func Config(s Settings) string {
+	text := configText
+	if len(s.Brokers) > 0 {
+		text = strings.Replace(text, postgresText, "  kafka: { brokers: [\""+strings.Join(s.Brokers, `", "`)+"\"], group: demo, format: debezium-json }\n", 1)
+		text = strings.ReplaceAll(text, "table: public.", "topic: shop.public.")
+	}
 	return strings.NewReplacer(
 		"@endpoint", s.Endpoint, "@gap", s.UserGap.String(), "@settle", s.Settle.String(), "@listen", s.Listen,
-	).Replace(configText)
+	).Replace(text)
 }
+
+const postgresText = `  postgres:
+    url: ${DATABASE_URL}
+    heartbeat: 5s
+`
 
 const configText = `# The example shop of "brazecdc demo".
 version: 1
@@ -70,10 +81,7 @@ braze:
 
 source:
   time_zone: UTC
-  postgres:
-    url: ${DATABASE_URL}
-    heartbeat: 5s
-
+` + postgresText + `
 web: { listen: "@listen" }
 
 models:
