@@ -16,11 +16,13 @@ help: ## what can be done here
 
 .PHONY: demo
 demo: ## show it: a throw-away Postgres, a stand-in for Braze, changes that arrive; Ctrl-C ends it
-	@$(GO) run ./cmd/brazecdc demo
+	@$(GO) build -o bin/ ./cmd/brazecdc
+	@exec bin/brazecdc demo
 
 .PHONY: demo-kafka
 demo-kafka: ## the same over Kafka topics, of brokers in memory
-	@$(GO) run ./cmd/brazecdc demo --kafka
+	@$(GO) build -o bin/ ./cmd/brazecdc
+	@exec bin/brazecdc demo --kafka
 
 .PHONY: test
 test: ## all tests, against a real Postgres that they fetch and start themselves

@@ -102,7 +102,11 @@ func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string
 	case drop:
 		return fmt.Sprintf("%d deletes of model %s were dropped; those profiles stay in Braze", len(held), model), nil
 	}
-	return fmt.Sprintf("%d deletes of model %s are being sent", len(held), model), nil
+	load := ""
+	if p.models[i].Load {
+		load = fmt.Sprintf(", and %s is loaded", p.models[i].Table)
+	}
+	return fmt.Sprintf("%d deletes of model %s are being sent%s", len(held), model, load), nil
 }
 
 // releaseHeld takes the held deletes of a model out of memory and, unless they are dropped, queues them. data/ keeps each until it was delivered, or its user

@@ -58,6 +58,9 @@ func (e *RejectedError) Unwrap() error { return e.Err }
 type NeedRowError struct {
 	Model  int
 	Column string
+	// Stop is set where the change was made under another shape of the table, which lacks the column: the living row takes the change's place whole, and
+	// if it lacks the column too, this is what stops the pipeline.
+	Stop *StopError
 }
 
 func (e *NeedRowError) Error() string {

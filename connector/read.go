@@ -136,9 +136,15 @@ func (r *reader) reread(ctx context.Context, c *Change, err error) error {
 	}
 	full := *c
 	full.After = fill(c.After, rows[0])
+	if need.Stop != nil {
+		full.Before, full.After = Row{}, rows[0]
+	}
 	r.effects, err = r.p.mapper.Map(r.effects, &full, r.p.ids)
 	if errors.As(err, &need) {
 		r.effects = r.effects[:0]
+		if need.Stop != nil {
+			return need.Stop
+		}
 		return &RowError{Model: need.Model, Reason: fmt.Sprintf("column %q is neither in the change nor in the living row", need.Column)}
 	}
 	return err

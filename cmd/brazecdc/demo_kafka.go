@@ -78,7 +78,7 @@ func startRelay(ctx context.Context, url string, tables []string, log *slog.Logg
 	}
 	go func() {
 		defer close(r.ended)
-		if err := r.run(running); err != nil && running.Err() == nil {
+		if err := r.run(running); running.Err() == nil {
 			r.mu.Lock()
 			r.err = err
 			r.mu.Unlock()

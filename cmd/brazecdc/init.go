@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -107,5 +108,9 @@ func unreachable(err error) error {
 	if errors.As(err, &parse) {
 		return usagef("--database: this is no address of a Postgres database; write postgres://user@host:5432/name")
 	}
-	return &connector.StopError{Code: connector.ExitUnreachable, What: "connect to the database", Err: err, Fix: "mend host, port, login or network; then run init again"}
+	code := connector.ExitUnreachable
+	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) && (strings.HasPrefix(refused.Code, "28") || refused.Code == "3D000") {
+		code = connector.ExitRights
+	}
+	return &connector.StopError{Code: code, What: "connect to the database", Err: err, Fix: "mend host, port, login or network; then run init again"}
 }

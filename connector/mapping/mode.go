@@ -53,10 +53,10 @@ func (j *job) noteRule(rule string, err error) {
 	j.m.cfg.Note(j.p.m.index, rule, reason)
 }
 
-// change maps one change by the model's mode (design.md section 1 names what each may do).
+// change maps one change by the model's mode; the README's table of modes says what each may do.
 func (j *job) change(dst []connector.Effect) ([]connector.Effect, error) {
 	if j.p.broken != nil {
-		return dst, j.p.broken
+		return dst, j.oldShape()
 	}
 	switch j.c.Op {
 	case connector.Insert:
@@ -69,6 +69,20 @@ func (j *job) change(dst []connector.Effect) ([]connector.Effect, error) {
 		return j.deleted(dst)
 	}
 	return dst, nil
+}
+
+// oldShape is for a change of a table's shape that lacks a column which identify or a rule reads. Where the table has the column now, the change is only older
+// than the column's name, and the living row tells what it cannot.
+func (j *job) oldShape() error {
+	mo := j.p.m
+	switch {
+	case mo.table == nil || mo.table.Column(j.p.lacks) < 0 || j.c.Op == connector.Snapshot:
+		return j.p.broken
+	case j.c.Op == connector.Delete || j.m.cfg.NoReread:
+		return &connector.RowError{Model: mo.index, Identity: true,
+			Reason: fmt.Sprintf("the change was made when %s had no column %q, and its row cannot be read any more", j.p.table.Name, j.p.lacks)}
+	}
+	return &connector.NeedRowError{Model: mo.index, Column: j.p.lacks, Stop: j.p.broken}
 }
 
 // appeared maps a new row, or a row of a load; what the filter or delete_when excludes counts as absent.

@@ -217,14 +217,18 @@ func TestTableVersions(t *testing.T) {
 		want(t, b.update(row(first, []string{"1", "u1", "a", "2"}), row(second, []string{"1", "u2", "a", "2", "x"})),
 			`rename u1>u2 verify + track u2 whole {"plan":"a","credits":2}`)
 	})
-	t.Run("an identity or rule that vanished stops", func(t *testing.T) {
+	t.Run("an identity or rule that an older shape lacks asks for the living row", func(t *testing.T) {
 		mf := m
 		mf.DeleteWhen = `plan == "gone"`
 		b := newBench(t, first, mapping.Config{Models: []connector.Model{mf}})
 		second := table("public.users", "id", col{"id", connector.KindInt}, col{"external_id", connector.KindText})
-		_, err := b.try(connector.Insert, connector.Row{}, row(second, []string{"1", "u1"}))
-		if connector.ExitCode(err) != connector.ExitTableUnfit {
-			t.Errorf("got %v", err)
+		var need *connector.NeedRowError
+		if _, err := b.try(connector.Insert, connector.Row{}, row(second, []string{"1", "u1"})); !errors.As(err, &need) || connector.ExitCode(need.Stop) != connector.ExitTableUnfit {
+			t.Errorf("got %v, want the living row, or else a stop", err)
+		}
+		var bad *connector.RowError
+		if _, err := b.try(connector.Delete, row(second, []string{"1", "u1"}), connector.Row{}); !errors.As(err, &bad) {
+			t.Errorf("got %v, want the delete held back", err)
 		}
 	})
 }

@@ -20,6 +20,7 @@ type plan struct {
 	fields     []fieldPlan
 	needed     []int // columns that any part reads
 	broken     *connector.StopError
+	lacks      string // the column that broken is about
 }
 
 // fieldPlan is a field with the index of its column, or those of its expression.
@@ -54,6 +55,7 @@ func (m *Mapper) compilePlan(mo *model, t *connector.Table) *plan {
 	must := func(names []string, what string) []int {
 		cols, gone := resolve(names)
 		if gone != nil && p.broken == nil {
+			p.lacks = gone[0]
 			p.broken = &connector.StopError{
 				Code: connector.ExitTableUnfit,
 				What: fmt.Sprintf("column %q, which %s of model %q reads, is gone from %s", gone[0], what, mo.conf.Name, t.Name),

@@ -35,7 +35,12 @@ func Teardown(ctx context.Context, cfg Config) error {
 			}
 		}
 		if _, err := query(ctx, c, "DROP PUBLICATION IF EXISTS "+ident(s.cfg.Publication)); err != nil {
-			return fmt.Errorf("drop publication %q: %w", s.cfg.Publication, err)
+			err = fmt.Errorf("drop publication %q: %w", s.cfg.Publication, err)
+			if sqlState(err) != "42501" {
+				return err
+			}
+			return &connector.StopError{Code: connector.ExitRights, What: fmt.Sprintf("the slot is dropped; publication %q belongs to another role", s.cfg.Publication), Err: err,
+				Fix: "DROP PUBLICATION " + ident(s.cfg.Publication) + ";  -- as its owner"}
 		}
 		return nil
 	})

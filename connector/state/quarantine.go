@@ -201,7 +201,9 @@ func (q *Quarantine) endOne(tx *bbolt.Tx, id uint64, how string) (*connector.Ent
 	return e, err
 }
 
-func noEntry(id uint64) error { return fmt.Errorf("quarantine entry %d: %w", id, fs.ErrNotExist) }
+func noEntry(id uint64) error {
+	return fmt.Errorf("there is no quarantine entry %d: %w", id, fs.ErrNotExist)
+}
 
 // Counts gives the open entries by model and class, out of memory. Pairs without any are left out.
 func (q *Quarantine) Counts() map[[2]string]int64 {
