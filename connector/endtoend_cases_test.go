@@ -46,10 +46,6 @@ func TestCasesOfValues(t *testing.T) {
 		c.update("plan = 'pro'")
 		c.want("case_16_stays")
 	})
-	t.Run("case 17: consent fields", func(t *testing.T) {
-		t.Parallel()
-		t.Skip("consent fields are refused by this version")
-	})
 	t.Run("case 19: what becomes of NULL", func(t *testing.T) {
 		t.Parallel()
 		for policy, def := range map[string]string{"clear": "", "keep": "", "value": `"friend"`} {

@@ -125,7 +125,7 @@ func (m mode) check(t *testing.T, row connector.Row, c valueColumn) {
 	i := row.Table.Column(c.Name)
 	if i < 0 {
 		if m.folder == "json_2_7" && c.Type == "tsvector" {
-			t.Skip("Debezium 2.7 leaves tsvector out")
+			return // Debezium 2.7 leaves tsvector out
 		}
 		t.Fatal("the row lacks the column")
 	}

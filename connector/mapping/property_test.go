@@ -176,7 +176,7 @@ func TestEffectsKeepTheirMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		for j := range out[0].Fields { // appending to a field must not reach its neighbour
-			_ = append(out[0].Fields[j].JSON, "XXXX"...)
+			_ = append(out[0].Fields[j].JSON, "YYYY"...)
 		}
 		_ = append(out[0].Fields, connector.Field{})
 		wanted = append(wanted, show(out))
