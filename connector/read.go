@@ -208,14 +208,9 @@ func (r *reader) add(c *Change, t *ticket, load, nulls bool) {
 		p.care.join(s, p)
 		r.steps = append(r.steps, s)
 	}
-	if len(r.steps) >= pushAtOnce {
-		r.flush()
-	}
 }
 
-// pushAtOnce is how many steps go into the queue under one lock: enough to make the lock cheap, few enough that the senders do not queue up behind it.
-const pushAtOnce = 64
-
+// flush hands over what was mapped of a batch, all of it under one lock: what one batch brings for a user folds before a sender can take it.
 func (r *reader) flush() {
 	if len(r.steps) == 0 {
 		return
