@@ -28,7 +28,7 @@ func TestEndToEnd(t *testing.T) {
 		return
 	}
 	seeds := []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
-	rounds := 6
+	rounds := 2
 	if s := os.Getenv("ROUNDS"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil {
