@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"encoding/binary"
 	"hash/maphash"
 	"time"
 )
@@ -86,9 +85,6 @@ var hashSeed = maphash.MakeSeed()
 
 // HashJSON is a process-local 64-bit hash of an encoded value, for comparing values inside one run.
 func HashJSON(b []byte) uint64 { return maphash.Bytes(hashSeed, b) }
-
-// AppendUint is the encoding of numbers in opaque cursors and memos: unsigned varint.
-func AppendUint(b []byte, v uint64) []byte { return binary.AppendUvarint(b, v) }
 
 // Effect is what one Change asks for one user. It carries the whole mapped row and, per field, what is proved about it; what is left out
 // because Braze has it is decided when it leaves its queue, not before.

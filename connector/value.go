@@ -38,3 +38,18 @@ type Value struct {
 	Str   string
 	List  []Value
 }
+
+// DayNumber counts a date's days since 1970-01-01 in the proleptic Gregorian calendar, as KindDate holds them; year 0 is 1 BC. It does not check that the
+// date exists.
+func DayNumber(year, month, day int64) int64 {
+	if month <= 2 {
+		year--
+	}
+	era := year / 400
+	if year < 0 {
+		era = (year - 399) / 400
+	}
+	ofEra := year - era*400
+	ofYear := (153*((month+9)%12)+2)/5 + day - 1
+	return era*146097 + ofEra*365 + ofEra/4 - ofEra/100 + ofYear - 719468
+}

@@ -19,9 +19,6 @@ var presets = []string{
 	"current_location", "date_of_first_session", "date_of_last_session", "facebook", "twitter",
 }
 
-// Presets are the names that may stand under a users model's fields.
-func Presets() []string { return slices.Clone(presets) }
-
 // taken are names that are no attribute at all, with what to write in their place.
 var taken = map[string]string{
 	"external_id":           "write it under identify",

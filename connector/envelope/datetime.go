@@ -87,20 +87,6 @@ func num(s string) (n int64, count int, rest string) {
 	return n, count, s[count:]
 }
 
-// daysOf counts from 1970-01-01 in the proleptic Gregorian calendar with a year 0, by eras of 400 years.
-func daysOf(y, m, d int64) int64 {
-	if m <= 2 {
-		y--
-	}
-	era := y / 400
-	if y < 0 {
-		era = (y - 399) / 400
-	}
-	yoe := y - era*400
-	doe := yoe*365 + yoe/4 - yoe/100 + (153*((m+9)%12)+2)/5 + d - 1
-	return era*146097 + doe - 719468
-}
-
 // parseDay reads an ISO 8601 day at the start of s: "2024-02-29", "-0043-03-15" (44 BC), "+12345-01-01".
 func parseDay(s string) (day int64, rest string, ok bool) {
 	t, sign := s, int64(1)
@@ -122,7 +108,7 @@ func parseDay(s string) (day int64, rest string, ok bool) {
 	if nd != 2 || d < 1 || d > 31 {
 		return 0, "", false
 	}
-	return daysOf(sign*y, m, d), t, true
+	return connector.DayNumber(sign*y, m, d), t, true
 }
 
 // parseClock reads "07:30", "07:30:15" or "07:30:15.123456789" at the start of s; digits beyond microseconds are cut.

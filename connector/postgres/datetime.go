@@ -18,22 +18,6 @@ func number(s string) (n int64, digits int, rest string) {
 	return n, digits, s[digits:]
 }
 
-// days counts from 1970-01-01 in the proleptic Gregorian calendar; year 0 is 1 BC. (The algorithm counts eras of 400 years.)
-func days(y, m, d int64) int64 {
-	if m <= 2 {
-		y--
-	}
-	era := y / 400
-	if y < 0 {
-		era = (y - 399) / 400
-	}
-	yoe := y - era*400
-	mp := (m + 9) % 12
-	doy := (153*mp+2)/5 + d - 1
-	doe := yoe*365 + yoe/4 - yoe/100 + doy
-	return era*146097 + doe - 719468
-}
-
 // parseDay reads "2026-11-01" at the start of s.
 func parseDay(s string, bc bool) (day int64, rest string, ok bool) {
 	y, ny, rest := number(s)
@@ -51,7 +35,7 @@ func parseDay(s string, bc bool) (day int64, rest string, ok bool) {
 	if bc {
 		y = 1 - y
 	}
-	return days(y, m, d), rest, true
+	return connector.DayNumber(y, m, d), rest, true
 }
 
 // parseClock reads "09:00:00.25" at the start of s, in microseconds.

@@ -255,7 +255,7 @@ func TestDecodeRefuses(t *testing.T) {
 
 func TestDays(t *testing.T) {
 	for _, c := range []struct{ y, m, d, want int64 }{{1970, 1, 1, 0}, {2000, 3, 1, 11017}, {1969, 12, 31, -1}, {0, 3, 1, -719468}, {-4712, 1, 1, -2440550}} {
-		if got := days(c.y, c.m, c.d); got != c.want {
+		if got := connector.DayNumber(c.y, c.m, c.d); got != c.want {
 			t.Errorf("%d-%d-%d: day %d, want %d", c.y, c.m, c.d, got, c.want)
 		}
 	}
