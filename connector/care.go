@@ -20,8 +20,11 @@ type care struct {
 	last    map[string]uint64     // by stream, the newest of them
 	loads   map[string]*LoadState // running or finished, by ID
 	entries map[rowKey]uint64     // open quarantine entries
-	noProof map[User]bool
-	stale   bool
+	// entryPart is the partition of entries that have one.
+	entryPart map[uint64]string
+	owned     map[string]bool // partitions of this process
+	noProof   map[User]bool
+	stale     bool
 
 	anyPaused, anyHeld, anyDone, anyEntries, anyNoProof atomic.Bool
 }
@@ -33,7 +36,7 @@ const (
 
 func newCare(models []ModelInfo) *care {
 	return &care{models: models, paused: map[int]*Pause{}, holding: map[int]*Pause{}, held: map[User]HeldDelete{}, done: map[User][]DoneID{}, last: map[string]uint64{},
-		loads: map[string]*LoadState{}, entries: map[rowKey]uint64{}, noProof: map[User]bool{}}
+		loads: map[string]*LoadState{}, entries: map[rowKey]uint64{}, entryPart: map[uint64]string{}, owned: map[string]bool{}, noProof: map[User]bool{}}
 }
 
 // refresh sets the flags of what there is. The lock is held.
@@ -106,7 +109,7 @@ func (c *care) alreadyDone(s *step) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, d := range c.done[s.user] {
-		if d.Stream == r.stream && d.covers(r, s) {
+		if d.Stream == Lasting(r.stream) && d.covers(r, s, c.models[r.model].Name) {
 			return true
 		}
 	}
@@ -115,9 +118,11 @@ func (c *care) alreadyDone(s *step) bool {
 
 // covers tells whether an effect is the remembered one or older. Within one transaction only changes of one table have an order; of another table's, what
 // starts a profile counts as newer.
-func (d DoneID) covers(r rowRef, s *step) bool {
+func (d DoneID) covers(r rowRef, s *step, model string) bool {
 	id := r.change.ID
 	switch {
+	case d.Kind == Track: // an event, which says nothing of others
+		return s.event != nil && id == d.ID && r.key.Table == d.Table && d.Model == model
 	case id.Commit != d.ID.Commit:
 		return id.Commit < d.ID.Commit
 	case r.key.Table == d.Table:
@@ -134,19 +139,27 @@ func (c *care) forgetDone(positions []Recorded) (all bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, p := range positions {
-		if last, ok := c.last[p.Position.Stream]; !ok || p.Position.Offset <= last {
-			continue
-		}
-		delete(c.last, p.Position.Stream)
-		for u, ds := range c.done {
-			ds = slices.DeleteFunc(ds, func(d DoneID) bool { return d.Stream == p.Position.Stream })
-			if c.done[u] = ds; len(ds) == 0 {
-				delete(c.done, u)
-			}
+		name := Lasting(p.Position.Stream)
+		if last, ok := c.last[name]; ok && p.Position.Offset > last {
+			c.undo(name)
 		}
 	}
 	c.refresh()
 	return len(c.done) == 0
+}
+
+// undo forgets what was done of a stream. The lock is held.
+func (c *care) undo(name string) {
+	if _, ok := c.last[name]; !ok {
+		return
+	}
+	delete(c.last, name)
+	for u, ds := range c.done {
+		ds = slices.DeleteFunc(ds, func(d DoneID) bool { return d.Stream == name })
+		if c.done[u] = ds; len(ds) == 0 {
+			delete(c.done, u)
+		}
+	}
 }
 
 // join prepares a new step by what is known of its row and user: it takes along what a quarantined change of the row left undelivered, and trusts no
@@ -154,6 +167,9 @@ func (c *care) forgetDone(positions []Recorded) (all bool) {
 func (c *care) join(s *step, p *Pipeline) {
 	if !c.anyEntries.Load() && !c.anyNoProof.Load() && !c.anyHeld.Load() {
 		return
+	}
+	if s.event != nil || s.user.Kind == Item {
+		return // an entry of its row is of another event, and items go whole
 	}
 	r := s.rows[0]
 	c.mu.Lock()
@@ -182,7 +198,7 @@ func (c *care) join(s *step, p *Pipeline) {
 
 // joinLate is join for entries that an earlier step of the same user became while this one waited.
 func (c *care) joinLate(s *step, p *Pipeline) {
-	if !c.anyEntries.Load() {
+	if !c.anyEntries.Load() || s.event != nil {
 		return
 	}
 	var ids []uint64
@@ -227,7 +243,7 @@ func (p *Pipeline) hold(f *flight) bool {
 		c.mu.Unlock()
 		return false
 	}
-	h := HeldDelete{User: f.s.user, Model: c.models[r.model].Name, Key: r.key, Reason: pause.Reason, At: time.Now()}
+	h := HeldDelete{User: f.s.user, Model: c.models[r.model].Name, Key: r.key, Reason: pause.Reason, At: time.Now(), Part: PartOf(r.stream)}
 	c.held[f.s.user] = h
 	c.refresh()
 	c.mu.Unlock()
@@ -249,8 +265,9 @@ func (p *Pipeline) truncated(ch *Change, t *ticket) {
 	c := p.care
 	var pauses []Pause
 	c.mu.Lock()
-	for i, m := range c.models {
-		if m.Table == ch.Key.Table && c.paused[i] == nil {
+	for i := range c.models {
+		m := &c.models[i]
+		if m.On(ch.Key.Table) && c.paused[i] == nil {
 			pause := &Pause{Model: m.Name, Reason: pauseTruncate, At: ch.Time}
 			c.paused[i] = pause
 			pauses = append(pauses, *pause)
@@ -263,6 +280,25 @@ func (p *Pipeline) truncated(ch *Change, t *ticket) {
 		p.metrics.Models[p.modelAt[x.Model]].Changes[Truncate].Add(1)
 	}
 	p.pend.addThen(func(rec *Record) { rec.Paused = append(rec.Paused, pauses...) }, []share{{t, 1}}, nil)
+}
+
+// Heard takes in that another process of the group paused a model, or with nil that its pause ended. It may be called at any time by any goroutine.
+func (p *Pipeline) Heard(model string, pause *Pause) {
+	i, ok := p.modelAt[model]
+	if !ok {
+		return
+	}
+	c := p.care
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case pause == nil:
+		delete(c.paused, i)
+	case c.paused[i] == nil:
+		c.paused[i] = pause
+		p.log.Warn("model paused: another process met a TRUNCATE of its table; `brazecdc confirm` goes on, in any of them", "model", model)
+	}
+	c.refresh()
 }
 
 // loadsAdvanced notes how far loads have come. A finished one makes the before-images of its model proof.

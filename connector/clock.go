@@ -6,6 +6,19 @@ import (
 	"time"
 )
 
+// moment is a point in time as nanoseconds since long ago, by the monotonic clock; 0 is none.
+type moment int64
+
+var longAgo = time.Now().AddDate(-100, 0, 0)
+
+func at(t time.Time) moment { return moment(t.Sub(longAgo)) }
+
+// sub is how long after t it is.
+func (m moment) sub(t time.Time) time.Duration { return time.Duration(m - at(t)) }
+
+// time is the moment as others know it.
+func (m moment) time() time.Time { return longAgo.Add(time.Duration(m)) }
+
 // clock moves users on when their gap, settling or retry time is over. It ends with ctx.
 func (q *queue) clock(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
@@ -28,8 +41,8 @@ func (q *queue) tick(now time.Time) (next time.Duration) {
 	next = time.Hour
 	for q.gaps.len() > 0 {
 		e := *q.gaps.first()
-		if e.end.After(now) {
-			next = e.end.Sub(now)
+		if e.end > at(now) {
+			next = e.end.sub(now)
 			break
 		}
 		q.gaps.pop()
@@ -38,12 +51,12 @@ func (q *queue) tick(now time.Time) (next time.Duration) {
 	}
 	for len(q.parked) > 0 {
 		u := q.parked[0]
-		if u.parkAt.After(now) {
-			next = min(next, u.parkAt.Sub(now))
+		if u.parkAt > at(now) {
+			next = min(next, u.parkAt.sub(now))
 			break
 		}
 		heap.Pop(&q.parked)
-		u.parkAt = time.Time{}
+		u.parkAt = 0
 		q.due(u, now)
 	}
 	q.signal()
@@ -51,8 +64,8 @@ func (q *queue) tick(now time.Time) (next time.Duration) {
 }
 
 func (q *queue) due(u *user, now time.Time) {
-	if u.settling() && !u.settle.After(now) {
-		u.settle = time.Time{}
+	if u.settling() && u.settle <= at(now) {
+		u.settle = 0
 		if len(u.steps) == 0 || !u.steps[0].stored {
 			q.unsettled = append(q.unsettled, u.id)
 			q.changed()
@@ -68,7 +81,7 @@ func (q *queue) startGap(u *user, now time.Time) {
 	if q.gap <= 0 {
 		return
 	}
-	u.gapEnd = now.Add(q.gap)
+	u.gapEnd = at(now.Add(q.gap))
 	u.inGap++
 	q.gaps.push(u, u.gapEnd)
 	if q.gaps.len() == 1 {
@@ -85,13 +98,13 @@ type ring struct {
 
 type ringEntry struct {
 	u   *user
-	end time.Time
+	end moment
 }
 
 func (r *ring) len() int          { return r.n }
 func (r *ring) first() *ringEntry { return &r.buf[r.head] }
 
-func (r *ring) push(u *user, end time.Time) {
+func (r *ring) push(u *user, end moment) {
 	if r.n == len(r.buf) {
 		bigger := make([]ringEntry, max(64, 2*len(r.buf)))
 		for i := range r.n {
@@ -115,16 +128,16 @@ func (r *ring) pop() *user {
 type parkHeap []*user
 
 func (h parkHeap) Len() int           { return len(h) }
-func (h parkHeap) Less(i, j int) bool { return h[i].parkAt.Before(h[j].parkAt) }
+func (h parkHeap) Less(i, j int) bool { return h[i].parkAt < h[j].parkAt }
 func (h parkHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
+	h[i].index, h[j].index = int32(i), int32(j)
 }
 
 // Push adds a user; for container/heap only.
 func (h *parkHeap) Push(x any) {
 	u := x.(*user)
-	u.index = len(*h)
+	u.index = int32(len(*h))
 	*h = append(*h, u)
 }
 

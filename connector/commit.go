@@ -66,6 +66,18 @@ func (d *pending) empty() bool {
 	return !d.any && !d.busy
 }
 
+// durable adds to the record and waits until it is written, or for ctx.
+func (d *pending) durable(ctx context.Context, f func(*Record)) error {
+	done := make(chan struct{})
+	d.addThen(f, nil, func() { close(done) })
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // commitEvery is how often the committer records at most: many completions share one write to disk.
 const commitEvery = 20 * time.Millisecond
 
@@ -101,6 +113,7 @@ func (p *Pipeline) record(ctx context.Context, clean bool) error {
 	p.pend.begin()
 	defer p.pend.taken()
 	positions, loads := p.tracker.advance()
+	positions = p.takeReplayed(positions)
 	rec, any, after, then := p.pend.take()
 	dirty := p.takeDirty(&rec, &after)
 	any = any || dirty
@@ -165,11 +178,11 @@ func (p *Pipeline) takeDirty(rec *Record, after *[]share) bool {
 	for id := range q.dirty {
 		delete(q.dirty, id)
 		u := q.users[id]
-		if u == nil || !u.settling() || len(u.steps) != 1 || u.steps[0].kind != Track {
+		if u == nil || !u.settling() || len(u.steps) != 1 || u.steps[0].kind != Track || u.steps[0].event != nil {
 			continue
 		}
 		s := u.steps[0]
-		rec.Settling = append(rec.Settling, Settling{User: id, Until: u.settle, Waits: p.store(s)})
+		rec.Settling = append(rec.Settling, Settling{User: id, Until: u.settle.time(), Waits: p.store(s), Part: u.from.part})
 		*after = append(*after, s.shares...)
 		s.shares, s.stored = nil, true
 		any = true

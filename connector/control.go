@@ -80,19 +80,16 @@ func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string
 	delete(c.holding, i)
 	held := p.releaseHeld(i, drop)
 	c.mu.Unlock()
-	durable := make(chan struct{})
-	p.pend.addThen(func(r *Record) {
+	err := p.pend.durable(ctx, func(r *Record) {
 		r.Resumed = append(r.Resumed, model)
 		for _, h := range held {
 			if drop {
 				r.released(h.User)
 			}
 		}
-	}, nil, func() { close(durable) })
-	select {
-	case <-durable:
-	case <-ctx.Done():
-		return "", ctx.Err()
+	})
+	if err != nil {
+		return "", err
 	}
 	switch {
 	case paused != nil && unloaded:
@@ -160,41 +157,6 @@ func (p *Pipeline) loadAgain(ctx context.Context, i int) error {
 	return nil
 }
 
-// Retry sends what a quarantine entry stands for as it is now: the living row of the source where it can be read, whole and with its NULLs; a delete only
-// if no row of the owner came after. The entry closes when Braze accepts it and is replaced if it refuses again.
-func (p *Pipeline) Retry(ctx context.Context, id uint64) (string, error) {
-	e, err := p.journal.Quarantine().Entry(id)
-	if err != nil {
-		return "", err
-	}
-	if e.Closed != "" {
-		return "", fmt.Errorf("entry %d is closed: %s", id, e.Closed)
-	}
-	i, ok := p.modelAt[e.Model]
-	if !ok {
-		return "", fmt.Errorf("entry %d belongs to model %q, which the configuration has no more; discard it, or bring the model back", id, e.Model)
-	}
-	row, found, err := p.rowByKey(ctx, i, e.Key)
-	if errors.Is(err, ErrNotReadable) {
-		return "", fmt.Errorf("entry %d can't be retried: %w; the next change of its row goes along with what the entry holds and closes it; else mend the row at its source, or discard the entry", id, err)
-	}
-	if err != nil {
-		return "", err
-	}
-	deletes := e.Effect != nil && e.Effect.Kind == DeleteUser
-	if found && !deletes {
-		return p.sendRow(ctx, i, row, e.Key, id)
-	}
-	if !found && e.Effect != nil && deletes {
-		s := p.restore(e.Effect)
-		s.verify, s.maybeSent, s.entries = true, false, []uint64{id}
-		p.queue.push([]*step{s})
-		return fmt.Sprintf("delete of %s is being sent again", e.Key.Table), nil
-	}
-	return "", fmt.Errorf("entry %d can't be retried: its row %s of %s %s; discard it", id, e.Key.ID, e.Key.Table,
-		map[bool]string{true: "lives again", false: "is gone, and its delete was, or will be, a change of its own"}[found])
-}
-
 // Discard ends an entry without sending it. What Braze holds of its user counts as unknown from then on.
 func (p *Pipeline) Discard(ctx context.Context, id uint64, why string) error {
 	e, err := p.journal.Quarantine().Entry(id)
@@ -209,6 +171,7 @@ func (p *Pipeline) Discard(ctx context.Context, id uint64, why string) error {
 	defer c.mu.Unlock()
 	if i, ok := p.modelAt[e.Model]; ok {
 		delete(c.entries, rowKey{i, e.Key})
+		delete(c.entryPart, id)
 	}
 	if e.User != (User{}) {
 		c.noProof[e.User] = true
@@ -258,19 +221,10 @@ func (p *Pipeline) sendRow(ctx context.Context, model int, row Row, key Key, ent
 		}
 		steps = append(steps, s)
 	}
-	user := effects[0].User.ID
-	p.queue.push(steps)
-	for range steps {
-		select {
-		case how := <-ended:
-			if how != "accepted" {
-				return "", fmt.Errorf("row %s of %s, user %q: %s", key.ID, key.Table, user, how)
-			}
-		case <-ctx.Done():
-			return "", fmt.Errorf("row %s of %s waits to be sent as user %q; Braze has not answered yet: %w", key.ID, key.Table, user, ctx.Err())
-		}
+	if err := p.sendAndWait(ctx, steps, ended); err != nil {
+		return "", err
 	}
-	return fmt.Sprintf("row %s of %s was accepted by Braze, whole, as user %q", key.ID, key.Table, user), nil
+	return fmt.Sprintf("row %s of %s was accepted by Braze, whole, as user %q", key.ID, key.Table, effects[0].User.ID), nil
 }
 
 // rowByKey reads the living row of a key.

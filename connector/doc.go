@@ -15,7 +15,8 @@
 //	What is left out because Braze has it?              diff.go, proof.go (which before-images count)
 //	What happens around deletes and renames?            lookup.go (is another row alive?), settle.go (a deleted user that comes again)
 //	What waits for a person, what was done already?     care.go, control.go (confirm, retry, discard, send)
-//	What cannot be delivered?                           quarantine.go, stored.go
+//	What cannot be delivered?                           quarantine.go, stored.go, original.go (the record), retry.go (again)
+//	How is a range of a topic brought again?            replay.go (why nothing older overwrites anything newer)
 //	What does a source, a mapping, a sink, a store owe? source.go, effect.go (Mapper), sink.go, journal.go
 //	What travels?                                       row.go, value.go, effect.go, key.go
 //	How is it doing?                                    health.go, status.go, metrics.go

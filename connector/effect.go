@@ -1,7 +1,10 @@
 package connector
 
 import (
+	"fmt"
 	"hash/maphash"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -14,13 +17,44 @@ const (
 	Alias             // Label is the alias label
 	Email
 	Phone
+	// Item is no user: an item of a catalog, which Label names. It has a place in the queue like a user.
+	Item
 )
+
+var idKindNames = []string{ExternalID: "external_id", Alias: "alias", Email: "email", Phone: "phone", Item: "item"}
+
+// String gives the identifier's name, as JSON and messages show it.
+func (k IDKind) String() string { return nameOf(idKindNames, k) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (k IDKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (k *IDKind) UnmarshalText(text []byte) (err error) {
+	*k, err = named[IDKind](idKindNames, text)
+	return err
+}
+
+func nameOf[K ~uint8](names []string, k K) string {
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return "unknown"
+}
+
+// named is the reverse of nameOf.
+func named[K ~uint8](names []string, text []byte) (K, error) {
+	if i := slices.Index(names, string(text)); i >= 0 {
+		return K(i), nil
+	}
+	return 0, fmt.Errorf("%q is none of %s", text, strings.Join(names, ", "))
+}
 
 // User names one Braze user. It is comparable; the case of ID is kept exactly.
 type User struct {
-	Kind  IDKind
-	ID    string
-	Label string // of an alias
+	Kind  IDKind `json:"kind"`
+	ID    string `json:"id"`
+	Label string `json:"label,omitempty"` // of an alias; the catalog of an item
 }
 
 // Kind is what an Effect asks of Braze; each kind belongs to one endpoint.
@@ -32,23 +66,73 @@ const (
 	DeleteUser
 	Rename
 	Free
-	Kinds // how many there are
+	Subscribe  // states of subscription groups alone (/v2/subscription/status/set)
+	PutItem    // /catalogs/NAME/items by PUT, which creates and replaces
+	DeleteItem // the same by DELETE
+	Kinds      // how many there are
 )
 
+var kindNames = []string{Track: "track", DeleteUser: "delete", Rename: "rename", Free: "free", Subscribe: "subscribe", PutItem: "put_item", DeleteItem: "delete_item"}
+
 // String gives the kind's name in logs, metrics and quarantine.
-func (k Kind) String() string {
-	switch k {
-	case Track:
-		return "track"
-	case DeleteUser:
-		return "delete"
-	case Rename:
-		return "rename"
-	case Free:
-		return "free"
+func (k Kind) String() string { return nameOf(kindNames, k) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (k *Kind) UnmarshalText(text []byte) (err error) {
+	*k, err = named[Kind](kindNames, text)
+	return err
+}
+
+// AttrType is the type that Braze gives a custom attribute by its first value, or that its dashboard forces; other values are ignored without an error
+// (Braze docs, "Custom attribute data types").
+type AttrType uint8
+
+// The types of custom attributes.
+const (
+	AnyType AttrType = iota
+	StringType
+	NumberType
+	BoolType
+	TimeType
+	ArrayType   // of scalars
+	ObjectType  // nested
+	ObjectsType // an array of objects
+)
+
+var attrTypes = [...]string{"any", "string", "number", "boolean", "date", "array", "object", "object_array"}
+
+// String gives the type's name as GET /custom_attributes writes it in data_type.
+func (t AttrType) String() string {
+	if int(t) < len(attrTypes) {
+		return attrTypes[t]
 	}
 	return "unknown"
 }
+
+// AttrTypeOf reads a data_type of GET /custom_attributes; AnyType where it is not known.
+func AttrTypeOf(name string) AttrType {
+	for i, n := range attrTypes {
+		if n == name {
+			return AttrType(i)
+		}
+	}
+	return AnyType
+}
+
+// ArrayMode is how a changed array is sent.
+type ArrayMode uint8
+
+// The ways to send a changed array (Braze docs, "Array custom attributes", "Array of objects"). Where the old value is not known all of them send it whole,
+// but for ArrayCollect, whose values are never whole: each row adds or takes out one.
+const (
+	ArrayWhole     ArrayMode = iota
+	ArrayAddRemove           // {"add": [...]} or {"remove": [...]}
+	ArrayBy                  // {"$add": ..., "$update": ..., "$remove": ...} by an identifier key
+	ArrayCollect             // Field.JSON is {"add": [...], "remove": [...]} itself
+)
 
 // FieldDef is one field a mapping writes. There is one FieldDef per model and field for as long as a mapping lives; fields are told apart by pointer.
 type FieldDef struct {
@@ -57,8 +141,21 @@ type FieldDef struct {
 	Model int    // index of the model in the configuration
 	Order int    // unique over all models; fields of an Effect are sorted by it
 	Free  bool   // costs no data point
+	// NoNull: Braze has no empty state for the field, so it is never set to null (email_subscribe, push_subscribe, push_tokens).
+	NoNull bool
+	// Merge: an object of which only the changed leaves are sent (_merge_objects); else it is replaced as a whole.
+	Merge bool
+	// Array says how an array is sent of which the old value is known; By is the key that tells objects apart with ArrayBy.
+	Array ArrayMode
+	By    string
+	// Group makes the field the state of that subscription group, "subscribed" or "unsubscribed", inside the profile's object.
+	Group string
+	// Type is what the field's settings and its column say of its values; AnyType where each row decides, and for Braze's own fields.
+	Type AttrType
 	// Hash is a stable fingerprint of the field's settings; it changes when the configuration of the field does.
 	Hash uint64
+
+	place uint32 // where fingerprints are looked for, see prints.go
 }
 
 // Proof says what a before-image proves about a field.
@@ -73,12 +170,18 @@ const (
 
 // Field is one mapped value, encoded once. JSON is never modified in place.
 type Field struct {
-	Def   *FieldDef
-	JSON  []byte
-	Was   uint64 // HashJSON of the value before, where Proof is Changed
+	Def  *FieldDef
+	JSON []byte
+	Was  uint64 // HashJSON of the value before, where Proof is Changed
+	// Old is the value before, where Proof is Changed and the field is sent by what differs (Merge, Array).
+	Old   []byte
 	Proof Proof
 	// Omit: a NULL that need not be sent because the profile is new (insert, load). A null that must be sent has Omit false.
 	Omit bool
+	// Again: it goes although Braze may hold it, since another field of the effect resets it: a new email makes Braze forget an unsubscribe.
+	Again bool
+	// Varied: values that differ were folded into it, one of which may have been sent.
+	Varied bool
 }
 
 var hashSeed = maphash.MakeSeed()
@@ -97,6 +200,8 @@ type Effect struct {
 	Fields []Field // sorted by Def.Order
 	// UpdateOnly: never create a profile for it (enrich, unsets).
 	UpdateOnly bool
+	// Merge: objects among the fields hold only what changed of them, and are merged into what Braze has (_merge_objects).
+	Merge bool
 	// Owner: its model owns the user's existence.
 	Owner bool
 	// Creates: the row is new or starts the profile, so the user is sent even when no field is.
@@ -107,16 +212,34 @@ type Effect struct {
 	Ends bool
 	// Verify: before this delete or rename leaves, look whether a living row of the owner has the id (no unique key covers it).
 	Verify bool
+	// Event makes a Track an event or purchase of the user in the place of attributes: it has no Fields, never folds, and may not be sent twice.
+	Event  *Event
 	Change *Change
+}
+
+// Event is one event or purchase. It is not modified once it was made.
+type Event struct {
+	Purchase bool
+	// JSON are the object's members but for the identifier: `"name":"x","time":"2026-11-01T00:00:00Z"`.
+	JSON []byte
+	Name string // the event's name, or the product_id, for people
+	// Time is when it happened; Old means that it is older than the model's max_age, so that it is kept back.
+	Time time.Time
+	Old  bool
 }
 
 // ModelInfo is what the pipeline must know of a model.
 type ModelInfo struct {
-	Name  string
+	Name string
+	// Table is the table or topic of the model's rows; where Feeds is set, what its topics are called by, for people.
 	Table string
+	// Feeds tells, where several topics feed the model, whether a topic's rows are its own. It may be called concurrently. Nil: those of Table alone.
+	Feeds func(table string) bool
 	Owner bool // owns its users' existence
 	// ProofAllowed: before-images may be used at all (not in enrich).
 	ProofAllowed bool
+	// PrintsAllowed: what was accepted may be remembered and left out next time (not in enrich, where nobody knows whether the profile is there).
+	PrintsAllowed bool
 	// IDFromKey: the row key determines the user, so key -> external_id need not be stored.
 	IDFromKey bool
 	// IDColumn is the column that is the external_id, "" where it is an expression: then rows of a user cannot be looked up.
@@ -129,6 +252,14 @@ type ModelInfo struct {
 	Hash uint64
 	// Fields are the model's fields, sorted by Order.
 	Fields []*FieldDef
+}
+
+// On tells whether the rows of a table or topic are the model's.
+func (m *ModelInfo) On(table string) bool {
+	if m.Feeds != nil {
+		return m.Feeds(table)
+	}
+	return m.Table == table
 }
 
 // Mapper turns a Change into Effects. Map is called by one goroutine; the other methods by any.

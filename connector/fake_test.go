@@ -340,7 +340,7 @@ func (m *memSink) Send(ctx context.Context, k Kind, batch []Effect) error {
 	m.mu.Lock()
 	for i := range batch {
 		for _, u := range []User{batch[i].User, batch[i].To} {
-			if u == (User{}) {
+			if u == (User{}) || batch[i].Event != nil && i > 0 && batch[i-1].User == u { // a user's events ride along
 				continue
 			}
 			if m.open[u] {

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"bytes"
 	"slices"
 	"time"
 )
@@ -10,6 +11,7 @@ type step struct {
 	kind   Kind
 	user   User
 	to     User
+	event  *Event // instead of fields
 	fields []Field
 	rows   []rowRef
 	shares []share
@@ -22,6 +24,7 @@ type step struct {
 	creates    bool
 	verify     bool
 	load       bool // only load rows so far
+	initial    bool // only load rows or initial changes so far
 	// nulls: the profile may exist, so NULLs of new rows are sent too.
 	nulls bool
 	// noProof: what Braze holds of this user is not known well enough to leave anything out.
@@ -38,11 +41,16 @@ type step struct {
 	existed bool
 	// reread: the row is read when the step leaves, while its user is busy, so that nothing newer can slip in between.
 	reread  bool
+	recalls []recall        // what a retry puts under it when it leaves
+	retried uint64          // the quarantine entry that it is a retry of, 0 for none
 	waiters []chan<- string // told in a sentence how the step ended; each has room for it
 	// revived: that was done.
 	revived bool
 	// release: a held delete that was confirmed; it leaves data/ when this step ends.
 	release bool
+
+	// known is what prints said of the user when the step last left, by model.
+	known []knownPrints
 
 	attempts  int // failed ones while others succeeded
 	fails     int // failed ones in a row, in this epoch of the endpoint
@@ -66,13 +74,21 @@ type rowRef struct {
 	change *Change
 }
 
+// part is the partition that a step belongs to, "" where the source has none.
+func (s *step) part() string {
+	if len(s.rows) == 0 {
+		return ""
+	}
+	return PartOf(s.rows[0].stream)
+}
+
 // fold merges the newer step b into the older a, which keeps its place: last value per field, the shares of both. Both are Track.
 func fold(a, b *step) {
 	a.fields = foldFields(a.fields, b.fields, a.maybeSent || b.maybeSent)
 	a.updateOnly = a.updateOnly && b.updateOnly
 	a.owner = a.owner || b.owner
 	a.creates = a.creates || b.creates
-	a.load = a.load && b.load
+	a.load, a.initial = a.load && b.load, a.initial && b.initial
 	a.nulls = a.nulls || b.nulls
 	a.noProof = a.noProof || b.noProof
 	a.again = a.again || b.again
@@ -127,6 +143,10 @@ func (s *step) answerFor(b *step) {
 	s.release = s.release || b.release
 	s.unsent = s.unsent || b.unsent
 	s.reread = s.reread || b.reread
+	s.recalls = append(s.recalls, b.recalls...)
+	if b.retried != 0 {
+		s.retried = b.retried
+	}
 	s.waiters = append(s.waiters, b.waiters...)
 	if !b.at.IsZero() && (s.at.IsZero() || b.at.Before(s.at)) {
 		s.at = b.at
@@ -204,20 +224,25 @@ func sameDefs(a, b []Field) bool {
 
 func foldField(old, neu *Field, maybeSent bool) Field {
 	f := *neu
+	f.Again = old.Again || neu.Again
+	f.Varied = old.Varied || neu.Varied || maybeSent && !bytes.Equal(old.JSON, neu.JSON)
+	if f.Def.Array == ArrayCollect {
+		f.JSON = foldCollections(old.JSON, neu.JSON)
+	}
 	if neu.Omit && !(old.Omit && isNull(old.JSON)) {
 		f.Omit = false // a value may be waiting here or lie in Braze: the null has to go
 	}
 	switch {
 	case old.Proof == NoProof || neu.Proof == NoProof:
-		f.Proof, f.Was = NoProof, 0
+		f.Proof, f.Was, f.Old = NoProof, 0, nil
 	case neu.Proof == Unchanged:
-		f.Proof, f.Was = old.Proof, old.Was
+		f.Proof, f.Was, f.Old = old.Proof, old.Was, old.Old
 	case old.Proof == Unchanged:
 		// f carries neu's own before-value already
 	default:
-		f.Proof, f.Was = Changed, old.Was
+		f.Proof, f.Was, f.Old = Changed, old.Was, old.Old
 		if !maybeSent && HashJSON(f.JSON) == old.Was {
-			f.Proof, f.Was = Unchanged, 0
+			f.Proof, f.Was, f.Old = Unchanged, 0, nil
 		}
 	}
 	return f
@@ -240,9 +265,11 @@ func undelete(s *step, models []ModelInfo) {
 }
 
 func nullFields(m *ModelInfo) []Field {
-	fields := make([]Field, len(m.Fields))
-	for i, d := range m.Fields {
-		fields[i] = Field{Def: d, JSON: jsonNull}
+	fields := make([]Field, 0, len(m.Fields))
+	for _, d := range m.Fields {
+		if !d.NoNull {
+			fields = append(fields, Field{Def: d, JSON: jsonNull})
+		}
 	}
 	return fields
 }

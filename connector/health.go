@@ -130,7 +130,7 @@ func (q *queue) count(st *Status) {
 	st.Waiting = q.steps
 	for reason, n := range q.waits {
 		if n > 0 {
-			st.Parked[reason] = n
+			st.Parked[waitNames[reason]] = n
 		}
 	}
 }

@@ -31,6 +31,8 @@ type State struct {
 	Paused    []Pause
 	Renamed   []string // deprecated external_ids that still point at a living profile
 	Models    []ModelState
+	// Entries are open quarantine entries. Only Adopt gives them; those of Quarantine are listed by it.
+	Entries []Entry
 }
 
 // Record is one atomic step of a Journal. Empty members change nothing.
@@ -48,6 +50,8 @@ type Record struct {
 	Renamed   []string
 	Freed     []string
 	Models    []ModelState // put by Name
+	// Undone are names as in DoneID.Stream of which nothing is remembered as done any more: their topic was replaced by another.
+	Undone []string
 	// Clean is written as given with every record: true only in the last one of a drained run.
 	Clean bool
 }
@@ -76,11 +80,12 @@ type LoadState struct {
 
 // DoneID names a change whose delete or rename Braze accepted.
 type DoneID struct {
-	Stream string
+	Stream string // Lasting
 	Table  string
 	ID     ChangeID
 	Kind   Kind
 	User   User
+	Model  string // of an event, whose Kind is Track; several models can make one of a change
 }
 
 // Settling is a user whose delete was accepted: nothing is sent before Until. Fields are what came for the user meanwhile, as
@@ -89,6 +94,8 @@ type Settling struct {
 	User  User
 	Until time.Time
 	Waits *StoredEffect
+	// Part is the partition the delete came from, see PartOf.
+	Part string
 }
 
 // StoredEffect is an Effect as data/ and quarantine keep it: fields by name, so that it survives a change of the mapping.
@@ -102,6 +109,15 @@ type StoredEffect struct {
 	UpdateOnly bool          `json:"update_only,omitempty"`
 	Owner      bool          `json:"owner,omitempty"`
 	Creates    bool          `json:"creates,omitempty"`
+	Event      *StoredEvent  `json:"event,omitempty"`
+}
+
+// StoredEvent is an Event as quarantine keeps it.
+type StoredEvent struct {
+	Purchase bool            `json:"purchase,omitempty"`
+	Name     string          `json:"name"`
+	Time     time.Time       `json:"time"`
+	JSON     json.RawMessage `json:"json"` // an object
 }
 
 // StoredRow names a row behind a StoredEffect.
@@ -126,6 +142,8 @@ type HeldDelete struct {
 	Key    Key
 	Reason string
 	At     time.Time
+	// Part is the partition the delete came from, see PartOf.
+	Part string
 }
 
 // Pause stops a model: its changes count as done and mark it stale, until `confirm` loads it again.
@@ -146,6 +164,31 @@ type ModelState struct {
 	Unproven []string
 	// Fields holds each field's FieldDef.Hash by name.
 	Fields map[string]uint64
+}
+
+// SharedJournal is a Journal of which several processes keep a part together, by partition. What belongs to a partition (done changes, settling users, held
+// deletes, quarantine entries) is not in State: Adopt gives it to the partition's owner. Its methods may be called concurrently.
+type SharedJournal interface {
+	Journal
+	// Adopt gives what the processes know of a partition that this one was given and reads from an offset on. fresh: the partition's topic was replaced by
+	// another of its name, so that nothing was done of it.
+	Adopt(ctx context.Context, part string, from uint64, fresh bool) (*State, error)
+	// Leave forgets partitions that were taken away.
+	Leave(ctx context.Context, parts []string) error
+}
+
+// SharedStore is where the processes of a group keep what they share: a compacted topic. Its methods may be called concurrently.
+type SharedStore interface {
+	// Put stores entries in their order, durably when it returns. After an error some of them may be stored.
+	Put(ctx context.Context, entries ...SharedEntry) error
+	// Read gives the values whose key begins with prefix. Everything that was put before the call is in it, whoever put it.
+	Read(ctx context.Context, prefix string) (map[string][]byte, error)
+}
+
+// SharedEntry is a key with its value; a nil Value takes the key away.
+type SharedEntry struct {
+	Key   string
+	Value []byte
 }
 
 // Quarantine keeps what cannot be delivered, durably, until someone retries or discards it.
@@ -185,7 +228,7 @@ type Entry struct {
 	Before   json.RawMessage `json:"before,omitempty"` // column -> text, null; absent columns left out
 	After    json.RawMessage `json:"after,omitempty"`
 	Effect   *StoredEffect   `json:"effect,omitempty"`
-	Raw      []byte          `json:"raw,omitempty"` // what could not be decoded
+	Original *Original       `json:"original,omitempty"` // the record, where it could not be decoded or is kept in a topic
 	Attempts int             `json:"attempts"`
 	Closed   string          `json:"closed,omitempty"` // how it ended
 	ClosedAt time.Time       `json:"closed_at,omitzero"`
@@ -206,16 +249,18 @@ type EntryFilter struct {
 type Fingerprints interface {
 	// RowUser gives the user a row of a model was last accepted under.
 	RowUser(model string, key Key) (User, bool, error)
-	// Prints gives the 64-bit fingerprints of a user's accepted fields by field name, or ok false where nothing is known.
-	Prints(u User, model string) (map[string]uint64, bool, error)
+	// Prints appends the fingerprints of what Braze last accepted of a user by one model, sorted by Leaf, or ok false where nothing is known.
+	Prints(dst []Print, u User, model string) (prints []Print, ok bool, err error)
 	// Write stores what was accepted; it is durable only after Sync.
-	Write(puts []RowPut) error
+	Write(rows []RowPut, prints []PrintPut) error
 	// Sync makes everything written so far durable and notes that it covers these positions.
 	Sync(covers []Position) error
 	// Covered gives the positions of the last Sync.
 	Covered() []Position
 	// Drop forgets everything of a model ("" all).
 	Drop(model string) error
+	// DropPart forgets everything that was written under a Part: another process went on with that partition.
+	DropPart(part string) error
 }
 
 // RowPut is one row's accepted state, or its end.
@@ -224,4 +269,20 @@ type RowPut struct {
 	Key   Key
 	User  User
 	Gone  bool
+	// Part is the partition that the row came from (PartOf its Stream), "" where the source has none.
+	Part string
+}
+
+// Print is the fingerprint of one leaf: of a field, or of a member inside a nested object.
+type Print struct {
+	Leaf uint32 // names the leaf, its field's settings included; unique within a PrintPut
+	Sum  uint64 // of the value as it was sent
+}
+
+// PrintPut is all that is known of what Braze holds of a user by one model. It replaces what was known.
+type PrintPut struct {
+	Model  string
+	User   User
+	Prints []Print // sorted by Leaf; nil: nothing is known any more
+	Part   string  // as in RowPut
 }

@@ -92,7 +92,7 @@ func (p *Pipeline) living(ctx context.Context, f *flight) (settled bool, err err
 
 // insertOlder puts what was read of a user under its first waiting Track, or in front of all. The lock is held.
 func (q *queue) insertOlder(u *user, read *step) {
-	if len(u.steps) > 0 && u.steps[0].kind == Track {
+	if len(u.steps) > 0 && u.steps[0].kind == Track && u.steps[0].event == nil {
 		s := u.steps[0]
 		s.noProof = s.noProof || read.noProof
 		foldOlder(s, read)
@@ -115,7 +115,7 @@ func (p *Pipeline) inFull(ctx context.Context, rename *step) {
 	if u == nil {
 		return // Run holds the rename's second user in the map until it landed
 	}
-	if len(u.steps) > 0 && u.steps[0].kind == Track {
+	if len(u.steps) > 0 && u.steps[0].kind == Track && u.steps[0].event == nil {
 		u.steps[0].noProof = true
 	}
 	for _, row := range steps {
@@ -128,7 +128,7 @@ const deletedUsers = "(deleted users)"
 
 // wasDeleted tells whether a row starts the profile of a user that was deleted some time ago: a new one of the owner, or any of another model.
 func (p *Pipeline) wasDeleted(s *step) bool {
-	if !p.others || s.owner && !s.creates || s.updateOnly || s.load || s.revived {
+	if !p.others || s.event != nil || s.user.Kind == Item || s.owner && !s.creates || s.updateOnly || s.load || s.revived {
 		return false
 	}
 	c := p.cache()
@@ -172,17 +172,29 @@ func (p *Pipeline) refetch(ctx context.Context, s *step) error {
 		if !found {
 			continue
 		}
-		effects, err := p.mapper.MapRow(nil, r.model, row, time.Now())
+		steps, err := p.rowSteps(r.model, r.key, s.user, row)
 		if err != nil {
 			return err
 		}
-		for i := range effects {
-			if e := &effects[i]; e.User == s.user && e.Kind == Track {
-				e.Key = r.key
-				foldOlder(s, newStep(e))
-			}
+		for _, read := range steps {
+			foldOlder(s, read)
 		}
 	}
 	s.reread = false
 	return nil
+}
+
+// rowSteps maps a row that was read whole, as steps of its user; what it makes of other users is left out.
+func (p *Pipeline) rowSteps(model int, key Key, u User, row Row) (steps []*step, err error) {
+	effects, err := p.mapper.MapRow(nil, model, row, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	for i := range effects {
+		if e := &effects[i]; e.User == u && e.Kind == Track {
+			e.Key = key
+			steps = append(steps, newStep(e))
+		}
+	}
+	return steps, nil
 }

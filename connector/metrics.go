@@ -12,6 +12,7 @@ type Metrics struct {
 	retries    atomic.Uint64
 	unknown    atomic.Uint64
 	skipped    atomic.Uint64
+	Points     *Meter    // data points spent and saved
 	Deliveries Histogram // commit at the source to accepted by Braze, live changes only
 }
 
@@ -22,6 +23,7 @@ type ModelMetrics struct {
 	Sent        [Kinds]atomic.Uint64        // accepted objects by Kind
 	Suppressed  atomic.Uint64
 	Coalesced   atomic.Uint64
+	Late        atomic.Uint64 // events held back, since they are older than max_age
 	Quarantined atomic.Uint64
 	Retried     atomic.Uint64 // quarantine entries
 }
@@ -61,7 +63,7 @@ func (h *Histogram) Read() (counts [len(DeliveryBuckets) + 1]uint64, sum float64
 }
 
 func newMetrics(models []ModelInfo) *Metrics {
-	m := &Metrics{Models: make([]ModelMetrics, len(models))}
+	m := &Metrics{Models: make([]ModelMetrics, len(models)), Points: newMeter(models)}
 	for i := range models {
 		m.Models[i].Name = models[i].Name
 	}
@@ -74,7 +76,7 @@ func (p *Pipeline) Metrics() *Metrics { return p.metrics }
 // change counts a change for the models of its table, or for the one model of a load or a fault.
 func (p *Pipeline) countChange(c *Change, model int) {
 	for i := range p.models {
-		if model == i || model < 0 && p.models[i].Table == c.Key.Table {
+		if model == i || model < 0 && p.models[i].On(c.Key.Table) {
 			p.metrics.Models[i].Changes[c.Op].Add(1)
 		}
 	}
@@ -84,7 +86,7 @@ func (m *Metrics) sent(s *step, now time.Time) {
 	for _, r := range s.rows {
 		m.Models[r.model].Sent[s.kind].Add(1)
 	}
-	if !s.load && !s.maybeSent && !s.at.IsZero() {
+	if !s.load && !s.initial && !s.maybeSent && !s.at.IsZero() {
 		m.Deliveries.Observe(now.Sub(s.at))
 	}
 }

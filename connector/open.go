@@ -12,7 +12,7 @@ func (p *Pipeline) open(ctx context.Context) error {
 	st := p.journal.State()
 	if !st.New {
 		// Requests of the last run may still be on their way inside Braze.
-		p.queue.notBefore = time.Now().Add(p.cfg.UserGap)
+		p.queue.notBefore = at(time.Now().Add(p.cfg.UserGap))
 	}
 	p.restoreState(st)
 	start := Start{Recorded: st.Positions, Creating: p.creating}
@@ -90,13 +90,7 @@ func (p *Pipeline) dropStaleCache(st *State) error {
 func (p *Pipeline) restoreState(st *State) {
 	c := p.care
 	c.mu.Lock()
-	for _, d := range st.Done {
-		c.done[d.User] = append(c.done[d.User], d)
-		c.last[d.Stream] = max(c.last[d.Stream], d.ID.Commit)
-	}
-	for _, h := range st.Held {
-		c.held[h.User] = h
-	}
+	c.install(st)
 	for _, x := range st.Paused {
 		if i, ok := p.modelAt[x.Model]; ok {
 			if x.Reason == pauseLost {
@@ -123,9 +117,10 @@ func (p *Pipeline) restoreState(st *State) {
 			if err != nil || len(entries) == 0 {
 				break
 			}
-			for _, e := range entries {
-				if i, ok := p.modelAt[e.Model]; ok {
-					c.entries[rowKey{i, e.Key}] = e.ID
+			for i := range entries {
+				e := &entries[i]
+				if _, shared := p.journal.(SharedJournal); !shared || PartOf(e.Stream) == "" {
+					c.installEntry(e)
 				}
 				f.After = e.ID
 			}
@@ -139,6 +134,34 @@ func (p *Pipeline) restoreState(st *State) {
 	c.refresh()
 	c.mu.Unlock()
 
+	p.restoreUsers(st)
+}
+
+// install adds what was done and what is held back. The lock is held.
+func (c *care) install(st *State) {
+	for _, d := range st.Done {
+		c.done[d.User] = append(c.done[d.User], d)
+		c.last[d.Stream] = max(c.last[d.Stream], d.ID.Commit)
+	}
+	for _, h := range st.Held {
+		c.held[h.User] = h
+	}
+}
+
+// installEntry notes an open quarantine entry. The lock is held.
+func (c *care) installEntry(e *Entry) {
+	for i := range c.models {
+		if c.models[i].Name == e.Model {
+			c.entries[rowKey{i, e.Key}] = e.ID
+			if part := PartOf(e.Stream); part != "" {
+				c.entryPart[e.ID] = part
+			}
+		}
+	}
+}
+
+// restoreUsers puts settling users with what waits for them into the queue, and the names that were renamed away.
+func (p *Pipeline) restoreUsers(st *State) {
 	q := p.queue
 	now := time.Now()
 	q.mu.Lock()
@@ -148,15 +171,15 @@ func (p *Pipeline) restoreState(st *State) {
 	}
 	for _, s := range st.Settling {
 		u := q.user(s.User)
-		u.again, u.settle = true, s.Until
+		u.again, u.settle, u.from = true, at(s.Until), &settled{part: s.Part}
 		if s.Waits != nil {
 			step := p.restore(s.Waits)
 			step.stored = true
-			u.steps = append(u.steps, step)
-			q.steps++
+			q.insertOlder(u, step)
+			u.steps[0].stored = true // also where it folded under what another partition brought
 		}
-		if !u.settle.After(now) {
-			u.settle = now.Add(time.Millisecond)
+		if u.settle <= at(now) {
+			u.settle = at(now.Add(time.Millisecond))
 		}
 		q.park(u, u.settle)
 	}
@@ -173,9 +196,10 @@ func (p *Pipeline) checkModels(st *State, opened Opened, rec *Record) {
 	for _, l := range st.Loads {
 		loaded[l.Model] = true
 	}
-	gap := len(opened.Gaps) > 0 || opened.Fresh && !st.New && !opened.Shared // a new slot: what happened while there was none is unknown
+	// A new slot: what happened while there was none is unknown. Of partitions, each has its own history: TakeOver sees to it.
+	gap := !opened.Shared && (len(opened.Gaps) > 0 || opened.Fresh && !st.New)
 	if gap {
-		p.log.Warn("the slot is new, or the server's or the group's position is ahead of the recorded one: changes were never seen here. Nothing is taken as known; a resync finds what is missing", "streams", opened.Gaps)
+		p.log.Warn("the slot is new, or the server's position is ahead of the recorded one: changes were never seen here. Nothing is taken as known; a resync finds what is missing", "streams", opened.Gaps)
 		if p.cfg.Prints != nil {
 			if err := p.cfg.Prints.Drop(""); err != nil {
 				p.log.Warn("drop cache", "err", err)

@@ -21,8 +21,11 @@ func (m *memPrints) RowUser(model string, key Key) (User, bool, error) {
 	u, ok := m.rows[model+"/"+key.ID]
 	return u, ok, nil
 }
-func (m *memPrints) Prints(User, string) (map[string]uint64, bool, error) { return nil, false, nil }
-func (m *memPrints) Write(puts []RowPut) error {
+func (m *memPrints) Prints(dst []Print, _ User, _ string) ([]Print, bool, error) {
+	return dst, false, nil
+}
+func (m *memPrints) DropPart(string) error { return m.Drop("") }
+func (m *memPrints) Write(puts []RowPut, _ []PrintPut) error {
 	if m.onWrite != nil {
 		m.onWrite(puts)
 	}
@@ -95,7 +98,7 @@ func TestOpen(t *testing.T) {
 		q := r.p.queue
 		q.mu.Lock()
 		u := q.user(id)
-		u.settle = time.Now().Add(time.Hour)
+		u.settle = at(time.Now().Add(time.Hour))
 		q.unsettled = append(q.unsettled, id)
 		q.mu.Unlock()
 		rec := Record{Settling: []Settling{{User: id}}}

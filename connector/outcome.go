@@ -11,38 +11,46 @@ import (
 func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls []Effect, refused []Rejection) {
 	bad := make(map[int]Rejection, len(refused))
 	for _, r := range refused {
-		if f := &batch[r.Index]; r.Done && (f.free || f.s.maybeSent) {
-			continue // an attempt with unknown outcome did it
-		}
 		bad[r.Index] = r
 	}
+	taken := make([]bool, len(batch)) // any of the flight's objects was accepted
 	var shares []share
 	var puts []RowPut
+	var prints []PrintPut
 	now := time.Now()
+	var known []*step
+	at := 0
 	for i := range batch {
 		f := &batch[i]
-		if r, ok := bad[i]; ok {
-			p.refused(ctx, f, r, &shares)
-			continue
-		}
-		p.remember(ctx, f, now, &puts)
-		p.seen(f.s, &calls[i], "accepted", "")
-		if !f.free {
-			shares = append(shares, f.s.shares...)
+		for j := range f.calls {
+			s := f.step(j)
+			r, isBad := bad[at]
+			if isBad = isBad && !(r.Done && (f.free || s.maybeSent)); isBad { // else an attempt with unknown outcome did it
+				p.refused(ctx, s, f.free, r, &shares)
+				at++
+				continue
+			}
+			taken[i] = true
+			p.remember(ctx, f, s, now, &puts, &prints)
+			if !f.free {
+				p.metrics.Points.count(s, &calls[at])
+			}
+			p.seen(s, &calls[at], "accepted", "")
+			if !f.free {
+				shares = append(shares, s.shares...)
+				known = append(known, s)
+			}
+			at++
 		}
 	}
-	p.putRows(puts)
-	for i := range batch {
-		if _, isBad := bad[i]; !isBad && !batch[i].free {
-			p.ids.release(batch[i].s) // after the cache knows
-		}
+	p.putRows(puts, prints)
+	for _, s := range known {
+		p.ids.release(s) // after the cache knows
 	}
 	q := p.queue
 	q.mu.Lock()
 	for i := range batch {
-		f := &batch[i]
-		r, isBad := bad[i]
-		q.land(f, now, !isBad, r)
+		q.land(&batch[i], now, taken[i])
 	}
 	q.signal()
 	q.mu.Unlock()
@@ -50,8 +58,7 @@ func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls [
 }
 
 // remember notes what an accepted flight changed: rows now known, deletes and renames done, quarantine entries closed.
-func (p *Pipeline) remember(ctx context.Context, f *flight, now time.Time, puts *[]RowPut) {
-	s := f.s
+func (p *Pipeline) remember(ctx context.Context, f *flight, s *step, now time.Time, puts *[]RowPut, prints *[]PrintPut) {
 	if f.free {
 		p.pend.add(func(r *Record) {
 			r.Renamed = slices.DeleteFunc(r.Renamed, func(id string) bool { return id == f.id.ID }) // a record puts what is renamed after what is freed
@@ -60,24 +67,39 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, now time.Time, puts 
 		return
 	}
 	p.metrics.sent(s, now)
-	switch s.kind {
-	case Track:
+	switch {
+	case s.event != nil:
+		p.happened(s)
+		p.delivered(ctx, s)
+	case s.kind == PutItem || s.kind == Subscribe:
+		p.knowPrints(s, prints)
+		p.delivered(ctx, s)
+	case s.kind == DeleteItem:
+		p.forgetPrints(s.user, prints)
+		p.delivered(ctx, s)
+	case s.kind == Track:
 		for i := range s.rows {
 			p.knowRow(s, &s.rows[i], puts)
 		}
+		p.knowPrints(s, prints)
 		if s.revived {
-			*puts = append(*puts, RowPut{Model: deletedUsers, Key: Key{ID: s.user.ID}, Gone: true})
+			*puts = append(*puts, RowPut{Model: deletedUsers, Key: Key{ID: s.user.ID}, Gone: true, Part: s.part()})
 		}
 		p.delivered(ctx, s)
-	case DeleteUser, Rename:
+	case s.kind == DeleteUser || s.kind == Rename:
+		if s.kind == DeleteUser {
+			p.forgetPrints(s.user, prints)
+		} else {
+			p.movePrints(s, prints)
+		}
 		if m := s.rows[0].model; s.kind == DeleteUser && !s.maybeSent && !s.unsent {
 			s.existed = p.proven[m].Load() || p.knows(s, m)
 		}
-		settling := Settling{User: s.user, Until: now.Add(p.cfg.Settle)}
+		settling := Settling{User: s.user, Until: now.Add(p.cfg.Settle), Part: s.part()}
 		p.pend.add(func(r *Record) {
 			for _, row := range s.rows {
 				if c := row.change; c != nil && c.ID != (ChangeID{}) && (s.kind == Rename || p.models[row.model].Owner) {
-					r.Done = append(r.Done, DoneID{Stream: row.stream, Table: row.key.Table, ID: c.ID, Kind: s.kind, User: s.user})
+					r.Done = append(r.Done, DoneID{Stream: Lasting(row.stream), Table: row.key.Table, ID: c.ID, Kind: s.kind, User: s.user})
 				}
 			}
 			if s.kind == DeleteUser {
@@ -87,18 +109,19 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, now time.Time, puts 
 			}
 		})
 		if p.others { // a name that was renamed away starts anew too
-			*puts = append(*puts, RowPut{Model: deletedUsers, Key: Key{ID: s.user.ID}, User: s.user})
+			*puts = append(*puts, RowPut{Model: deletedUsers, Key: Key{ID: s.user.ID}, User: s.user, Part: s.part()})
 		}
 		for _, r := range s.rows {
 			name := p.models[r.model].Name
+			part := PartOf(r.stream)
 			if r.oldKey != (Key{}) {
-				p.ids.put(puts, s, RowPut{Model: name, Key: r.oldKey, Gone: true}, r.model)
+				p.ids.put(puts, s, RowPut{Model: name, Key: r.oldKey, Gone: true, Part: part}, r.model)
 			}
 			if s.kind == DeleteUser {
 				// Another model's row that waited before the delete lives on.
-				p.ids.put(puts, s, RowPut{Model: name, Key: r.key, User: s.user, Gone: r.ends || p.models[r.model].Owner}, r.model)
+				p.ids.put(puts, s, RowPut{Model: name, Key: r.key, User: s.user, Gone: r.ends || p.models[r.model].Owner, Part: part}, r.model)
 			} else {
-				p.ids.put(puts, s, RowPut{Model: name, Key: r.key, User: s.to}, r.model)
+				p.ids.put(puts, s, RowPut{Model: name, Key: r.key, User: s.to, Part: part}, r.model)
 			}
 		}
 		p.delivered(ctx, s)
@@ -112,10 +135,11 @@ func (p *Pipeline) knowRow(s *step, r *rowRef, puts *[]RowPut) {
 	if m.IDFromKey && !m.Filter && p.proven[r.model].Load() && !r.ends { // with a filter, what was sent tells whether a row was in
 		return
 	}
+	part := PartOf(r.stream)
 	if r.oldKey != (Key{}) {
-		p.ids.put(puts, s, RowPut{Model: m.Name, Key: r.oldKey, Gone: true}, r.model)
+		p.ids.put(puts, s, RowPut{Model: m.Name, Key: r.oldKey, Gone: true, Part: part}, r.model)
 	}
-	p.ids.put(puts, s, RowPut{Model: m.Name, Key: r.key, User: s.user, Gone: r.ends}, r.model)
+	p.ids.put(puts, s, RowPut{Model: m.Name, Key: r.key, User: s.user, Gone: r.ends, Part: part}, r.model)
 }
 
 // ended takes out of data/ what was kept there until the end of a step.
@@ -134,7 +158,7 @@ func (p *Pipeline) ended(s *step) {
 }
 
 // land ends a flight in the queue. The lock is held.
-func (q *queue) land(f *flight, now time.Time, ok bool, r Rejection) {
+func (q *queue) land(f *flight, now time.Time, ok bool) {
 	u := f.u
 	u.busy = false
 	if ok {
@@ -153,10 +177,10 @@ func (q *queue) land(f *flight, now time.Time, ok bool, r Rejection) {
 	case f.free: // the step that needed it was quarantined
 		q.steps--
 	default:
-		q.steps--
+		q.steps -= 1 + len(f.more)
 		if ok && f.s.kind == DeleteUser {
-			u.settle = now.Add(q.settleFor)
-			u.again, u.early = true, f.s.existed
+			u.settle = at(now.Add(q.settleFor))
+			u.again, u.from = true, &settled{f.s.part(), f.s.existed}
 			q.park(u, u.settle)
 			q.dropUpdates(u)
 			if len(u.steps) > 0 {
@@ -191,29 +215,25 @@ func (p *Pipeline) again(ctx context.Context, batch []flight, e *endpoint, err *
 	epoch := e.epoch.Load()
 	now := time.Now()
 	var shares []share
-	gone := map[int]bool{}
+	gone := map[int]int{} // steps of a flight that were given up
 	for i := range batch {
 		f := &batch[i]
-		s := f.s
 		if err.Throttled {
 			continue
 		}
-		if s.epoch != epoch {
-			s.fails, s.epoch = 0, epoch
-		}
-		s.fails++
-		if s.fails > 1 && successes > s.successes {
-			s.attempts++
-		} else if s.attempts == 0 {
-			s.attempts = 1
-		}
-		s.successes = successes
-		if s.attempts >= p.cfg.Attempts {
-			if p.quarantine(context.Background(), s, "attempts", err.Error()) == nil {
-				gone[i] = true
+		left := f.all()[:0:0]
+		for _, s := range f.all() {
+			if class := p.failed(s, epoch, successes, err); class != "" && p.quarantine(context.Background(), s, class, err.Error()) == nil {
 				shares = append(shares, s.shares...)
 				p.gaveUp(ctx, s)
+				continue
 			}
+			left = append(left, s)
+		}
+		gone[i] = len(f.more) + 1 - len(left)
+		f.s, f.more = nil, nil
+		if len(left) > 0 {
+			f.s, f.more = left[0], left[1:]
 		}
 	}
 	p.metrics.retries.Add(uint64(len(batch)))
@@ -230,9 +250,31 @@ func (p *Pipeline) again(ctx context.Context, batch []flight, e *endpoint, err *
 	p.tracker.done(shares)
 }
 
+// failed counts an attempt at a step. It gives why the step is given up, "" where it is not.
+func (p *Pipeline) failed(s *step, epoch, successes uint64, err *RetryableError) (class string) {
+	if s.epoch != epoch {
+		s.fails, s.epoch = 0, epoch
+	}
+	s.fails++
+	if s.fails > 1 && successes > s.successes {
+		s.attempts++
+	} else if s.attempts == 0 {
+		s.attempts = 1
+	}
+	s.successes = successes
+	switch {
+	case s.event != nil && err.Unknown && p.cfg.HoldUnknown:
+		return "unknown"
+	case s.attempts >= p.cfg.Attempts:
+		return "attempts"
+	}
+	return ""
+}
+
 // returned ends a flight whose step has to be sent again, or was given up. own: the fault is the step's own, not the endpoint's, whose senders wait anyway; so
 // the user waits by itself. The lock is held.
-func (q *queue) returned(f *flight, now time.Time, err *RetryableError, gone, own bool) {
+func (q *queue) returned(f *flight, now time.Time, err *RetryableError, givenUp int, own bool) {
+	gone := f.s == nil // all of it
 	users := []*user{f.u}
 	if f.to != nil {
 		users = append(users, f.to)
@@ -243,16 +285,17 @@ func (q *queue) returned(f *flight, now time.Time, err *RetryableError, gone, ow
 			q.startGap(u, now)
 		}
 		if !gone && err.Throttled && err.After > 0 {
-			u.retry = now.Add(err.After)
+			u.retry = at(now.Add(err.After))
 		}
 		if !gone && own && !err.Throttled && f.s.fails > 1 {
-			u.retry = now.Add(min(30*time.Second, 50*time.Millisecond<<min(f.s.fails, 10)))
+			u.retry = at(now.Add(min(30*time.Second, 50*time.Millisecond<<min(f.s.fails, 10))))
 		}
 	}
-	if gone {
-		q.steps--
-	} else {
-		f.s.maybeSent = f.s.maybeSent || err.Unknown && !f.free
+	q.steps -= givenUp
+	if !gone {
+		for _, s := range f.all() {
+			s.maybeSent = s.maybeSent || err.Unknown && !f.free
+		}
 		q.putBack(f)
 	}
 	for _, u := range users {
@@ -285,7 +328,7 @@ func (q *queue) giveBack(batch []flight) {
 	now := time.Now()
 	q.mu.Lock()
 	for i := range batch {
-		q.returned(&batch[i], now, &RetryableError{Throttled: true}, false, false)
+		q.returned(&batch[i], now, &RetryableError{Throttled: true}, 0, false)
 	}
 	q.signal()
 	q.mu.Unlock()
@@ -293,17 +336,7 @@ func (q *queue) giveBack(batch []flight) {
 
 // suppressed ends a flight of which nothing had to be sent.
 func (p *Pipeline) suppressed(f *flight) {
-	p.metrics.suppressed(f.s)
-	p.seen(f.s, nil, "suppressed", "nothing changed for Braze")
-	p.ended(f.s)
-	var puts []RowPut
-	for i := range f.s.rows {
-		if r := &f.s.rows[i]; r.ends || r.oldKey != (Key{}) {
-			p.knowRow(f.s, r, &puts)
-		}
-	}
-	p.putRows(puts)
-	p.ids.release(f.s)
+	p.unsent(f.s)
 	q := p.queue
 	q.mu.Lock()
 	f.u.busy = false
@@ -311,5 +344,21 @@ func (p *Pipeline) suppressed(f *flight) {
 	q.schedule(f.u, time.Now())
 	q.signal()
 	q.mu.Unlock()
-	p.tracker.done(f.s.shares)
+}
+
+// unsent settles a step of which nothing had to be sent.
+func (p *Pipeline) unsent(s *step) {
+	p.metrics.suppressed(s)
+	p.metrics.Points.count(s, nil)
+	p.seen(s, nil, "suppressed", "nothing changed for Braze")
+	p.ended(s)
+	var puts []RowPut
+	for i := range s.rows {
+		if r := &s.rows[i]; r.ends || r.oldKey != (Key{}) {
+			p.knowRow(s, r, &puts)
+		}
+	}
+	p.putRows(puts, nil)
+	p.ids.release(s)
+	p.tracker.done(s.shares)
 }

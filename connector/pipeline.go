@@ -24,6 +24,7 @@ type Config struct {
 	UserGap     time.Duration // between two requests of one user
 	Settle      time.Duration // between a delete and a new start of the same user
 	Retention   time.Duration // after which quarantine entries end undelivered. 0: never
+	HoldUnknown bool          // events whose outcome is unknown go to quarantine instead of being sent again
 	Attempts    int           // of a row while others get through. 8
 	Senders     int           // most calls of one kind at once. 0: grows to 64 as full calls wait
 
@@ -56,10 +57,13 @@ type Pipeline struct {
 
 	proven   []atomic.Bool                        // by model
 	unproven []atomic.Pointer[map[*FieldDef]bool] // fields whose settings changed since they were proven
+	replay   atomic.Pointer[Replay]               // the one that is open
+	replays  atomic.Uint64                        // how many there were
 	stopErr  atomic.Pointer[error]
 	cancel   context.CancelFunc
 	commit   chan struct{}
-	state    atomic.Value // string
+	over     chan struct{} // closed behind the last record
+	state    atomic.Value  // string
 	since    atomic.Int64
 	beats    [3]atomic.Int64 // reader, committer, clock: last sign of life
 	inNext   atomic.Bool
@@ -86,9 +90,10 @@ func New(cfg Config) (*Pipeline, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Pipeline{cfg: cfg, source: cfg.Source, sink: cfg.Sink, mapper: cfg.Mapper, journal: cfg.Journal, log: cfg.Log,
-		models: cfg.Mapper.Models(), modelAt: map[string]int{}, commit: make(chan struct{}, 1), cancel: func() {}}
+		models: cfg.Mapper.Models(), modelAt: map[string]int{}, commit: make(chan struct{}, 1), over: make(chan struct{}), cancel: func() {}}
 	for i, m := range p.models {
 		p.modelAt[m.Name] = i
+		placeFields(m.Fields)
 		p.others = p.others || !m.Owner
 	}
 	p.proven = make([]atomic.Bool, len(p.models))
@@ -219,6 +224,7 @@ func (p *Pipeline) finish(ctx context.Context, drained bool) error {
 	if err := p.record(ctx, drained); err != nil && stop == nil {
 		stop = err
 	}
+	close(p.over)
 	if err := p.source.Close(ctx); err != nil {
 		p.log.Warn("close source", "err", err)
 	}

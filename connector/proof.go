@@ -73,12 +73,137 @@ func (p *Pipeline) cacheFailed(err error) {
 	}
 }
 
-func (p *Pipeline) putRows(puts []RowPut) {
+func (p *Pipeline) putRows(puts []RowPut, prints []PrintPut) {
 	c := p.cache()
-	if c == nil || len(puts) == 0 {
+	if c == nil || len(puts) == 0 && len(prints) == 0 {
 		return
 	}
-	if err := c.Write(puts); err != nil {
+	if err := c.Write(puts, prints); err != nil {
 		p.cacheFailed(err)
+	}
+}
+
+// knownPrints is what the cache said of a step's user by one model.
+type knownPrints struct {
+	model  int
+	prints []Print
+	ok     bool
+}
+
+// knowledge is what diff may ask about a step. The user is busy, so that what is read holds until the step has landed.
+func (p *Pipeline) knowledge(s *step) knowledge {
+	s.known = s.known[:0]
+	return knowledge{proven: p.proof(s), prints: func(model int) ([]Print, bool) { return p.prints(s, model) }}
+}
+
+// prints asks the cache once for each model of a step.
+func (p *Pipeline) prints(s *step, model int) ([]Print, bool) {
+	for i := range s.known {
+		if k := &s.known[i]; k.model == model {
+			return k.prints, k.ok
+		}
+	}
+	k := knownPrints{model: model}
+	if c := p.cache(); c != nil && p.models[model].PrintsAllowed {
+		var err error
+		if k.prints, k.ok, err = c.Prints(nil, s.user, p.models[model].Name); err != nil {
+			p.cacheFailed(err)
+			k.prints, k.ok = nil, false
+		}
+	}
+	s.known = append(s.known, k)
+	return k.prints, k.ok
+}
+
+// knowPrints puts down what Braze holds of a user after a track was accepted.
+func (p *Pipeline) knowPrints(s *step, puts *[]PrintPut) {
+	if p.cache() == nil {
+		return
+	}
+	for from := 0; from < len(s.fields); {
+		model := s.fields[from].Def.Model
+		to := from + 1
+		for to < len(s.fields) && s.fields[to].Def.Model == model {
+			to++
+		}
+		if put, ok := p.printsAfter(s, model, s.fields[from:to]); ok {
+			*puts = append(*puts, put)
+		}
+		from = to
+	}
+}
+
+// printsAfter gives what is known of a user by one model once a step's fields were accepted, those among them that were left out since Braze had them.
+func (p *Pipeline) printsAfter(s *step, model int, fields []Field) (put PrintPut, ok bool) {
+	m := &p.models[model]
+	if !m.PrintsAllowed {
+		return put, false
+	}
+	var old []Print
+	known := false
+	if !s.noProof && (len(fields) < len(m.Fields) || s.updateOnly) {
+		old, known = p.prints(s, model)
+	}
+	if s.updateOnly {
+		if !known {
+			return put, false // nobody knows whether there is a profile
+		}
+		// Of a profile that is not there a null is true all the same; other values may have met nobody.
+		fields = nullsOf(fields)
+		old = without(old, s.fields, model)
+	}
+	put = PrintPut{Model: m.Name, User: s.user, Prints: overlay(old, fields, model, s.nulls)}
+	for i := range s.rows {
+		if s.rows[i].model == model {
+			put.Part = PartOf(s.rows[i].stream)
+		}
+	}
+	return put, true
+}
+
+func nullsOf(fields []Field) []Field {
+	var out []Field
+	for _, f := range fields {
+		if isNull(f.JSON) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// forgetPrints puts down that nothing is known of a user any more.
+func (p *Pipeline) forgetPrints(u User, puts *[]PrintPut) {
+	if p.cache() == nil {
+		return
+	}
+	for i := range p.models {
+		if p.models[i].PrintsAllowed {
+			*puts = append(*puts, PrintPut{Model: p.models[i].Name, User: u})
+		}
+	}
+}
+
+// movePrints puts down that a renamed user's profile has another name.
+func (p *Pipeline) movePrints(s *step, puts *[]PrintPut) {
+	c := p.cache()
+	if c == nil {
+		return
+	}
+	for i := range p.models {
+		if !p.models[i].PrintsAllowed {
+			continue
+		}
+		name := p.models[i].Name
+		prints, ok, err := c.Prints(nil, s.user, name)
+		if err != nil {
+			p.cacheFailed(err)
+			return
+		}
+		if ok {
+			*puts = append(*puts, PrintPut{Model: name, User: s.to, Prints: prints, Part: s.part()})
+		} else {
+			*puts = append(*puts, PrintPut{Model: name, User: s.to})
+		}
+		*puts = append(*puts, PrintPut{Model: name, User: s.user})
 	}
 }

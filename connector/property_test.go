@@ -27,7 +27,7 @@ func TestEndToEnd(t *testing.T) {
 		endToEnd(t, seed)
 		return
 	}
-	seeds := []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+	seeds := []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 737840140}
 	rounds := 2
 	if s := os.Getenv("ROUNDS"); s != "" {
 		n, err := strconv.Atoi(s)

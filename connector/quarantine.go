@@ -13,6 +13,9 @@ func (p *Pipeline) quarantine(ctx context.Context, s *step, class, reason string
 	for _, r := range s.rows {
 		e := &Entry{Class: class, Reason: reason, Model: p.models[r.model].Name, Key: r.key, User: s.user, Stream: r.stream, Attempts: s.attempts,
 			Op: s.kind.String(), Effect: p.storeRow(s, r)}
+		if c := r.change; s.event != nil && c != nil {
+			e.Key.ID = fmt.Sprintf("%s@%d.%d", e.Key.ID, c.ID.Commit, c.ID.N) // another event of the row does not replace it
+		}
 		if c := r.change; c != nil {
 			e.Change, e.Offset, e.Op = c.ID, c.ID.Commit, c.Op.String()
 			e.Before, e.After = image(c.Before), image(c.After)
@@ -52,19 +55,21 @@ func (p *Pipeline) putEntry(ctx context.Context, e *Entry, model int) error {
 	c := p.care
 	c.mu.Lock()
 	c.entries[rowKey{model, e.Key}] = id
+	if part := PartOf(e.Stream); part != "" {
+		c.entryPart[id] = part
+	}
 	c.refresh()
 	c.mu.Unlock()
 	return nil
 }
 
-// refused handles a flight that Braze will not have as it is.
-func (p *Pipeline) refused(ctx context.Context, f *flight, r Rejection, shares *[]share) {
-	s := f.s
+// refused handles a step that Braze will not have as it is; free says that it was a deprecated id that could not be taken away before it.
+func (p *Pipeline) refused(ctx context.Context, s *step, free bool, r Rejection, shares *[]share) {
 	class := "rejected"
-	if f.free || s.kind == Rename {
+	if free || s.kind == Rename {
 		class = "rename"
 	}
-	if !(s.kind == Rename && !f.free && r.CurrentUnknown) && p.quarantine(ctx, s, class, r.Reason) != nil {
+	if !(s.kind == Rename && !free && r.CurrentUnknown) && p.quarantine(ctx, s, class, r.Reason) != nil {
 		return // the pipeline stops; the step's changes stay open and come again
 	}
 	p.gaveUp(ctx, s)
@@ -84,7 +89,11 @@ func (p *Pipeline) gaveUp(ctx context.Context, s *step) {
 func (p *Pipeline) delivered(ctx context.Context, s *step) {
 	c := p.care
 	for _, id := range s.entries {
-		if err := p.journal.Quarantine().Close(ctx, id, "delivered with a later change"); err != nil {
+		how := "delivered with a later change"
+		if id == s.retried {
+			how = "retried: accepted by Braze"
+		}
+		if err := p.journal.Quarantine().Close(ctx, id, how); err != nil {
 			p.log.Error("close quarantine entry", "entry", id, "err", err)
 			continue
 		}
@@ -92,6 +101,7 @@ func (p *Pipeline) delivered(ctx context.Context, s *step) {
 		for _, r := range s.rows {
 			if k := (rowKey{r.model, r.key}); c.entries[k] == id {
 				delete(c.entries, k)
+				delete(c.entryPart, id)
 			}
 		}
 		c.refresh()

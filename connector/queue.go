@@ -20,12 +20,12 @@ type queue struct {
 	renamed   map[string]bool // deprecated external_ids that still point at a living profile
 	gap       time.Duration
 	models    []ModelInfo
-	notBefore time.Time     // nothing leaves earlier (after a start)
+	notBefore moment        // nothing leaves earlier (after a start)
 	timer     chan struct{} // pokes the clock when something earlier than it knows was parked
 	closed    bool
 	spare     []*user
-	waits     map[string]int // users that have something to send and wait, by reason
-	steps     int            // waiting or in flight
+	waits     [waits]int // users that have something to send and wait, by reason
+	steps     int        // waiting or in flight
 	coalesced func(model int)
 	settleFor time.Duration
 	dirty     map[User]bool // settling users whose waiting step is not in data/ as it is now
@@ -34,27 +34,48 @@ type queue struct {
 	changed   func()        // dirty, unsettled or dropped got something
 }
 
-// user is one user's place in the queue.
+// user is one user's place in the queue. Tens of thousands stand in their gap at full speed, so it is kept small.
 type user struct {
 	id     User
-	steps  []*step // waiting, in order; those in flight are not here
+	steps  []*step  // waiting, in order; those in flight are not here
+	first  [1]*step // room for steps: most users have one
+	gapEnd moment
+	settle moment // end of settling after a delete; 0 if none
+	retry  moment
+	parkAt moment   // entry in the heap, 0 if none
+	from   *settled // what it settles after
+	index  int32    // in the heap
+	inGap  int32    // entries in gaps
+	reason wait     // why it is not ready
 	busy   bool
 	queued bool // stands in a ready list
 	low    bool // in that of loads only
-	inGap  int  // entries in gaps
-	gapEnd time.Time
-	settle time.Time // end of settling after a delete; zero if none
-	retry  time.Time
-	reason string
-	parkAt time.Time // entry in the heap, zero if none
-	early  bool      // settling ends once Braze does not know the user
-	again  bool      // was deleted: the next track starts the profile anew
-	index  int
-	first  [1]*step // room for steps: most users have one
+	again  bool // was deleted: the next track starts the profile anew
 }
 
+// settled is the delete that a user settles after.
+type settled struct {
+	part  string // where it came from
+	early bool   // settling ends once Braze does not know the user
+}
+
+// wait is why a user with something to send is not ready.
+type wait uint8
+
+const (
+	noWait wait = iota
+	waitGap
+	waitRetry
+	waitSettle
+	waitStart
+	waitRename
+	waits
+)
+
+var waitNames = [waits]string{waitGap: "gap", waitRetry: "retry", waitSettle: "settle", waitStart: "start", waitRename: "rename"}
+
 func newQueue(models []ModelInfo, gap time.Duration) *queue {
-	q := &queue{users: map[User]*user{}, waits: map[string]int{}, renamed: map[string]bool{}, dirty: map[User]bool{}, changed: func() {}, gap: gap, models: models, timer: make(chan struct{}, 1), coalesced: func(int) {}}
+	q := &queue{users: map[User]*user{}, renamed: map[string]bool{}, dirty: map[User]bool{}, changed: func() {}, gap: gap, models: models, timer: make(chan struct{}, 1), coalesced: func(int) {}}
 	for k := range q.wake {
 		q.wake[k] = sync.NewCond(&q.mu)
 	}
@@ -141,6 +162,15 @@ func (q *queue) append(u *user, s *step) (done *step) {
 		return nil
 	}
 	switch tail := u.steps[n-1]; {
+	case s.event != nil || tail.event != nil: // events never fold, and nothing folds past them
+		u.steps = append(u.steps, s)
+		q.steps++
+		q.touched(u)
+		return nil
+	case tail.user.Kind == Item && s.user.Kind == Item:
+		u.steps[n-1] = foldItem(tail, s)
+	case tail.kind == Subscribe && s.kind == Subscribe:
+		fold(tail, s)
 	case tail.kind == Track && s.kind == Track:
 		fold(tail, s)
 		if n > 1 && tail.owner && tail.creates && u.steps[n-2].kind == DeleteUser && !u.steps[n-2].maybeSent {
@@ -222,7 +252,7 @@ func (q *queue) touched(u *user) {
 // stepOf finds the waiting Track that a load's row folds under: one that holds the same row.
 func (u *user) stepOf(r rowRef) *step {
 	for _, t := range u.steps {
-		if t.kind != Track {
+		if t.kind != Track || t.event != nil {
 			continue
 		}
 		for _, o := range t.rows {
@@ -234,21 +264,21 @@ func (u *user) stepOf(r rowRef) *step {
 	return nil
 }
 
-// because notes what a user with something to send waits for, "" for nothing, and keeps the counts of it, so that status need not look at every user.
-func (q *queue) because(u *user, reason string) {
+// because notes what a user with something to send waits for, and keeps the counts of it, so that status need not look at every user.
+func (q *queue) because(u *user, reason wait) {
 	if u.reason == reason {
 		return
 	}
-	if u.reason != "" {
+	if u.reason != noWait {
 		q.waits[u.reason]--
 	}
-	if reason != "" {
+	if reason != noWait {
 		q.waits[reason]++
 	}
 	u.reason = reason
 }
 
-func (u *user) settling() bool { return !u.settle.IsZero() }
+func (u *user) settling() bool { return u.settle != 0 }
 
 // schedule puts a user where it belongs: into a ready list, among the parked, or out of the map. The lock is held.
 func (q *queue) schedule(u *user, now time.Time) {
@@ -256,40 +286,40 @@ func (q *queue) schedule(u *user, now time.Time) {
 		return
 	}
 	if len(u.steps) == 0 {
-		q.because(u, "")
-		if u.parkAt.IsZero() && u.inGap == 0 && !u.settling() {
+		q.because(u, noWait)
+		if u.parkAt == 0 && u.inGap == 0 && !u.settling() {
 			q.forget(u)
 		}
 		return
 	}
 	s := u.steps[0]
-	until, reason := u.gapEnd, "gap"
-	if u.retry.After(until) {
-		until, reason = u.retry, "retry"
+	until, reason := u.gapEnd, waitGap
+	if u.retry > until {
+		until, reason = u.retry, waitRetry
 	}
-	if u.settle.After(until) && s.kind != DeleteUser {
-		until, reason = u.settle, "settle"
+	if u.settle > until && s.kind != DeleteUser {
+		until, reason = u.settle, waitSettle
 	}
-	if q.notBefore.After(until) {
-		until, reason = q.notBefore, "start"
+	if q.notBefore > until {
+		until, reason = q.notBefore, waitStart
 	}
-	if until.After(now) {
+	if until > at(now) {
 		q.because(u, reason)
 		q.park(u, until)
 		return
 	}
-	q.because(u, "")
+	q.because(u, noWait)
 	if s.kind == Rename {
 		other := q.users[s.to]
 		if other == u {
 			other = q.users[s.user]
 		}
 		if other == nil || other.busy || other.queued || len(other.steps) == 0 || other.steps[0] != s {
-			q.because(u, "rename")
+			q.because(u, waitRename)
 			return
 		}
-		if w := other.waits(s.kind); w.After(now) {
-			q.because(u, "rename") // the other one's turn ends later and schedules both
+		if w := other.waits(s.kind); w > at(now) {
+			q.because(u, waitRename) // the other one's turn ends later and schedules both
 			q.park(other, w)
 			return
 		}
@@ -300,17 +330,17 @@ func (q *queue) schedule(u *user, now time.Time) {
 		kind = Free
 	}
 	prio := 0
-	if s.load {
+	if s.load || s.initial {
 		prio = 1
 	}
 	u.queued, u.low = true, prio == 1
-	q.ready[kind][prio].push(u, time.Time{})
+	q.ready[kind][prio].push(u, 0)
 }
 
 // raise moves a user who waits with a row of a load before all others of that kind once a live change came along. Its place among the loads stays behind and
 // is skipped. The lock is held.
 func (q *queue) raise(u *user) {
-	if !u.queued || !u.low || u.steps[0].load {
+	if !u.queued || !u.low || u.steps[0].load || u.steps[0].initial {
 		return
 	}
 	u.low = false
@@ -318,15 +348,15 @@ func (q *queue) raise(u *user) {
 	if q.needsFree(u, u.steps[0]) {
 		kind = Free
 	}
-	q.ready[kind][0].push(u, time.Time{})
+	q.ready[kind][0].push(u, 0)
 }
 
-func (u *user) waits(k Kind) time.Time {
+func (u *user) waits(k Kind) moment {
 	w := u.gapEnd
-	if u.retry.After(w) {
+	if u.retry > w {
 		w = u.retry
 	}
-	if k != DeleteUser && u.settle.After(w) {
+	if k != DeleteUser && u.settle > w {
 		w = u.settle
 	}
 	return w
@@ -351,16 +381,16 @@ func (q *queue) forget(u *user) {
 }
 
 // park makes the clock look at u again at until.
-func (q *queue) park(u *user, until time.Time) {
-	if u.inGap > 0 && !until.After(u.gapEnd) {
+func (q *queue) park(u *user, until moment) {
+	if u.inGap > 0 && until <= u.gapEnd {
 		return // the end of the gap comes by anyway
 	}
-	if !u.parkAt.IsZero() {
-		if !until.Before(u.parkAt) {
+	if u.parkAt != 0 {
+		if until >= u.parkAt {
 			return
 		}
 		u.parkAt = until
-		heap.Fix(&q.parked, u.index)
+		heap.Fix(&q.parked, int(u.index))
 	} else {
 		u.parkAt = until
 		heap.Push(&q.parked, u)
@@ -381,8 +411,10 @@ func (q *queue) poke() {
 type flight struct {
 	u, to *user // to: the other user of a rename
 	s     *step
-	free  bool // not the step itself but the removal of a deprecated id before it
-	id    User // whom Free is for
+	more  []*step // events of the user behind s, in order
+	calls int     // objects of the call that are its own: s (unless nothing of it is sent) and more
+	free  bool    // not the step itself but the removal of a deprecated id before it
+	id    User    // whom Free is for
 }
 
 // take marks up to n ready users of a kind busy and gives their first steps. It never waits.
@@ -418,7 +450,7 @@ func (q *queue) take(dst []flight, k Kind, n int) []flight {
 					continue
 				}
 				f.to.busy = true
-				q.because(f.to, "")
+				q.because(f.to, noWait)
 			}
 			f.u.busy = true
 			f.u.shift()
@@ -431,9 +463,10 @@ func (q *queue) take(dst []flight, k Kind, n int) []flight {
 				f.id = s.to
 			case f.free && s.kind == Rename:
 				f.id = s.user
-			case !f.free && s.kind == Track && u.again && !s.updateOnly:
+			case !f.free && s.kind == Track && u.again && !s.updateOnly && s.event == nil:
 				s.again, s.nulls, u.again = true, true, false
 			}
+			n -= f.takeEvents(n - 1)
 			dst = append(dst, f)
 			n--
 		}
@@ -443,7 +476,8 @@ func (q *queue) take(dst []flight, k Kind, n int) []flight {
 
 // putBack puts a flight's step at the head of its users' queues again. The lock is held.
 func (q *queue) putBack(f *flight) {
-	f.u.steps = append([]*step{f.s}, f.u.steps...)
+	f.u.steps = append(append([]*step{f.s}, f.more...), f.u.steps...)
+	f.more = nil
 	if f.to != nil {
 		f.to.steps = append([]*step{f.s}, f.to.steps...)
 	}

@@ -53,9 +53,9 @@ func TestQueue(t *testing.T) {
 	})
 	t.Run("a live change takes a waiting row of a load to the front", func(t *testing.T) {
 		q := newQueue(models, 0)
-		for _, id := range []string{"a", "b"} {
+		for i, id := range []string{"a", "b"} {
 			s := trackOf(id, id, true, true)
-			s.load = true
+			s.load, s.initial = i == 0, i == 1
 			q.push([]*step{s})
 		}
 		q.push([]*step{trackOf("b", "b", true, false)})

@@ -59,6 +59,10 @@ func (r *reader) batch(ctx context.Context, b *Batch, t *ticket) error {
 		c := &b.Changes[i]
 		r.effects = r.effects[:0]
 		var err error
+		replay := p.replay.Load()
+		if replay != nil {
+			replay.note(c, t.position.Stream, nil)
+		}
 		switch {
 		case c.Op == Truncate:
 			r.flush()
@@ -86,6 +90,9 @@ func (r *reader) batch(ctx context.Context, b *Batch, t *ticket) error {
 			p.countChange(c, load)
 		}
 		r.effects = p.care.pass(r.effects, p)
+		if replay != nil && len(r.effects) > 0 {
+			replay.note(c, t.position.Stream, r.effects)
+		}
 		r.add(c, t, load >= 0, nulls)
 	}
 	r.flush()
@@ -192,8 +199,14 @@ func (r *reader) add(c *Change, t *ticket, load, nulls bool) {
 		if e.Change == nil {
 			e.Change = c
 		}
+		if e.Event != nil && e.Event.Old {
+			p.metrics.Models[e.Model].Late.Add(1)
+			r.flush()
+			p.tracker.doneOne(t)
+			continue
+		}
 		s := newStep(e)
-		s.load, s.nulls, s.maybeSent, s.at = load, nulls, t.replayed, c.Time
+		s.load, s.nulls, s.maybeSent, s.at, s.initial = load, nulls, t.replayed, c.Time, c.Initial || c.Op == Snapshot
 		s.share1[0] = share{t, 1}
 		s.shares = s.share1[:1]
 		s.rows[0].stream, s.rows[0].proven = t.position.Stream, p.proven[e.Model].Load()
@@ -225,7 +238,7 @@ func (r *reader) flush() {
 
 // newStep makes a step of one effect, without shares.
 func newStep(e *Effect) *step {
-	s := &step{kind: e.Kind, user: e.User, to: e.To, fields: e.Fields, updateOnly: e.UpdateOnly, owner: e.Owner, creates: e.Creates, verify: e.Verify}
+	s := &step{kind: e.Kind, user: e.User, to: e.To, event: e.Event, fields: e.Fields, updateOnly: e.UpdateOnly, owner: e.Owner, creates: e.Creates, verify: e.Verify}
 	ref := rowRef{model: e.Model, key: e.Key, whole: e.Whole, ends: e.Ends, change: e.Change}
 	if e.Change != nil {
 		ref.oldKey = e.Change.OldKey

@@ -277,7 +277,8 @@ func (ref *reference) track(model int, r, old *refRow, how refTrack) {
 			how.omit, how.apart, old = false, false, nil
 		}
 	}
-	if stale := ref.stale[r.user]; stale != nil && m.owner {
+	stale := ref.stale[r.user]
+	if stale != nil && m.owner {
 		ref.undeleted(p, stale)
 		delete(ref.stale, r.user)
 		again, how.omit, old = true, false, nil
@@ -292,7 +293,7 @@ func (ref *reference) track(model int, r, old *refRow, how refTrack) {
 	m.write(p.get, func(f string, a alt) { p[f] = a }, r, old, how)
 	if again {
 		ref.revived[r.user] = true
-		ref.readAgain(p, r.user, model)
+		ref.readAgain(p, r.user, model, stale)
 	}
 }
 
@@ -311,8 +312,9 @@ func (ref *reference) undeleted(p, stale refProfile) {
 	}
 }
 
-// readAgain brings the other models' rows of a user that comes again.
-func (ref *reference) readAgain(p refProfile, user string, but int) {
+// readAgain brings the other models' rows of a user that comes again. stale is what the user had: where the delete folded away nothing is read, and what models
+// left there that take nothing back stays.
+func (ref *reference) readAgain(p refProfile, user string, but int, stale refProfile) {
 	for _, k := range ref.keys() {
 		l := ref.rows[k]
 		if k.model == but || l.row.user != user {
@@ -329,6 +331,9 @@ func (ref *reference) readAgain(p refProfile, user string, but int) {
 		m.write(p.get, func(f string, a alt) {
 			if never {
 				a = p.get(f).with(slices.Collect(maps.Keys(a))...)
+			}
+			if m.mode != "sync" {
+				a = a.with(slices.Collect(maps.Keys(stale[f]))...)
 			}
 			p[f] = a
 		}, &l.row, nil, refTrack{creates: true})

@@ -114,16 +114,16 @@ func (r Row) Value(i int) (v Value, ok bool, err error) {
 
 // Key identifies a row: its table and its key columns' values, joined so that different keys give different IDs. It is comparable.
 type Key struct {
-	Table string
-	ID    string
+	Table string `json:"table"`
+	ID    string `json:"id"`
 }
 
 // ChangeID tells one row change from all others of its Stream: the commit's LSN as the transaction's begin names it (the end LSN is known
 // only at its last message), and the n-th change of that table in the committed transaction, counted before any filter. For Kafka, Commit is the
 // offset and N is 0. An LSN alone is no identity: BEGIN, COPY and commits share theirs with others.
 type ChangeID struct {
-	Commit uint64
-	N      uint32
+	Commit uint64 `json:"commit"`
+	N      uint32 `json:"n"`
 }
 
 // Change is one row of one committed transaction, or one row of a load (Op Snapshot). Before is what the source proves of the old row, possibly
@@ -136,4 +136,7 @@ type Change struct {
 	After  Row
 	Time   time.Time // of the commit
 	ID     ChangeID
+	// Initial: the change lay in the log when its source was first read, as a load's rows lie in their table. It is in order with those that follow, and goes
+	// behind other users' live changes.
+	Initial bool
 }

@@ -199,9 +199,9 @@ func (s *sender) collect(ctx context.Context) {
 	clear(s.batch)
 	s.batch, s.calls, s.fields = s.batch[:0], s.calls[:0], s.fields[:0]
 	bytes, alone := 0, false
-	for len(s.batch) < s.limits.Objects && !alone {
+	for len(s.calls) < s.limits.Objects && !alone {
 		from := len(s.batch)
-		s.batch = s.p.queue.take(s.batch, s.e.kind, s.limits.Objects-from)
+		s.batch = s.p.queue.take(s.batch, s.e.kind, s.limits.Objects-len(s.calls))
 		taken := s.batch[from:]
 		if len(taken) == 0 {
 			return
@@ -211,21 +211,24 @@ func (s *sender) collect(ctx context.Context) {
 		for i := range taken {
 			f := taken[i]
 			solo := s.solo(f.s)
-			if alone || bytes >= s.limits.Bytes || solo && len(kept) > 0 {
+			apart := len(kept) > 0 && s.limits.Apart != nil && s.limits.Apart(s.calls[0].User, f.s.user)
+			if alone || apart || bytes >= s.limits.Bytes || solo && len(kept) > 0 {
 				back = append(back, f)
 				continue
 			}
+			first := len(s.calls)
 			if !s.prepare(ctx, &f) {
 				continue
 			}
-			size := s.p.sink.Size(&s.calls[len(s.calls)-1])
+			size := s.fit(&f, first, s.limits.Bytes-bytes)
 			if len(kept) > 0 && bytes+size > s.limits.Bytes {
-				s.calls = s.calls[:len(s.calls)-1]
+				s.calls = s.calls[:first]
 				back = append(back, f)
 				continue
 			}
 			bytes += size
 			alone = solo
+			f.calls = len(s.calls) - first
 			kept = append(kept, f)
 		}
 		s.batch = kept
@@ -234,6 +237,21 @@ func (s *sender) collect(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// fit gives the size of what a flight adds to the call, after giving events back that have no room.
+func (s *sender) fit(f *flight, first, room int) int {
+	size := 0
+	for i := first; i < len(s.calls); i++ {
+		n := s.p.sink.Size(&s.calls[i])
+		if i > first && size+n > room {
+			s.p.queue.giveEvents(f, len(s.calls)-i)
+			s.calls = s.calls[:i]
+			break
+		}
+		size += n
+	}
+	return size
 }
 
 func (s *sender) solo(st *step) bool { return st.fails >= 2 && st.epoch == s.e.epoch.Load() }
@@ -245,14 +263,28 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 	switch {
 	case f.free:
 		call = Effect{Kind: Free, User: f.id}
-	case st.kind == Track:
+	case st.event != nil:
+		call.Event, call.UpdateOnly = st.event, st.updateOnly
+	case st.kind == PutItem:
+		if _, _, send := diff(nil, st, s.p.knowledge(st)); !send {
+			s.p.suppressed(f)
+			return false
+		}
+		call.Fields = st.fields // PUT replaces the item, so it goes whole
+	case st.kind == Track || st.kind == Subscribe:
 		if st.reread {
 			if err := s.p.refetch(ctx, st); err != nil {
 				s.p.again(ctx, []flight{*f}, s.e, lookupFailed(err))
 				return false
 			}
 		}
-		if st.again || s.p.wasDeleted(st) {
+		if len(st.recalls) > 0 {
+			if err := s.p.remembered(ctx, st); err != nil {
+				s.p.again(ctx, []flight{*f}, s.e, lookupFailed(err))
+				return false
+			}
+		}
+		if st.kind == Track && (st.again || s.p.wasDeleted(st)) {
 			if err := s.p.readAgain(ctx, st); err != nil {
 				s.p.again(ctx, []flight{*f}, s.e, lookupFailed(err))
 				return false
@@ -263,14 +295,20 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 			s.fields = make([]Field, 0, max(2*cap(s.fields), 128*len(st.fields)))
 		}
 		n := len(s.fields)
-		fields, send := diff(s.fields[n:], st, s.p.proof(st))
+		fields, merge, send := diff(s.fields[n:], st, s.p.knowledge(st))
 		if !send {
-			s.p.suppressed(f)
-			return false
+			if f = f.withoutFirst(s.p); f == nil {
+				return false
+			}
+			return s.prepare(ctx, f)
 		}
 		s.fields = s.fields[:n+len(fields)]
 		call.Fields, call.UpdateOnly, call.Owner, call.Creates = fields, st.updateOnly, st.owner, st.creates
+		call.Merge = merge
 	case s.p.hold(f):
+		return false
+	case st.retried != 0 && !s.p.stillOpen(st.retried):
+		s.p.suppressed(f) // a later change took the entry along
 		return false
 	case st.verify:
 		alive, err := s.p.living(ctx, f)
@@ -282,6 +320,9 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 		}
 	}
 	s.calls = append(s.calls, call)
+	for _, e := range f.more {
+		s.calls = append(s.calls, Effect{Kind: Track, User: e.user, Event: e.event, UpdateOnly: e.updateOnly})
+	}
 	return true
 }
 
@@ -293,13 +334,14 @@ func lookupFailed(err error) *RetryableError {
 // deliver sends flights lo to hi of the batch and settles each, splitting where Braze refuses the call as a whole. An error ends the pipeline.
 func (s *sender) deliver(ctx context.Context, lo, hi int) error {
 	batch := s.batch[lo:hi]
-	err := s.p.sink.Send(ctx, s.e.kind, s.calls[lo:hi])
+	calls := s.callsOf(lo, hi)
+	err := s.p.sink.Send(ctx, s.e.kind, calls)
 	var retry *RetryableError
 	var refused *RejectedError
 	switch {
 	case err == nil:
 		s.e.result(true, 0)
-		s.p.accepted(ctx, s.e.kind, batch, s.calls[lo:hi], nil)
+		s.p.accepted(ctx, s.e.kind, batch, calls, nil)
 	case errors.As(err, &retry):
 		if ctx.Err() == nil {
 			s.e.result(false, retry.After)
@@ -317,13 +359,25 @@ func (s *sender) deliver(ctx context.Context, lo, hi int) error {
 				return err
 			}
 		}
+	case errors.As(err, &refused) && refused.Whole && len(calls) > 1:
+		s.e.result(true, 0)
+		// One user's object and its events: the object alone, then the others come by themselves.
+		f := &s.batch[lo]
+		s.p.queue.giveEvents(f, len(f.more))
+		s.calls = append(s.calls[:0:0], calls[0])
+		s.batch, f.calls = s.batch[lo:hi], 1
+		if err := s.p.sink.Wait(ctx, s.e.kind); err != nil {
+			s.p.queue.giveBack(s.batch)
+			return nil
+		}
+		return s.deliver(ctx, 0, 1)
 	case errors.As(err, &refused):
 		s.e.result(true, 0)
 		items := refused.Items
 		if refused.Whole {
 			items = []Rejection{{Reason: refused.Error()}}
 		}
-		s.p.accepted(ctx, s.e.kind, batch, s.calls[lo:hi], items)
+		s.p.accepted(ctx, s.e.kind, batch, calls, items)
 	default:
 		s.p.queue.giveBack(batch)
 		if ctx.Err() == nil {
@@ -331,4 +385,17 @@ func (s *sender) deliver(ctx context.Context, lo, hi int) error {
 		}
 	}
 	return nil
+}
+
+// callsOf gives the objects of flights lo to hi of the batch.
+func (s *sender) callsOf(lo, hi int) []Effect {
+	from := 0
+	for i := range lo {
+		from += s.batch[i].calls
+	}
+	to := from
+	for i := lo; i < hi; i++ {
+		to += s.batch[i].calls
+	}
+	return s.calls[from:to]
 }

@@ -42,7 +42,7 @@ func (q *queue) settlingWaiters(n int) []User {
 		if len(users) == n {
 			break
 		}
-		if u.settling() && u.early && len(u.steps) > 0 && !u.busy && u.gapEnd.Before(now) && u.id.Kind == ExternalID {
+		if u.settling() && u.from.early && len(u.steps) > 0 && !u.busy && u.gapEnd < at(now) && u.id.Kind == ExternalID {
 			users = append(users, u.id)
 		}
 	}
@@ -58,7 +58,7 @@ func (q *queue) endSettle(gone []User) {
 		if u == nil || !u.settling() {
 			continue
 		}
-		u.settle = time.Time{}
+		u.settle = 0
 		if len(u.steps) == 0 || !u.steps[0].stored {
 			q.unsettled = append(q.unsettled, id)
 			q.changed()

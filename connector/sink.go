@@ -27,6 +27,9 @@ type Sink interface {
 type Limits struct {
 	Objects int
 	Bytes   int
+	// Apart tells that effects for two users cannot share a call (kinds of identifiers, catalogs); nil where all can. Who can share one with one user of a
+	// call can with all of them.
+	Apart func(a, b User) bool
 }
 
 // SinkHealth is a Sink's view of itself at one moment.

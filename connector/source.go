@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -11,6 +12,30 @@ import (
 type Position struct {
 	Stream string
 	Offset uint64
+}
+
+// PartOf gives what stays the same over all assignments of a partition: "TOPIC/PARTITION" of the Stream "TOPIC/PARTITION@N". Streams that are no assignments
+// belong to the whole process and give "".
+func PartOf(stream string) string {
+	at := strings.LastIndexByte(stream, '@')
+	if at < 1 || at == len(stream)-1 {
+		return ""
+	}
+	for _, c := range stream[at+1:] {
+		if c < '0' || c > '9' {
+			return ""
+		}
+	}
+	return stream[:at]
+}
+
+// Lasting is the name under which is remembered what was done on a stream: the partition of an assignment, since a later one hands the same changes out
+// again; else the stream itself.
+func Lasting(stream string) string {
+	if part := PartOf(stream); part != "" {
+		return part
+	}
+	return stream
 }
 
 // Batch is what a Source hands over and the pipeline acknowledges: Position may be committed once every change of this batch and of all earlier

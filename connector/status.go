@@ -33,8 +33,9 @@ type StreamState struct {
 // ModelStatus is one model's counters since the process started.
 type ModelStatus struct {
 	Name       string            `json:"name"`
-	Table      string            `json:"table"`
-	Changes    map[string]uint64 `json:"changes"` // by op
+	Table      string            `json:"table"`            // or topic, or the pattern of topics
+	Topics     []string          `json:"topics,omitempty"` // that match the pattern, as far as this process knows, where whoever asks the source fills them in
+	Changes    map[string]uint64 `json:"changes"`          // by op
 	Filtered   uint64            `json:"filtered"`
 	Suppressed uint64            `json:"suppressed"`            // effects of which nothing had to be sent
 	Coalesced  uint64            `json:"coalesced"`             // effects folded into another

@@ -3,6 +3,9 @@ package connector
 // store gives the form in which data/ and quarantine keep a step: models and fields by name.
 func (p *Pipeline) store(s *step) *StoredEffect {
 	e := &StoredEffect{Kind: s.kind, User: s.user, To: s.to, UpdateOnly: s.updateOnly, Owner: s.owner, Creates: s.creates}
+	if s.event != nil {
+		e.Event = &StoredEvent{s.event.Purchase, s.event.Name, s.event.Time, append(append([]byte{'{'}, s.event.JSON...), '}')}
+	}
 	if len(s.rows) > 0 {
 		e.Model = p.models[s.rows[0].model].Name
 	}
@@ -33,6 +36,9 @@ func (p *Pipeline) storeRow(s *step, r rowRef) *StoredEffect {
 // restore makes a step of a stored effect, without proof and without shares. Models and fields that the mapping has no more are left out.
 func (p *Pipeline) restore(e *StoredEffect) *step {
 	s := &step{kind: e.Kind, user: e.User, to: e.To, updateOnly: e.UpdateOnly, owner: e.Owner, creates: e.Creates, noProof: true, nulls: true, maybeSent: true}
+	if v := e.Event; v != nil && len(v.JSON) > 2 {
+		s.event = &Event{Purchase: v.Purchase, Name: v.Name, Time: v.Time, JSON: v.JSON[1 : len(v.JSON)-1]}
+	}
 	for _, r := range e.Rows {
 		if i, ok := p.modelAt[r.Model]; ok {
 			s.rows = append(s.rows, rowRef{model: i, key: r.Key, whole: r.Whole})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -65,7 +66,11 @@ func newTracker(maxOpen int, maxBytes int64, moved func()) *tracker {
 // add registers a batch. It waits while the caps are reached, unless nothing is open: a batch larger than the caps must pass too. The caller holds one
 // share of its own until finish.
 func (t *tracker) add(ctx context.Context, b *Batch) (*ticket, error) {
-	bytes := batchBytes(b)
+	return t.addSized(ctx, b, batchBytes(b))
+}
+
+// addSized is add for a batch whose size in memory is not that of its changes.
+func (t *tracker) addSized(ctx context.Context, b *Batch, bytes int64) (*ticket, error) {
 	t.mu.Lock()
 	var since time.Time
 	for t.open > 0 && (t.open+len(b.Changes) > t.maxOpen || t.bytes+bytes > t.maxBytes) {
@@ -165,6 +170,39 @@ func (t *tracker) idleOf(streams map[string]bool) bool {
 	return true
 }
 
+// openTickets gives the batches that are not done.
+func (t *tracker) openTickets() (open []*ticket) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range t.order {
+		open = append(open, s.open...)
+	}
+	return open
+}
+
+// openOf gives how many changes of a stream are not done, and about how many bytes they take.
+func (t *tracker) openOf(name string) (changes int, bytes int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.streams[name]; s != nil {
+		for _, k := range s.open {
+			changes += k.left
+			bytes += k.each * int64(k.left)
+		}
+	}
+	return changes, bytes
+}
+
+// doneOf gives the last position of a stream that was given out for recording.
+func (t *tracker) doneOf(name string) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.streams[name]; s != nil {
+		return s.done.Offset
+	}
+	return 0
+}
+
 // done completes shares. It may be called in any order and from any goroutine.
 func (t *tracker) done(shares []share) {
 	if len(shares) == 0 {
@@ -256,6 +294,9 @@ func (t *tracker) state() (open int, bytes int64, held time.Duration, streams []
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, s := range t.order {
+		if strings.HasPrefix(s.name, replayStream) {
+			continue // it is nobody's position
+		}
 		st := StreamState{Stream: s.name, Confirmed: s.done.Offset, Moved: s.changed}
 		for _, k := range s.open {
 			if k.left > 0 && k.changes > 0 {

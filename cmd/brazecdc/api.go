@@ -73,7 +73,11 @@ func (p *program) offline(cfg *config.Config, want purpose) (control.API, func()
 	v, _ := buildVersion()
 	o := &control.Offline{Version: v, Workspace: cfg.Braze.Workspace, Config: p.config, Journal: data, LastStop: control.ReadStop(path)}
 	for _, m := range cfg.Models {
-		o.Models = append(o.Models, control.Model{Name: m.Name, Table: relation(&m), Load: m.Load == "all"})
+		o.Models = append(o.Models, control.Model{Name: m.Name, Table: m.Relation(), Load: m.Load == "all"})
+	}
+	closeTopics, err := keptInTopic(cfg, o, p.quietLog())
+	if err != nil {
+		return nil, nil, errors.Join(err, data.Close())
 	}
 	if want == forWriting {
 		o.SendRow = func(ctx context.Context, model, key string) (string, error) {
@@ -81,6 +85,7 @@ func (p *program) offline(cfg *config.Config, want purpose) (control.API, func()
 		}
 	}
 	done := func() {
+		closeTopics()
 		if err := data.Close(); err != nil {
 			p.warnf("%s: close %s: %v\n", p.red("brazecdc"), path, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -12,6 +13,7 @@ import (
 	"brazecdc/connector"
 	"brazecdc/connector/braze"
 	"brazecdc/connector/config"
+	"brazecdc/connector/kafka"
 	"brazecdc/connector/mapping"
 	"brazecdc/connector/postgres"
 	"brazecdc/connector/state"
@@ -24,14 +26,21 @@ type app struct {
 	dataPath string
 	log      *slog.Logger
 	data     *state.Data
+	journal  connector.Journal // data, shared with the other processes where there is a state topic
+	shared   *state.Shared     // the journal, where there is one
+	left     *kafka.StateTopic // what the processes leave to each other
+	held     *topicQuarantine  // the journal's quarantine, where it is a topic
 	cache    *state.Cache
 	source   connector.Source
-	topics   *topics // the source, where it is Kafka
+	topics   *topics  // the source, where it is Kafka
+	seen     []string // its topics at the start
 	tables   map[string]*connector.Table
 	mapper   *mapping.Mapper
 	sink     *braze.Client
 	tally    *tally
 	pipeline *connector.Pipeline
+	heard    atomic.Pointer[connector.Pipeline] // who is told of what other processes put
+	replays  *replays
 	lost     untilLost
 	started  time.Time
 	listen   string // where health and metrics are served, once they are
@@ -40,12 +49,17 @@ type app struct {
 // open takes the lock on data/, reads the tables' shapes, compiles the mapping and makes the pipeline. Nothing is created in the database yet and nothing is
 // sent. Close undoes it.
 func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger, watch func(connector.Seen)) (_ *app, err error) {
+	return p.openAs(ctx, cfg, log, watch, false)
+}
+
+// openAs is open; idle makes an app whose pipeline reads nothing: its topics are not joined, and how it ends is no end of a run.
+func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logger, watch func(connector.Seen), idle bool) (_ *app, err error) {
 	a := &app{cfg: cfg, file: p.config, dataPath: p.beside(cfg.Data.Path), log: log, started: time.Now()}
 	defer func() {
 		if err == nil {
 			return
 		}
-		if a.data != nil && ctx.Err() == nil { // the folder is ours, so the note is too
+		if a.data != nil && ctx.Err() == nil && !idle { // the folder is ours, so the note is too
 			noteStop(a.dataPath, err, log)
 		}
 		if cerr := a.close(); cerr != nil {
@@ -61,6 +75,9 @@ func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger
 	if err = a.openSource(ctx); err != nil {
 		return nil, err
 	}
+	if idle {
+		a.source = idleTopics{a.topics}
+	}
 	a.tally = newTally(cfg.Models)
 	if a.mapper, err = a.compile(); err != nil {
 		return nil, err
@@ -68,8 +85,14 @@ func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger
 	if a.sink, err = newSink(cfg, log); err != nil {
 		return nil, err
 	}
+	if err = a.share(ctx); err != nil {
+		return nil, err
+	}
+	if err = a.keepInTopic(ctx); err != nil {
+		return nil, err
+	}
 	a.pipeline, err = connector.New(connector.Config{
-		Source: a.source, Sink: a.sink, Mapper: a.mapping(), Journal: a.data, Prints: a.cache,
+		Source: a.source, Sink: a.sink, Mapper: a.mapping(), Journal: a.journal, Prints: a.cache,
 		OpenChanges: cfg.Limits.OpenChanges, OpenBytes: cfg.Limits.OpenBytes, Drain: cfg.Limits.Drain, Retention: cfg.Quarantine.Retention,
 		UserGap: cfg.Braze.UserGap, Settle: cfg.Braze.Settle, Attempts: cfg.Braze.Attempts, Senders: cfg.Braze.Senders,
 		Log: log, Watch: watch,
@@ -77,12 +100,47 @@ func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger
 	if err != nil {
 		return nil, fmt.Errorf("make the pipeline: %w", err)
 	}
+	a.heard.Store(a.pipeline)
+	a.replays = &replays{a: a, cache: p.beside(cfg.Cache.Path), alone: idle}
 	return a, nil
+}
+
+// share makes the journal, which with a state topic is kept together with the other processes of the group.
+func (a *app) share(ctx context.Context) error {
+	a.journal = a.data
+	if a.topics == nil || a.cfg.Source.Kafka.StateTopic == "" {
+		return nil
+	}
+	a.shared = state.NewShared(a.data, a.log, func(model string, p *connector.Pause) {
+		if pipeline := a.heard.Load(); pipeline != nil {
+			pipeline.Heard(model, p)
+		}
+	})
+	ctx, cancel := context.WithTimeout(ctx, a.cfg.Source.Kafka.StartTimeout)
+	defer cancel()
+	topic := a.cfg.Source.Kafka.StateTopic
+	var err error
+	if a.left, err = a.topics.OpenState(ctx, topic, a.shared.Heard); err != nil {
+		return err
+	}
+	if err = a.shared.Begin(ctx, a.left, topic); err != nil {
+		return fmt.Errorf("share state through topic %s: %w", topic, err)
+	}
+	a.journal = a.shared
+	return nil
 }
 
 // close gives up data/ and cache/.
 func (a *app) close() error {
 	var err error
+	if a.held != nil {
+		a.held.close()
+		a.held = nil
+	}
+	if a.left != nil {
+		a.left.Close()
+		a.left = nil
+	}
 	if a.cache != nil {
 		err = a.cache.Close()
 		a.cache = nil
@@ -107,7 +165,8 @@ func (a *app) openSource(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	a.tables, err = look.shapes(ctx, a.cfg, topicsAtStart, a.log)
+	a.tables, err = look.shapes(ctx, a.cfg, a.cfg.Source.Kafka.StartTimeout)
+	a.seen = look.seen
 	if cerr := look.Close(context.WithoutCancel(ctx)); err == nil {
 		err = cerr
 	}
@@ -126,14 +185,6 @@ func (a *app) mapping() connector.Mapper {
 		return newTopicMapper(a.mapper)
 	}
 	return a.mapper
-}
-
-// relation is the table or topic of a model.
-func relation(m *connector.Model) string {
-	if m.Topic != "" {
-		return m.Topic
-	}
-	return m.Table
 }
 
 func postgresConfig(pg *config.Postgres, log *slog.Logger) postgres.Config {
@@ -199,18 +250,7 @@ func describeFault(err error) error {
 // compile compiles the mapping against the tables; faults of it are faults of the configuration.
 func (a *app) compile() (*mapping.Mapper, error) {
 	c := a.mappingConfig()
-	m, faults := mapping.New(c)
-	if m == nil && a.cfg.Source.Kafka != nil {
-		// What the newest records lack is no fault of the configuration: others may have it.
-		found := faults
-		c.Tables = nil
-		if m, faults = mapping.New(c); m != nil {
-			for i := range found {
-				found[i].Warn = true
-			}
-			faults = found
-		}
-	}
+	m, faults := newMapping(c, a.cfg.Source.Kafka != nil)
 	if m == nil {
 		return nil, configFaults(a.cfg.Resolve(faults))
 	}
@@ -218,6 +258,23 @@ func (a *app) compile() (*mapping.Mapper, error) {
 		a.log.Warn(f.Error())
 	}
 	return m, nil
+}
+
+// newMapping compiles the models. What the newest records of topics lack is no fault of the configuration, since others may have it: it becomes a warning.
+func newMapping(c mapping.Config, topics bool) (*mapping.Mapper, []connector.Fault) {
+	m, faults := mapping.New(c)
+	if m != nil || !topics {
+		return m, faults
+	}
+	found := faults
+	c.Tables = nil
+	if m, faults = mapping.New(c); m == nil {
+		return nil, faults
+	}
+	for i := range found {
+		found[i].Warn = true
+	}
+	return m, found
 }
 
 func (a *app) mappingConfig() mapping.Config {

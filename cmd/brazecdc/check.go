@@ -110,6 +110,7 @@ func (c *checker) config() *config.Config {
 		c.add(fine, "config", fmt.Sprintf("%s can be read: workspace %s, %s", c.p.config, cfg.Braze.Workspace, plural(len(cfg.Models), "model")), "")
 		c.withFixes("config", cfg.Warnings)
 		c.withFixes("config", config.Unsupported(cfg))
+		c.withFixes("config", columnFaults(cfg))
 	}
 	return cfg
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"brazecdc/connector"
@@ -17,7 +18,7 @@ const checkRecords = 50
 
 // topics checks brokers, topics, their newest records and the schema registry, and with the shapes it finds the mapping.
 func (c *checker) topics(ctx context.Context, cfg *config.Config) {
-	if len(cfg.Source.Kafka.Brokers) == 0 {
+	if len(cfg.Source.Kafka.Brokers) == 0 || len(columnFaults(cfg)) > 0 {
 		return // told as a fault of the configuration
 	}
 	src, err := newTopics(cfg, c.p.quietLog(), hooks{})
@@ -27,20 +28,64 @@ func (c *checker) topics(ctx context.Context, cfg *config.Config) {
 	}
 	defer func() { _ = src.Close(context.WithoutCancel(ctx)) }()
 	c.registry(ctx, cfg, src)
-	tables := map[string]*connector.Table{}
+	var infos []kafka.TopicInfo
 	for _, name := range topicNames(cfg) {
-		infos, err := src.find(ctx, topicsAtLook, name)
+		info, err := src.find(ctx, topicsAtLook, name)
 		if err != nil {
 			c.fault("source", err)
-			if connector.ExitCode(err) != connector.ExitTableUnfit {
+			if !unreadable(err) {
 				c.mapping(cfg, nil, false)
 				return // the next topic would not answer either
 			}
 			continue
 		}
-		c.topic(ctx, cfg, src, &infos[0], tables)
+		infos = append(infos, info...)
 	}
-	c.topicMapping(cfg, tables)
+	matching, err := src.matching(ctx, topicsAtLook)
+	if err != nil {
+		c.fault("source", err)
+		c.mapping(cfg, nil, false)
+		return
+	}
+	c.patterns(cfg, src, append(slices.Clone(infos), matching...))
+	tables := map[string]*connector.Table{}
+	if more := len(matching) - maxDescribed; more > 0 {
+		c.add(fine, "source", fmt.Sprintf("of the topics that patterns match the first %d are looked at, %d are not", maxDescribed, more), "")
+		matching = matching[:maxDescribed]
+	}
+	infos = append(infos, matching...)
+	for i := range infos {
+		c.topic(ctx, cfg, src, &infos[i], tables)
+	}
+	c.quarantineTopic(ctx, cfg, src, infos)
+	c.stateTopic(ctx, cfg, src)
+	c.topicMapping(cfg, tables, len(infos))
+}
+
+// patterns tells which topics the models' patterns mean now.
+func (c *checker) patterns(cfg *config.Config, src *topics, infos []kafka.TopicInfo) {
+	for i := range cfg.Models {
+		m := &cfg.Models[i]
+		if m.TopicPattern == "" {
+			continue
+		}
+		var names []string
+		for _, info := range infos {
+			if src.feeds[i](info.Name) {
+				names = append(names, info.Name)
+			}
+		}
+		what := fmt.Sprintf("model %s: the pattern %s", m.Name, m.TopicPattern)
+		if len(names) == 0 {
+			c.add(mustFix, "source", what+" matches no topic", "it must match whole names; see that the topics are there and that the login may describe them")
+			continue
+		}
+		c.add(fine, "source", fmt.Sprintf("%s matches %s: %s", what, plural(len(names), "topic"), matched(names)), "")
+		if len(names) > 1 {
+			c.add(mayHurt, "source", fmt.Sprintf("model %s: rows of %d topics feed it: where two hold one external_id they overwrite each other, and a delete in one deletes the user of both", m.Name, len(names)),
+				"see that each external_id is in one topic only")
+		}
+	}
 }
 
 func (c *checker) registry(ctx context.Context, cfg *config.Config, src *topics) {
@@ -75,9 +120,10 @@ func (c *checker) topic(ctx context.Context, cfg *config.Config, src *topics, in
 	for i := range recs {
 		s.record(ctx, src, &recs[i])
 	}
-	s.tell(c, cfg, info.Name, len(recs))
+	s.tell(c, cfg, src, info.Name, len(recs))
 	if s.table != nil {
 		tables[info.Name] = s.table
+		s.columns(c, cfg, src, info.Name)
 	}
 }
 
@@ -88,6 +134,7 @@ type survey struct {
 	reason             string // of the newest record that cannot be decoded
 	wait               error
 	table              *connector.Table // of the newest row
+	images             []connector.Row  // the new rows
 	registered         bool             // a record's schema is in a registry
 }
 
@@ -115,13 +162,14 @@ func (s *survey) record(ctx context.Context, src *topics, r *kafka.Record) {
 		s.rows++
 		if row := changes[i].After; row.Exists() {
 			s.table = row.Table
+			s.images = append(s.images, row)
 		} else if row := changes[i].Before; row.Exists() && s.table == nil {
 			s.table = row.Table
 		}
 	}
 }
 
-func (s *survey) tell(c *checker, cfg *config.Config, topic string, n int) {
+func (s *survey) tell(c *checker, cfg *config.Config, src *topics, topic string, n int) {
 	switch {
 	case s.registered && cfg.Source.Kafka.Registry.URL == "":
 		c.add(mustFix, "source", fmt.Sprintf("topic %s holds Avro records, and source.kafka.registry is not set", topic), "set source.kafka.registry.url")
@@ -140,10 +188,10 @@ func (s *survey) tell(c *checker, cfg *config.Config, topic string, n int) {
 		c.add(mayHurt, "source", fmt.Sprintf("%d of the newest %d records of topic %s have no key: changes of one row may lie in several partitions, and then have no order", s.keyless, n, topic),
 			"let the producer write the row's primary key as the record's key")
 	}
-	for i := range cfg.Models {
+	for _, i := range src.feeds.models(topic) {
 		m := &cfg.Models[i]
 		id := m.Identify.ExternalID.Column
-		if m.Topic != topic || s.table == nil || id == "" {
+		if s.table == nil || id == "" {
 			continue
 		}
 		if col := s.table.Column(id); col >= 0 && !s.table.Columns[col].Key {
@@ -154,7 +202,7 @@ func (s *survey) tell(c *checker, cfg *config.Config, topic string, n int) {
 }
 
 // topicMapping compiles the models against the columns of the newest records. What those lack, older or later ones may have: it may hurt.
-func (c *checker) topicMapping(cfg *config.Config, tables map[string]*connector.Table) {
+func (c *checker) topicMapping(cfg *config.Config, tables map[string]*connector.Table, topics int) {
 	loose := &app{cfg: cfg, log: c.p.quietLog()}
 	_, faults := mapping.New(loose.mappingConfig())
 	if cfg.Resolve(faults).Err() != nil {
@@ -168,7 +216,7 @@ func (c *checker) topicMapping(cfg *config.Config, tables map[string]*connector.
 	}
 	resolved := cfg.Resolve(faults)
 	c.withFixes("mapping", resolved)
-	if len(resolved) == 0 && len(tables) == len(topicNames(cfg)) && len(tables) > 0 {
+	if len(resolved) == 0 && len(tables) == topics && len(tables) > 0 {
 		c.add(fine, "mapping", fmt.Sprintf("%s fit the newest records", plural(len(cfg.Models), "model")), "")
 	}
 }

@@ -36,6 +36,7 @@ type demoOptions struct {
 	changes int
 	exit    bool
 	kafka   bool
+	memory  bool // brokers in this process
 	seed    uint64
 	rate    float64
 }
@@ -55,7 +56,9 @@ refuses to run as root, so then it runs under another account. Everything is gon
 The pauses that keep Braze's order are short here (user_gap ` + demoGap.String() + `, settle ` + demoSettle.String() + `), since the simulator is quick; the defaults
 for Braze are 1s and 5m.
 
-With --kafka the changes take the way over Kafka: a part of demo plays Debezium and writes them to topics, and the connector reads those.
+With --kafka the changes take the way over Kafka: Debezium, in Kafka Connect, writes them to the topics of a broker, and the connector reads those. These need
+Java 17, and Maven once to fetch 106 MB of them. Where they can't be had, or with --memory, the brokers are in this process, and a part of demo plays
+Debezium.
 
 With --changes N and --exit it makes N changes, waits until all is delivered, compares every profile with the tables, and ends: with exit code 0 if all are
 equal, with 4 after printing the first difference.`,
@@ -68,6 +71,9 @@ equal, with 4 after printing the first difference.`,
 			if o.exit && o.changes == 0 {
 				return usagef("--exit needs --changes N")
 			}
+			if o.memory && !o.kafka {
+				return usagef("--memory goes with --kafka")
+			}
 			if !cmd.Flags().Changed("rate") && o.changes > 0 {
 				o.rate = 200
 			}
@@ -76,7 +82,8 @@ equal, with 4 after printing the first difference.`,
 	}
 	cmd.Flags().IntVar(&o.changes, "changes", 0, "make `N` row changes, then no more; 0 goes on")
 	cmd.Flags().BoolVar(&o.exit, "exit", false, "end when the changes are delivered and compared")
-	cmd.Flags().BoolVar(&o.kafka, "kafka", false, "read the changes from Kafka topics, of brokers in this process that Debezium's part is played for")
+	cmd.Flags().BoolVar(&o.kafka, "kafka", false, "read the changes from Kafka topics that Debezium writes")
+	cmd.Flags().BoolVar(&o.memory, "memory", false, "with --kafka: brokers in this process, even where there is Java")
 	cmd.Flags().Uint64Var(&o.seed, "seed", 1, "`number` that decides the changes")
 	cmd.Flags().Float64Var(&o.rate, "rate", 3, "transactions a `second`; 0 as fast as it goes. With --changes the default is 200")
 	return cmd
@@ -95,7 +102,7 @@ type demo struct {
 	cfg    *config.Config
 	app    *app
 	show   *stage
-	relay  *relay // with --kafka
+	feed   feed // with --kafka
 }
 
 func (p *program) demo(ctx context.Context, o demoOptions) error {
@@ -128,8 +135,8 @@ func (p *program) demo(ctx context.Context, o demoOptions) error {
 func (d *demo) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if d.relay != nil {
-		d.relay.stop(ctx)
+	if d.feed != nil {
+		d.feed.stop(ctx)
 	}
 	if d.db != nil {
 		_ = d.db.Close(ctx)
@@ -167,11 +174,11 @@ func (d *demo) setUp(ctx context.Context) (err error) {
 	source := "Postgres " + d.server.Version() + "  " + d.url
 	var brokers []string
 	if d.o.kafka {
-		if d.relay, err = startRelay(ctx, d.url, []string{"public.customers", "public.addresses"}, p.quietLog()); err != nil {
+		if d.feed, err = d.startFeed(ctx, "public.customers", "public.addresses"); err != nil {
 			return err
 		}
-		brokers = d.relay.cluster.ListenAddrs()
-		source += "\nKafka, in this process  " + strings.Join(brokers, ", ") + "  topics shop.public.customers, shop.public.addresses"
+		brokers = d.feed.brokers()
+		source += fmt.Sprintf("\n%s  %s  topics shop.public.customers, shop.public.addresses", d.feed, strings.Join(brokers, ", "))
 	}
 	if err := d.writeConfig(endpoint, brokers); err != nil {
 		return err
@@ -246,8 +253,8 @@ func (d *demo) play(ctx context.Context) error {
 	if err := d.app.loaded(ctx); err != nil {
 		return err
 	}
-	if d.relay != nil { // its load is what the topics hold at first
-		if err := d.relay.caughtUp(ctx, d.app, 0); err != nil {
+	if d.feed != nil { // its load is what the topics hold at first
+		if err := d.feed.caughtUp(ctx, d.app, 0); err != nil {
 			return err
 		}
 	}
@@ -305,8 +312,8 @@ func (d *demo) quiet(ctx context.Context) error {
 		return fmt.Errorf("mark the log's end: %w", err)
 	}
 	delivered := d.app.delivered
-	if d.relay != nil {
-		delivered = func(ctx context.Context, lsn uint64) error { return d.relay.caughtUp(ctx, d.app, lsn) }
+	if d.feed != nil {
+		delivered = func(ctx context.Context, lsn uint64) error { return d.feed.caughtUp(ctx, d.app, lsn) }
 	}
 	if err := delivered(ctx, uint64(target)); err != nil {
 		if cause := context.Cause(ctx); cause != nil {

@@ -41,7 +41,7 @@ func (d *demo) compare(ctx context.Context, made int, took time.Duration) error 
 	}
 	s := d.app.pipeline.Status()
 	if s.Quarantine > 0 {
-		list, err := d.app.data.Quarantine().List(connector.EntryFilter{Limit: 1})
+		list, err := d.app.journal.Quarantine().List(connector.EntryFilter{Limit: 1})
 		if err == nil && len(list) > 0 {
 			p.printf("%s the first of %d: %s %s, %s: %s\n", p.red("held back"), s.Quarantine, list[0].Model, list[0].Op, list[0].Field, list[0].Reason)
 		}

@@ -4,295 +4,218 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
-	"sync"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"brazecdc/connector"
-	"brazecdc/connector/postgres"
+	"brazecdc/connector/kafka/throwaway"
 )
 
-// relayPrefix is what the topics of the demo are named by, as Debezium's topic.prefix does.
-const relayPrefix = "shop"
+// topicPrefix is what the topics of the demo are named by: Debezium's topic.prefix.
+const topicPrefix = "shop"
 
-// relay plays Debezium in the demo: it reads the shop's tables and writes their changes to topics of a Kafka cluster in memory.
-type relay struct {
-	cluster *kfake.Cluster
-	client  *kgo.Client
-	source  *postgres.Source
-
-	mu     sync.Mutex
-	passed uint64           // position of the log up to which all is in the topics
-	ends   map[string]int64 // by topic, the offset behind its last record
-	loads  int              // that go on
-	err    error            // what ended it
-	ended  chan struct{}
-	cancel context.CancelFunc
+// feed brings the shop's changes to topics.
+type feed interface {
+	fmt.Stringer // what it is, for people
+	brokers() []string
+	// caughtUp waits until the topics hold everything up to a position of the database's log, the loads included, and a has delivered it.
+	caughtUp(ctx context.Context, a *app, lsn uint64) error
+	stop(ctx context.Context)
 }
 
-// startRelay makes the topics, loads the tables into them, and goes on with their changes until stop.
-func startRelay(ctx context.Context, url string, tables []string, log *slog.Logger) (r *relay, err error) {
-	r = &relay{ends: map[string]int64{}, ended: make(chan struct{})}
-	var names []string
-	for _, t := range tables {
-		names = append(names, relayPrefix+"."+t)
-	}
-	// One partition a topic: what the two tables have to say about a user then stays about as close together as it happened.
-	r.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, names...), kfake.BrokerConfigs(map[string]string{"group.initial.rebalance.delay.ms": "0"}))
-	if err != nil {
-		return nil, fmt.Errorf("start the demo's brokers: %w", err)
-	}
-	defer func() {
+// startFeed starts a real broker and Debezium, or, where they can't be had, what stands in for them.
+func (d *demo) startFeed(ctx context.Context, tables ...string) (feed, error) {
+	if !d.o.memory {
+		f, err := startDebezium(ctx, d.db.Config(), tables, func(line string) { d.p.printf("%s\n", line) })
 		if err == nil {
-			return
+			return f, nil
 		}
-		if r.client != nil {
-			r.client.Close()
-		}
-		r.cluster.Close()
-	}()
-	if r.client, err = kgo.NewClient(kgo.SeedBrokers(r.cluster.ListenAddrs()...), kgo.ProducerLinger(0)); err != nil {
-		return nil, fmt.Errorf("make the demo's producer: %w", err)
-	}
-	r.source, err = postgres.New(postgres.Config{URL: url, Slot: "relay", Publication: "relay", Create: true, FailoverSlot: "auto",
-		StartTimeout: time.Minute, Heartbeat: time.Second, Logger: log})
-	if err != nil {
-		return nil, err
-	}
-	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	r.cancel = cancel
-	if _, err = r.source.Open(ctx, connector.Start{Tables: tables}); err != nil {
-		cancel()
-		return nil, err
-	}
-	r.loads = len(tables)
-	for _, t := range tables {
-		if err = r.source.StartLoad(ctx, connector.Load{ID: t, Model: t, Table: t}); err != nil {
-			cancel()
-			_ = r.source.Close(context.WithoutCancel(ctx))
+		if ctx.Err() != nil {
 			return nil, err
 		}
+		d.p.printf("Kafka itself is left out: %v.\nIn its place are brokers in this process, and a part of the demo plays Debezium.\n", err)
 	}
-	go func() {
-		defer close(r.ended)
-		if err := r.run(running); running.Err() == nil {
-			r.mu.Lock()
-			r.err = err
-			r.mu.Unlock()
-		}
-	}()
+	r, err := startRelay(ctx, d.url, tables, d.p.quietLog())
+	if err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 
-func (r *relay) stop(ctx context.Context) {
-	r.cancel()
-	<-r.ended
-	_ = r.source.Close(ctx)
-	r.client.Close()
-	r.cluster.Close()
+// readTo tells whether everything up to the ends of topics was read, delivered and committed.
+func (a *app) readTo(s connector.Status, ends map[string]int64) bool {
+	if s.OpenChanges > 0 || s.Waiting > 0 {
+		return false
+	}
+	for _, n := range s.Parked {
+		if n > 0 {
+			return false
+		}
+	}
+	committed := map[string]int64{}
+	for _, l := range a.topics.Lags() {
+		committed[l.Topic] = l.Committed
+	}
+	for topic, end := range ends {
+		if committed[topic] < end {
+			return false
+		}
+	}
+	return true
 }
 
-func (r *relay) run(ctx context.Context) error {
-	for {
-		b, err := r.source.Next(ctx)
+// debeziumFeed is a broker and Debezium in Kafka Connect, as processes of the demo.
+type debeziumFeed struct {
+	broker  *throwaway.Broker
+	connect *throwaway.Connect
+	client  *kgo.Client // reads Debezium's logical messages
+	db      *pgx.Conn   // writes them
+	topics  []string
+	marks   int
+}
+
+// startDebezium starts them and waits until the tables' rows are in their topics.
+func startDebezium(ctx context.Context, db *pgx.ConnConfig, tables []string, progress func(string)) (_ *debeziumFeed, err error) {
+	d := &debeziumFeed{}
+	for _, t := range tables {
+		d.topics = append(d.topics, topicPrefix+"."+t)
+	}
+	defer func() {
 		if err != nil {
-			return err
+			d.stop(context.WithoutCancel(ctx))
 		}
-		recs := make([]*kgo.Record, 0, len(b.Changes))
-		for i := range b.Changes {
-			rec, err := debeziumRecord(&b.Changes[i])
-			if err != nil {
-				return err
-			}
-			recs = append(recs, rec)
-		}
-		if err := r.client.ProduceSync(ctx, recs...).FirstErr(); err != nil {
-			return fmt.Errorf("write to the demo's topics: %w", err)
-		}
-		r.source.Commit(b.Position)
-		r.mu.Lock()
-		for _, rec := range recs {
-			r.ends[rec.Topic] = max(r.ends[rec.Topic], rec.Offset+1)
-		}
-		switch {
-		case b.Load == nil:
-			r.passed = b.Position.Offset
-		case b.Load.Done:
-			r.loads--
-		}
-		r.mu.Unlock()
+	}()
+	if d.broker, err = throwaway.Start(ctx, throwaway.Config{Progress: progress}); err != nil {
+		return nil, err
 	}
-}
-
-// caughtUp waits until the topics hold the loads and everything up to a position of the log, and the connector has delivered it.
-func (r *relay) caughtUp(ctx context.Context, a *app, lsn uint64) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	err := a.until(ctx, "all is delivered", func(s connector.Status) bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		if r.err != nil {
-			cancel(r.err)
-			return false
-		}
-		if r.loads > 0 || r.passed < lsn || s.OpenChanges > 0 || s.Waiting > 0 {
-			return false
-		}
-		for _, n := range s.Parked {
-			if n > 0 {
-				return false
-			}
-		}
-		committed := map[string]int64{}
-		for _, l := range a.topics.Lags() {
-			committed[l.Topic] = l.Committed
-		}
-		for topic, end := range r.ends {
-			if committed[topic] < end {
-				return false
-			}
-		}
-		return true
+	if d.connect, err = throwaway.StartConnect(ctx, d.broker, throwaway.Config{Progress: progress}); err != nil {
+		return nil, err
+	}
+	included := ""
+	for i, t := range tables {
+		included += map[bool]string{true: "", false: ","}[i == 0] + t
+	}
+	settings := throwaway.Debezium(topicPrefix, int(db.Port), db.Database, included, map[string]string{
+		"key.converter.schemas.enable": "true", "value.converter.schemas.enable": "true", // no registry is needed to know a column's type
+		"poll.interval.ms": "20",
 	})
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err != nil && r.err != nil {
-		return fmt.Errorf("bring the shop's changes to the topics: %w", r.err)
-	}
-	return err
-}
-
-// debeziumRecord writes a change as Debezium does: JSON with schema, decimals as strings.
-func debeziumRecord(c *connector.Change) (*kgo.Record, error) {
-	topic := relayPrefix + "." + c.Key.Table
-	some := c.After
-	if !some.Exists() {
-		some = c.Before
-	}
-	if !some.Exists() {
-		return nil, fmt.Errorf("a %s of %s carries no row", c.Op, c.Key.Table)
-	}
-	before, err := debeziumRow(c.Before, false)
-	if err != nil {
+	if err = d.connect.Put(ctx, topicPrefix, settings); err != nil {
 		return nil, err
 	}
-	after, err := debeziumRow(c.After, false)
+	if d.db, err = pgx.ConnectConfig(ctx, db); err != nil {
+		return nil, fmt.Errorf("connect to the demo's database: %w", err)
+	}
+	d.client, err = kgo.NewClient(kgo.SeedBrokers(d.broker.Addr()), kgo.ConsumeTopics(topicPrefix+".message"), kgo.MetadataMinAge(50*time.Millisecond),
+		kgo.MetadataMaxAge(time.Second), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
+		return nil, fmt.Errorf("make the demo's consumer: %w", err)
+	}
+	if err = d.streaming(ctx); err != nil {
 		return nil, err
 	}
-	key, err := debeziumRow(some, true)
+	_, err = d.mark(ctx)
+	return d, err
+}
+
+// streaming waits until Debezium has its slot: what is written from then on comes behind the rows that it found.
+func (d *debeziumFeed) streaming(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, quietTimeout)
+	defer cancel()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		var there bool
+		if err := d.db.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)", topicPrefix).Scan(&there); err != nil {
+			return fmt.Errorf("look for Debezium's slot: %w", err)
+		}
+		if there {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for Debezium's slot: %w", ctx.Err())
+		}
+	}
+}
+
+// mark writes a logical message and waits until Debezium has brought it to its topic. By then everything that was committed before is in the topics, since one
+// task writes them in the order of the log. It gives the ends of the tables' topics.
+func (d *debeziumFeed) mark(ctx context.Context) (map[string]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, quietTimeout)
+	defer cancel()
+	d.marks++
+	name := fmt.Sprintf("demo-mark-%d", d.marks)
+	if _, err := d.db.Exec(ctx, "SELECT pg_logical_emit_message(true, $1, '')", name); err != nil {
+		return nil, fmt.Errorf("write a mark to the log: %w", err)
+	}
+	for came := false; !came; {
+		fetches := d.client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("wait for a mark in Debezium's topic: %w", ctx.Err())
+		}
+		fetches.EachRecord(func(r *kgo.Record) { came = came || messagePrefix(r.Value) == name })
+	}
+	ends, err := kadm.NewClient(d.client).ListEndOffsets(ctx, d.topics...)
+	if err == nil {
+		err = ends.Error()
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("ask for the topics' ends: %w", err)
 	}
-	op, ok := map[connector.Op]string{connector.Snapshot: "r", connector.Insert: "c", connector.Update: "u", connector.Delete: "d"}[c.Op]
-	if !ok {
-		return nil, fmt.Errorf("a %s of %s has no place in the demo", c.Op, c.Key.Table)
-	}
-	at := c.Time.UnixMilli()
-	value := map[string]any{
-		"schema": map[string]any{"type": "struct", "name": topic + ".Envelope", "fields": []any{
-			debeziumStruct(some.Table, topic+".Value", "before", false), debeziumStruct(some.Table, topic+".Value", "after", false),
-			map[string]any{"type": "string", "field": "op"}, map[string]any{"type": "int64", "optional": true, "field": "ts_ms"},
-		}},
-		"payload": map[string]any{
-			"before": before, "after": after, "op": op, "ts_ms": at,
-			"source": map[string]any{"connector": "postgresql", "name": relayPrefix, "ts_ms": at, "table": c.Key.Table, "lsn": c.ID.Commit},
-		},
-	}
-	rec := &kgo.Record{Topic: topic}
-	if rec.Value, err = json.Marshal(value); err != nil {
-		return nil, fmt.Errorf("write a record: %w", err)
-	}
-	rec.Key, err = json.Marshal(map[string]any{"schema": debeziumStruct(some.Table, topic+".Key", "", true), "payload": key})
-	return rec, err
-}
-
-func debeziumStruct(t *connector.Table, name, field string, key bool) map[string]any {
-	var fields []any
-	for i := range t.Columns {
-		c := &t.Columns[i]
-		if key && !c.Key {
-			continue
-		}
-		f := debeziumType(c.Kind)
-		f["field"], f["optional"] = c.Name, !c.NotNull
-		fields = append(fields, f)
-	}
-	s := map[string]any{"type": "struct", "name": name, "fields": fields, "optional": !key}
-	if field != "" {
-		s["field"] = field
-	}
-	return s
-}
-
-// debeziumType is a column's type in Connect's words (Debezium docs, PostgreSQL connector, data types).
-func debeziumType(k connector.ValueKind) map[string]any {
-	switch k {
-	case connector.KindBool:
-		return map[string]any{"type": "boolean"}
-	case connector.KindInt:
-		return map[string]any{"type": "int64"}
-	case connector.KindFloat:
-		return map[string]any{"type": "double"}
-	case connector.KindDate:
-		return map[string]any{"type": "int32", "name": "io.debezium.time.Date"}
-	case connector.KindTimestamp:
-		return map[string]any{"type": "int64", "name": "io.debezium.time.MicroTimestamp"}
-	case connector.KindTimestampTZ:
-		return map[string]any{"type": "string", "name": "io.debezium.time.ZonedTimestamp"}
-	case connector.KindJSON:
-		return map[string]any{"type": "string", "name": "io.debezium.data.Json"}
-	case connector.KindArray:
-		return map[string]any{"type": "array", "items": map[string]any{"type": "string", "optional": true}}
-	}
-	return map[string]any{"type": "string"}
-}
-
-// debeziumRow gives the columns of a row image, or of its key; nil where there is none.
-func debeziumRow(r connector.Row, key bool) (map[string]any, error) {
-	if !r.Exists() {
-		return nil, nil
-	}
-	out := map[string]any{}
-	for i := range r.Table.Columns {
-		c := &r.Table.Columns[i]
-		if key && !c.Key {
-			continue
-		}
-		v, ok, err := r.Value(i)
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("read column %s of %s: %w", c.Name, r.Table.Name, err)
-		case !ok:
-			out[c.Name] = "__debezium_unavailable_value"
-		default:
-			out[c.Name] = debeziumValue(v)
-		}
-	}
+	out := map[string]int64{}
+	ends.Each(func(o kadm.ListedOffset) { out[o.Topic] = o.Offset })
 	return out, nil
 }
 
-func debeziumValue(v connector.Value) any {
-	switch v.Kind {
-	case connector.KindNull:
-		return nil
-	case connector.KindBool:
-		return v.Int == 1
-	case connector.KindInt, connector.KindDate, connector.KindTimestamp:
-		return v.Int
-	case connector.KindFloat:
-		return v.Float
-	case connector.KindTimestampTZ:
-		return time.UnixMicro(v.Int).UTC().Format(time.RFC3339Nano)
-	case connector.KindArray:
-		list := make([]any, len(v.List))
-		for i, e := range v.List {
-			list[i] = debeziumValue(e)
-		}
-		return list
+// messagePrefix is the prefix of a logical message, as Debezium writes it with its schema.
+func messagePrefix(value []byte) string {
+	var v struct {
+		Payload struct {
+			Message struct {
+				Prefix string `json:"prefix"`
+			} `json:"message"`
+		} `json:"payload"`
 	}
-	return v.Str
+	if json.Unmarshal(value, &v) != nil {
+		return ""
+	}
+	return v.Payload.Message.Prefix
+}
+
+// caughtUp implements feed.
+func (d *debeziumFeed) caughtUp(ctx context.Context, a *app, _ uint64) error {
+	ends, err := d.mark(ctx)
+	if err != nil {
+		return err
+	}
+	return a.until(ctx, "all is delivered", func(s connector.Status) bool { return a.readTo(s, ends) })
+}
+
+// brokers implements feed.
+func (d *debeziumFeed) brokers() []string { return []string{d.broker.Addr()} }
+
+// String implements feed.
+func (d *debeziumFeed) String() string {
+	v := throwaway.Versions()
+	return "Kafka " + v["kafka"] + ", written by Debezium " + v["debezium"]
+}
+
+// stop implements feed.
+func (d *debeziumFeed) stop(ctx context.Context) {
+	if d.client != nil {
+		d.client.Close()
+	}
+	if d.db != nil {
+		_ = d.db.Close(ctx)
+	}
+	if d.connect != nil {
+		d.connect.Stop()
+	}
+	if d.broker != nil {
+		d.broker.Stop()
+	}
 }

@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	kafkas "brazecdc/connector/kafka/throwaway"
 )
 
 func demoEnv(t *testing.T) ([]string, string) {
@@ -80,22 +83,10 @@ func TestDemo(t *testing.T) {
 			t.Logf("took %s", time.Since(begin))
 		})
 	}
-	t.Run("delivers everything over Kafka", func(t *testing.T) {
+	t.Run("delivers everything over Kafka in memory, where there is no Java", func(t *testing.T) {
 		env, dir := demoEnv(t)
-		r := runCommand(t, env, "demo", "--kafka", "--changes", "150", "--exit", "--seed", "1")
-		if r.code != 0 {
-			t.Fatalf("exit code %d\n%s%s", r.code, r.out, r.err)
-		}
-		wantIn(t, r.out, "profiles, all equal to the tables", "Kafka, in this process")
-		for _, line := range []string{
-			`(?m)^(customers|addresses) \d+ load  ->  POST /users/track u-1\d\d\d \{.+\}  201  \d+ ms$`,
-			`(?m)^customers 1\d\d\d update \w+ .*→.*  ->  POST /users/track u-1\d\d\d \{.+\}  201  \d+ ms$`,
-		} {
-			if !regexp.MustCompile(line).MatchString(r.out) {
-				t.Errorf("no line matches %s in\n%s", line, r.out)
-			}
-		}
-		nothingLeft(t, dir, r.out)
+		env = append(env, "PATH="+withoutJava(t))
+		overKafka(t, env, dir, "Kafka itself is left out: start a Kafka broker: run java", "Kafka, in this process")
 	})
 	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGKILL} {
 		t.Run(fmt.Sprintf("leaves nothing behind after %s", sig), func(t *testing.T) {
@@ -124,4 +115,63 @@ func TestDemo(t *testing.T) {
 			nothingLeft(t, dir, p.out.String())
 		})
 	}
+}
+
+// overKafka runs a bounded demo and sees that it says so.
+func overKafka(t *testing.T, env []string, dir string, says ...string) {
+	t.Helper()
+	p := start(t, env, "demo", "--kafka", "--changes", "150", "--exit", "--seed", "1")
+	select {
+	case <-p.done:
+	case <-time.After(4 * time.Minute): // two JVMs on a loaded machine
+		t.Fatalf("it does not end\n%s%s", p.out.String(), p.err.String())
+	}
+	out := p.out.String()
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	wantIn(t, out, append(says, "profiles, all equal to the tables")...)
+	for _, line := range []string{
+		`(?m)^(customers|addresses) \d+ load  ->  POST /users/track u-1\d\d\d \{.+\}  201  \d+ ms$`,
+		`(?m)^customers 1\d\d\d update \w+ .*→.*  ->  POST /users/track u-1\d\d\d \{.+\}  201  \d+ ms$`,
+	} {
+		if !regexp.MustCompile(line).MatchString(out) {
+			t.Errorf("no line matches %s in\n%s", line, out)
+		}
+	}
+	nothingLeft(t, dir, out)
+}
+
+// TestDemoDebezium is TestDemo with Debezium and a broker, as processes of their own.
+func TestDemoDebezium(t *testing.T) {
+	t.Parallel()
+	needServer(t)
+	kafkas.Shared(t) // skips where there is no Java
+	env, dir := demoEnv(t)
+	overKafka(t, env, dir, "written by Debezium")
+}
+
+// withoutJava is a PATH with everything that PATH has, but Java.
+func withoutJava(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "path")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil { // for the account that the server runs under
+		t.Fatal(err)
+	}
+	for _, from := range filepath.SplitList(os.Getenv("PATH")) {
+		entries, err := os.ReadDir(from)
+		if err != nil {
+			continue // a PATH may name what is not there
+		}
+		for _, e := range entries {
+			if e.Name() != "java" {
+				_ = os.Symlink(filepath.Join(from, e.Name()), filepath.Join(dir, e.Name())) // the first of a name counts
+			}
+		}
+	}
+	return dir
 }

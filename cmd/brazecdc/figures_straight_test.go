@@ -33,6 +33,11 @@ const (
 	profileEnv  = "BRAZECDC_FIGURES_PROFILE" // folder for profiles of both children; they are written where it is set
 )
 
+// childOfFigures tells whether this process is one of the children.
+func childOfFigures() bool {
+	return os.Getenv(straightEnv) != "" || os.Getenv(topicEnv) != "" || os.Getenv(measuredEnv) != ""
+}
+
 // straightTask tells the child what to do.
 type straightTask struct {
 	Database, Slot, Endpoint string
@@ -45,7 +50,7 @@ func (f *figures) straight(slot string, n int) window {
 	f.t.Helper()
 	f.sim.reset()
 	task, err := json.Marshal(straightTask{Database: f.pg.URL("figures"), Slot: slot, Endpoint: f.sim.url, Rows: n,
-		Fields: []string{"email", "first_name", "last_name", "country", "plan", "credits", "visits", "is_vip", "last_seen", "note"}})
+		Fields: figureFields})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -89,31 +94,15 @@ func straightLoop(ctx context.Context, task straightTask) error {
 	}
 	defer func() { _ = source.Close(context.WithoutCancel(ctx)) }()
 
-	bodies, spare := make(chan []byte, figureSenders), make(chan []byte, 4*figureSenders)
-	var senders sync.WaitGroup
-	fault := make(chan error, figureSenders)
-	client := &http.Client{Transport: straightTransport()}
-	for range figureSenders {
-		senders.Go(func() {
-			for b := range bodies {
-				if err := post(client, task.Endpoint+"/users/track", b); err != nil {
-					fault <- err
-				}
-				select {
-				case spare <- b[:0]:
-				default:
-				}
-			}
-		})
-	}
-	w := &straightWriter{task: task, bodies: bodies, spare: spare}
+	poster := newStraightPoster(task.Endpoint)
+	w := &straightWriter{task: task, bodies: poster.bodies, spare: poster.spare}
 	for w.rows < task.Rows {
 		b, err := source.Next(ctx)
 		if err != nil {
 			return err
 		}
 		for i := range b.Changes {
-			if err := w.add(&b.Changes[i].After); err != nil {
+			if err := w.add(b.Changes[i].Key.ID, &b.Changes[i].After); err != nil {
 				return err
 			}
 		}
@@ -122,10 +111,44 @@ func straightLoop(ctx context.Context, task straightTask) error {
 		}
 	}
 	w.flush()
-	close(bodies)
-	senders.Wait()
+	return poster.close()
+}
+
+// straightPoster posts bodies by the number of senders that brazecdc has.
+type straightPoster struct {
+	bodies, spare chan []byte
+	senders       sync.WaitGroup
+	fault         chan error // the first one
+}
+
+func newStraightPoster(endpoint string) *straightPoster {
+	p := &straightPoster{bodies: make(chan []byte, figureSenders), spare: make(chan []byte, 4*figureSenders), fault: make(chan error, 1)}
+	client := &http.Client{Transport: straightTransport()}
+	for range figureSenders {
+		p.senders.Go(func() {
+			for b := range p.bodies {
+				if err := post(client, endpoint+"/users/track", b); err != nil {
+					select {
+					case p.fault <- err:
+					default:
+					}
+				}
+				select {
+				case p.spare <- b[:0]:
+				default:
+				}
+			}
+		})
+	}
+	return p
+}
+
+// close waits for what is under way.
+func (p *straightPoster) close() error {
+	close(p.bodies)
+	p.senders.Wait()
 	select {
-	case err := <-fault:
+	case err := <-p.fault:
 		return err
 	default:
 		return nil
@@ -166,7 +189,6 @@ type straightWriter struct {
 	bodies chan<- []byte
 	spare  <-chan []byte
 	table  *connector.Table
-	id     int
 	cols   []int
 	names  [][]byte
 	body   []byte
@@ -174,10 +196,10 @@ type straightWriter struct {
 	rows   int
 }
 
-func (w *straightWriter) add(r *connector.Row) error {
+// add writes one row of the user whose id its key is.
+func (w *straightWriter) add(id string, r *connector.Row) error {
 	if r.Table != w.table {
 		w.table, w.cols, w.names = r.Table, w.cols[:0], w.names[:0]
-		w.id = r.Table.Column("id")
 		for _, name := range w.task.Fields {
 			w.cols = append(w.cols, r.Table.Column(name))
 			w.names = append(w.names, []byte(`,"`+name+`":`))
@@ -194,7 +216,7 @@ func (w *straightWriter) add(r *connector.Row) error {
 		w.body = append(w.body, ',')
 	}
 	w.body = append(w.body, `{"external_id":"`...)
-	w.body = append(append(w.body, r.Cells[w.id].Raw...), '"')
+	w.body = append(append(w.body, id...), '"')
 	for i, c := range w.cols {
 		w.body = append(w.body, w.names[i]...)
 		v, ok, err := r.Value(c)
@@ -221,6 +243,8 @@ func appendStraight(b []byte, v connector.Value) []byte {
 		return strconv.AppendInt(b, v.Int, 10)
 	case connector.KindDecimal:
 		return append(b, v.Str...)
+	case connector.KindFloat:
+		return strconv.AppendFloat(b, v.Float, 'f', -1, 64)
 	case connector.KindTimestampTZ:
 		b = append(b, '"')
 		b = time.UnixMicro(v.Int).UTC().AppendFormat(b, time.RFC3339Nano)
@@ -289,7 +313,7 @@ func TestFiguresMeasured(t *testing.T) {
 	}
 }
 
-// profile writes profiles of this process' CPU, allocations and fullest heap, if they are asked for.
+// profile writes profiles of this process' CPU, allocations, waiting and fullest heap, if they are asked for.
 func profile(t *testing.T) (stop func()) {
 	t.Helper()
 	dir := os.Getenv(profileEnv)
@@ -297,6 +321,7 @@ func profile(t *testing.T) (stop func()) {
 		return func() {}
 	}
 	runtime.MemProfileRate = 64 << 10
+	runtime.SetBlockProfileRate(10_000) // ns
 	name := func(what string) string { return filepath.Join(dir, t.Name()+"."+what+".pprof") }
 	out, err := os.Create(name("cpu"))
 	if err != nil {
@@ -315,13 +340,14 @@ func profile(t *testing.T) (stop func()) {
 		<-ended
 		pprof.StopCPUProfile()
 		_ = out.Close()
-		heap, err := os.Create(name("allocs"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer heap.Close()
-		if err := pprof.Lookup("allocs").WriteTo(heap, 0); err != nil {
-			t.Fatal(err)
+		for _, what := range []string{"allocs", "block"} {
+			out, err := os.Create(name(what))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(pprof.Lookup(what).WriteTo(out, 0), out.Close()); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 
 // registryServer answers as a schema registry for the recorded schemas of a folder, for one login, while up is set.
 type registryServer struct {
+	mu      sync.RWMutex
 	schemas map[string]string
 	up      atomic.Bool
 	asked   atomic.Int64
@@ -49,12 +51,21 @@ func newRegistryServer(t *testing.T, folder string) (*registryServer, string) {
 	return r, srv.URL
 }
 
+// learn makes the registry know the schema of one id under another one too.
+func (r *registryServer) learn(as, id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.schemas[as] = r.schemas[id]
+}
+
 func (r *registryServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.asked.Add(1)
 	w.Header().Set("Content-Type", "application/vnd.schemaregistry.v1+json")
 	user, password, _ := req.BasicAuth()
 	id, one := strings.CutPrefix(req.URL.Path, "/schemas/ids/")
+	r.mu.RLock()
 	schema, known := r.schemas[id]
+	r.mu.RUnlock()
 	answer, status := any([]string{"AVRO"}), http.StatusOK
 	switch {
 	case user != "reader" || password != testKey:

@@ -35,6 +35,9 @@ func (a *app) Status(context.Context) (*control.Status, error) {
 	}
 	for i := range s.Models {
 		m := &s.Models[i]
+		if a.topics != nil && a.cfg.Models[i].TopicPattern != "" {
+			m.Topics = a.matching(i)
+		}
 		m.Filtered += a.tally.filtered(i)
 		for k, n := range a.tally.noted(i) {
 			if m.Notes == nil {
@@ -59,7 +62,7 @@ func (a *app) Confirm(ctx context.Context, model string, drop bool) (string, err
 
 // Entries implements control.API.
 func (a *app) Entries(_ context.Context, f connector.EntryFilter) ([]connector.Entry, error) {
-	list, err := a.data.Quarantine().List(f)
+	list, err := a.journal.Quarantine().List(f)
 	if err != nil {
 		return nil, err
 	}
@@ -67,24 +70,12 @@ func (a *app) Entries(_ context.Context, f connector.EntryFilter) ([]connector.E
 }
 
 // Entry implements control.API.
-func (a *app) Entry(_ context.Context, id uint64) (*connector.Entry, error) {
-	return a.data.Quarantine().Entry(id)
-}
-
-// Retry implements control.API.
-func (a *app) Retry(ctx context.Context, id uint64) (string, error) {
-	if a.topics != nil {
-		e, err := a.data.Quarantine().Entry(id)
-		switch {
-		case err != nil:
-			return "", err
-		case e.Class == "undecodable":
-			return "", fmt.Errorf("entry %d can't be retried: its record cannot be decoded: %s; a later record of that row brings it whole, so discard the entry", id, e.Reason)
-		}
-		return "", fmt.Errorf("entry %d can't be retried: %w; the next change of its row is sent with what the entry holds and closes it; else discard the entry",
-			id, connector.ErrNotReadable)
+func (a *app) Entry(ctx context.Context, id uint64) (*connector.Entry, error) {
+	e, err := a.journal.Quarantine().Entry(id)
+	if err == nil && a.held != nil {
+		a.held.original(ctx, e)
 	}
-	return a.pipeline.Retry(ctx, id)
+	return e, err
 }
 
 // Discard implements control.API.
@@ -101,7 +92,7 @@ func (a *app) Send(ctx context.Context, model, key string) (string, error) {
 		if a.topics != nil {
 			return "", oneRow("send", key)
 		}
-		id, err := keyOf(a.tables[relation(&a.cfg.Models[i])], key)
+		id, err := keyOf(a.tables[a.cfg.Models[i].Relation()], key)
 		if err != nil {
 			return "", err
 		}

@@ -17,6 +17,9 @@ func (p *program) load() (*config.Config, error) {
 	if err != nil {
 		return nil, p.loadError(err)
 	}
+	if faults := columnFaults(cfg); len(faults) > 0 {
+		return nil, configFaults(faults)
+	}
 	return cfg, nil
 }
 

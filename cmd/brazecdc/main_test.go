@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"brazecdc/connector/braze/brazesim"
+	kafkas "brazecdc/connector/kafka/throwaway"
 	"brazecdc/connector/postgres/throwaway"
 )
 
@@ -26,6 +27,9 @@ var binary string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		if childOfFigures() {
+			return m.Run()
+		}
 		dir, err := os.MkdirTemp("", "brazecdc-test-")
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -33,6 +37,7 @@ func TestMain(m *testing.M) {
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
 		defer throwaway.StopShared()
+		defer kafkas.StopShared()
 		binary = filepath.Join(dir, "brazecdc")
 		if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)

@@ -107,11 +107,7 @@ func (p *program) openReader(ctx context.Context, cfg *config.Config) (*reader, 
 	mc := a.mappingConfig()
 	mc.Note = func(_ int, field, reason string) { r.remarks = append(r.remarks, remark{field, reason}) }
 	mc.Passed = func(_ int, why string) { r.passed = why }
-	m, faults := mapping.New(mc)
-	if m == nil && r.topics != nil { // what the newest records lack others may have
-		mc.Tables = nil
-		m, faults = mapping.New(mc)
-	}
+	m, faults := newMapping(mc, r.topics != nil)
 	if m == nil {
 		r.close(ctx)
 		return nil, configFaults(cfg.Resolve(faults))
@@ -130,7 +126,7 @@ func (p *program) connectReader(ctx context.Context, cfg *config.Config) (*reade
 			return nil, err
 		}
 		r.source, r.close = r.topics, func(ctx context.Context) { _ = r.topics.Close(ctx) }
-		if r.tables, err = r.topics.shapes(ctx, cfg, topicsAtLook, a.log); err != nil {
+		if r.tables, err = r.topics.shapes(ctx, cfg, topicsAtLook); err != nil {
 			r.close(ctx)
 			return nil, err
 		}
@@ -156,7 +152,7 @@ func oneRow(what, key string) error {
 func (r *reader) model(name string) (int, *connector.Table, error) {
 	for i := range r.cfg.Models {
 		if r.cfg.Models[i].Name == name {
-			return i, r.tables[relation(&r.cfg.Models[i])], nil
+			return i, r.tables[r.cfg.Models[i].Relation()], nil
 		}
 	}
 	return 0, nil, unknownModel(r.cfg.Models, name)

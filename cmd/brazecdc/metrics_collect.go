@@ -174,7 +174,7 @@ func (c *collector) braze(h *connector.SinkHealth) {
 }
 
 func (c *collector) care(s *connector.Status) {
-	q := c.a.data.Quarantine()
+	q := c.a.journal.Quarantine()
 	counts := q.Counts()
 	for _, m := range s.Models {
 		for _, class := range entryClasses {

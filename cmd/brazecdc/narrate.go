@@ -133,6 +133,14 @@ func valueText(v connector.Value, raw string) string {
 		return fmt.Sprint(v.Int)
 	case connector.KindText, connector.KindDecimal, connector.KindJSON, connector.KindTimeTZ, connector.KindInterval:
 		return v.Str
+	case connector.KindDate:
+		if v.Int != connector.PosInfinity && v.Int != connector.NegInfinity {
+			return time.Unix(v.Int*24*60*60, 0).UTC().Format(time.DateOnly)
+		}
+	case connector.KindTimestamp, connector.KindTimestampTZ:
+		if v.Int != connector.PosInfinity && v.Int != connector.NegInfinity {
+			return time.UnixMicro(v.Int).UTC().Format("2006-01-02 15:04:05.999999")
+		}
 	case connector.KindArray:
 		parts := make([]string, 0, len(v.List))
 		for _, e := range v.List {
@@ -152,14 +160,19 @@ func (n *narrator) call(e *connector.Effect) string {
 	case connector.Free:
 		return "POST /users/external_ids/remove " + e.User.ID
 	}
-	parts := make([]string, 0, len(e.Fields))
+	parts, same := make([]string, 0, len(e.Fields)), []string(nil)
 	for i := range e.Fields {
 		f := &e.Fields[i]
-		if f.Omit && bytes.Equal(f.JSON, []byte("null")) {
-			continue
+		part := f.Def.Name + ":" + shorten(string(f.JSON), maxValue)
+		switch {
+		case f.Omit && bytes.Equal(f.JSON, []byte("null")):
+		case f.Proof == connector.Unchanged:
+			same = append(same, part)
+		default:
+			parts = append(parts, part)
 		}
-		parts = append(parts, f.Def.Name+":"+shorten(string(f.JSON), maxValue))
 	}
+	parts = append(parts, same...) // what changed stands first
 	only := ""
 	if e.UpdateOnly {
 		only = " (update only)"

@@ -91,7 +91,7 @@ func (p *program) preview(ctx context.Context, model, key string, limit int, asJ
 		if err != nil {
 			return err
 		}
-		return p.showPreview(relation(&cfg.Models[i]), all, asJSON)
+		return p.showPreview(cfg.Models[i].Relation(), all, asJSON)
 	}
 	var rows []connector.Row
 	if key != "" {
@@ -132,7 +132,7 @@ func (p *program) showPreview(table string, all []previewed, asJSON bool) error 
 
 // previewTopic maps the newest records of a model's topic as the changes that they are.
 func (r *reader) previewTopic(ctx context.Context, name string, model, limit int) ([]previewed, error) {
-	recs, err := r.topics.Sample(ctx, relation(&r.cfg.Models[model]), limit)
+	recs, err := r.topics.sample(ctx, &r.cfg.Models[model], limit)
 	if err != nil {
 		return nil, err
 	}
@@ -140,6 +140,9 @@ func (r *reader) previewTopic(ctx context.Context, name string, model, limit int
 	for i := range recs {
 		rec := &recs[i]
 		at := fmt.Sprintf("partition %d offset %d", rec.Partition, rec.Offset)
+		if r.cfg.Models[model].TopicPattern != "" {
+			at = rec.Topic + " " + at
+		}
 		changes, skip, err := r.topics.decode(ctx, rec)
 		var bad *kafka.PoisonError
 		switch {

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -19,8 +22,9 @@ func newQuarantine(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "quarantine",
 		Short: "List, show, retry and discard changes that could not be delivered",
-		Long: `A change that Braze refuses, or that can't be mapped, is kept in data/ with its reason instead of holding up all others. It stays until it is retried,
-discarded, replaced by a later change of the same row that Braze accepts, or until quarantine.retention (default 30 days).
+		Long: `A change that Braze refuses, or that can't be mapped, and a record that can't be decoded, is kept in data/ with its reason instead of holding up all
+others. It stays until it is retried, discarded, replaced by a later change of the same row that Braze accepts, or until quarantine.retention (default 30
+days). With a Kafka source and quarantine.to: {topic: NAME} the records themselves lie in that topic, with their bytes, headers and the reason.
 
 The subcommands work through the running process, or on the files where none runs.`,
 		Example: `  brazecdc quarantine list
@@ -56,9 +60,19 @@ func newQuarantineList(p *program) *cobra.Command {
 	var f entryFlags
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List entries, oldest first",
-		Long:    "list prints the entries, oldest first: number, age, model, operation, user, class and reason. It prints no values of rows; show does.",
+		Use:   "list",
+		Short: "List entries, oldest first",
+		Long: `list prints the entries, oldest first: number, age, model, operation, user, class and reason. It prints no values of rows; show does.
+
+With --json it is a list of objects:
+  id, at, model, op          number, when it was put there, model, insert | update | delete | snapshot | record
+  key, user                  {table, id} of the row; {kind, id, label} of the user, kind being external_id | alias | email | phone
+  class, reason, field       why it could not be delivered; field where one is at fault
+  stream, offset, change     where it came from; {commit, n} tells it from other changes of that place
+  original                   {topic, partition, offset, time, size, kept, kept_at, gone, cut} of the record, kept being the quarantine topic
+  attempts, closed, closed_at
+show --json adds before, after (column to text or null), effect {kind, user, to, model, rows, fields, update_only, owner, creates}, and in original key,
+value (base64, or null) and headers. Members that are empty may be missing; others may be added.`,
 		Example: "  brazecdc quarantine list\n  brazecdc quarantine list --model customers --class rejected\n  brazecdc quarantine list --closed --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -164,7 +178,10 @@ func (p *program) printEntry(e *connector.Entry) error {
 	if strings.HasPrefix(e.Stream, "slot/") || strings.HasPrefix(e.Stream, "load/") {
 		p.printf("  position: %s %X/%X, change %d of its transaction\n", e.Stream, e.Offset>>32, uint32(e.Offset), e.Change.N)
 	} else {
-		p.printf("  position: %s, offset %d\n", e.Stream, e.Offset)
+		p.printf("  position: %s, offset %d\n", orElse(connector.PartOf(e.Stream), e.Stream), e.Offset)
+	}
+	if o := e.Original; o != nil && o.Kept != "" {
+		p.printf("  kept in:  topic %s, partition 0, offset %d\n", o.Kept, o.KeptAt)
 	}
 	if e.Closed != "" {
 		p.printf("  ended:    %s, %s\n", e.Closed, e.ClosedAt.Local().Format(time.DateTime))
@@ -177,7 +194,6 @@ func (p *program) printEntry(e *connector.Entry) error {
 		{"row before", e.Before, len(e.Before) > 0},
 		{"row after", e.After, len(e.After) > 0},
 		{"what it asks of Braze", e.Effect, e.Effect != nil},
-		{"bytes that could not be read (base64)", e.Raw, len(e.Raw) > 0},
 	} {
 		if !part.show {
 			continue
@@ -187,7 +203,40 @@ func (p *program) printEntry(e *connector.Entry) error {
 			return err
 		}
 	}
+	p.printOriginal(e.Original)
 	return nil
+}
+
+// printOriginal prints the record's bytes: as text where they are text, else in base64.
+func (p *program) printOriginal(o *connector.Original) {
+	if o == nil {
+		return
+	}
+	if o.Gone || o.Key == nil && o.Value == nil && o.Cut {
+		p.printf("the record is not here\n")
+		return
+	}
+	cut := ""
+	if o.Cut {
+		cut = ", of which this is the beginning"
+	}
+	p.printf("record of topic %s, partition %d, offset %d, of %s:\n", o.Topic, o.Partition, o.Offset, o.Time.UTC().Format(time.RFC3339))
+	p.printf("  key,   %s\n", readable(o.Key, len(o.Key), ""))
+	p.printf("  value, %s\n", readable(o.Value, o.Size, cut))
+	for _, h := range o.Headers {
+		p.printf("  header %q, %s\n", h.Key, readable(h.Value, len(h.Value), ""))
+	}
+}
+
+// readable gives bytes for a person, with their size.
+func readable(b []byte, size int, cut string) string {
+	switch {
+	case b == nil:
+		return "null"
+	case utf8.Valid(b) && !bytes.ContainsFunc(b, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' && r != '\r' || r == 0x7f }):
+		return fmt.Sprintf("%s%s: %s", plural(size, "byte"), cut, b)
+	}
+	return fmt.Sprintf("%s%s, in base64: %s", plural(size, "byte"), cut, base64.StdEncoding.EncodeToString(b))
 }
 
 func newQuarantineRetry(p *program) *cobra.Command {
@@ -195,9 +244,10 @@ func newQuarantineRetry(p *program) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "retry NUMBER... | --all",
-		Short: "Send entries again: the rows' present state, not their old one",
-		Long: `retry reads the row again and sends its present state; where the row is gone or can't be read, only those fields are sent that nothing newer has set.
-A delete is sent only if no row of its user came after. It prints one line for each entry, and ends with exit code 1 when one was not delivered.`,
+		Short: "Send entries again, never over what is newer",
+		Long: `retry reads the row again and sends its present state. A topic has no living rows: there retry sends what the entry holds, as older than all that waits for
+its user, or decodes and maps its record anew and looks in the topic for later ones of the same row. A delete is sent only if no row of its user came
+after. It prints one line for each entry, and ends with exit code 1 when one was not delivered.`,
 		Example: "  brazecdc quarantine retry 17 18\n  brazecdc quarantine retry --all --model customers",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.eachEntry(cmd.Context(), args, all, f, func(ctx context.Context, api control.API, id uint64) (string, error) {

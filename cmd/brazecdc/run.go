@@ -32,8 +32,8 @@ While it runs it answers on
   data/control.sock   status, confirm, quarantine, send: the other commands, for the same account only
   web.listen          /livez, /readyz (?verbose), /metrics (Prometheus), /status (JSON)
 
-With source.kafka it reads the models' topics as a member of a consumer group. Several processes share the partitions when they name the same group; each
-needs its own data/ and cache/.
+With source.kafka it reads the models' topics as a member of a consumer group; a topic that is created later and matches a model's pattern is noticed within
+seconds and read from its beginning. Several processes share the partitions when they name the same group; each needs its own data/ and cache/.
 
 SIGTERM or SIGINT: it stops reading, delivers what is open within limits.drain (30s), records and confirms it, and ends. A second signal ends it at once;
 what was open comes again at the next start. Nothing is confirmed to the database before it was delivered, or kept in data/, and recorded.
@@ -150,7 +150,9 @@ func (a *app) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.replays.open(ctx)
 	err = stoppedOnRequest(ctx, a.pipeline.Run(ctx))
+	a.replays.close()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if cerr := sock.Close(closing); cerr != nil {
@@ -210,15 +212,19 @@ func (p *program) announceTopics(a *app) {
 	loads := false
 	for i := range cfg.Models {
 		m := &cfg.Models[i]
+		where, its := "topic "+m.Topic+" is", "its"
+		if m.TopicPattern != "" {
+			where, its = fmt.Sprintf("the topics that match %s (now %s) are", m.TopicPattern, matched(a.matching(i))), "their"
+		}
 		switch {
 		case k.Start == kafka.StartEarliest, k.Start == kafka.StartCommitted && m.Load == "all":
 			loads = true
-			p.printf("  %s: where the group has committed nothing, topic %s is read from its beginning.\n", m.Name, m.Topic)
+			p.printf("  %s: where the group has committed nothing, %s read from %s beginning.\n", m.Name, where, its)
 		case k.Start == kafka.StartTimestamp:
 			loads = true
-			p.printf("  %s: where the group has committed nothing, topic %s is read from %s.\n", m.Name, m.Topic, k.StartTime.Format(time.RFC3339))
+			p.printf("  %s: where the group has committed nothing, %s read from %s.\n", m.Name, where, k.StartTime.Format(time.RFC3339))
 		default:
-			p.printf("  %s: where the group has committed nothing, topic %s is read from its end: only what changes from now on.\n", m.Name, m.Topic)
+			p.printf("  %s: where the group has committed nothing, %s read from %s end: only what changes from now on.\n", m.Name, where, its)
 		}
 	}
 	if loads {

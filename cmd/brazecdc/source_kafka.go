@@ -26,19 +26,24 @@ type topics struct {
 	*kafka.Source
 	dec      *envelope.Decoder
 	registry *registry // nil without source.kafka.registry
+	feeds    feeds
+	own      []string // topics that brazecdc writes itself
+	seen     []string // the topics that shapes found
+	log      *slog.Logger
 }
 
 // hooks are what a running connector does for its source; a source that only looks has none.
 type hooks struct {
 	quarantine func(ctx context.Context, p kafka.Poison) error
 	assigned   func(ctx context.Context, a kafka.Assignment) error
+	recorded   func(ctx context.Context, part string) (connector.Recorded, bool, error)
 	revoke     func(ctx context.Context, streams []string)
 }
 
 // newTopics makes the source of the models' topics without connecting.
 func newTopics(cfg *config.Config, log *slog.Logger, h hooks) (*topics, error) {
 	k := cfg.Source.Kafka
-	t := &topics{}
+	t := &topics{feeds: newFeeds(cfg), own: ownTopics(cfg), log: log}
 	var lookup envelope.SchemaLookup
 	if k.Registry.URL != "" {
 		var err error
@@ -51,8 +56,9 @@ func newTopics(cfg *config.Config, log *slog.Logger, h hooks) (*topics, error) {
 	t.dec, err = envelope.New(envelope.Config{
 		Format: k.Format, Envelope: k.Envelope, Schemas: lookup, Logger: log.With("component", "envelope"),
 		ReplicaIdentityFull: func(topic string) bool {
-			return slices.ContainsFunc(cfg.Models, func(m connector.Model) bool { return m.Topic == topic && m.ReplicaIdentity == "full" })
+			return t.feeds.any(cfg, topic, func(m *connector.Model) bool { return m.ReplicaIdentity == "full" })
 		},
+		Columns: topicColumns(cfg),
 	})
 	if err != nil {
 		return nil, &connector.StopError{Code: connector.ExitConfig, What: "the settings under source.kafka can't be used", Err: err}
@@ -64,12 +70,13 @@ func newTopics(cfg *config.Config, log *slog.Logger, h hooks) (*topics, error) {
 		return filepath.Join(filepath.Dir(cfg.File), path)
 	}
 	t.Source, err = kafka.New(kafka.Config{
-		Brokers: k.Brokers, Group: k.Group, Topics: topicNames(cfg), Start: k.Start, StartTime: k.StartTime,
+		Brokers: k.Brokers, Group: k.Group, Topics: topicNames(cfg), Pattern: topicPattern(cfg), Exclude: t.own, Start: k.Start, StartTime: k.StartTime,
+		StartTimeout: k.StartTimeout, MetadataEvery: metadataEvery,
 		TLS:    kafka.TLS{On: cfg.Given("source.kafka.tls"), CA: beside(k.TLS.CA), Cert: beside(k.TLS.Cert), Key: beside(k.TLS.Key)},
 		SASL:   kafka.SASL{Mechanism: k.SASL.Mechanism, User: k.SASL.User, Password: k.SASL.Password.Reveal()},
-		Decode: t.decode, Quarantine: h.quarantine, Assigned: h.assigned, Revoke: h.revoke, Drain: cfg.Limits.Drain,
+		Decode: t.decode, Quarantine: h.quarantine, Assigned: h.assigned, Recorded: h.recorded, Revoke: h.revoke, Drain: cfg.Limits.Drain,
 		Load: func(topic string) bool {
-			return slices.ContainsFunc(cfg.Models, func(m connector.Model) bool { return m.Topic == topic && m.Load == "all" })
+			return t.feeds.any(cfg, topic, func(m *connector.Model) bool { return m.Load == "all" })
 		},
 		SessionTimeout: sessionTimeout, Logger: log.With("component", "kafka"),
 	})
@@ -80,16 +87,8 @@ func newTopics(cfg *config.Config, log *slog.Logger, h hooks) (*topics, error) {
 // that the process or its network is gone. Brokers allow 6 s to 30 min (Kafka docs, group.min.session.timeout.ms).
 const sessionTimeout = 10 * time.Second
 
-// topicNames are the models' topics, each once.
-func topicNames(cfg *config.Config) []string {
-	var out []string
-	for i := range cfg.Models {
-		if name := cfg.Models[i].Topic; name != "" && !slices.Contains(out, name) {
-			out = append(out, name)
-		}
-	}
-	return out
-}
+// metadataEvery is how soon new partitions, and new topics that match a pattern, are noticed.
+const metadataEvery = 10 * time.Second
 
 // decode makes changes of a record, in the source's words.
 func (t *topics) decode(ctx context.Context, r *kafka.Record) ([]connector.Change, string, error) {
@@ -97,40 +96,52 @@ func (t *topics) decode(ctx context.Context, r *kafka.Record) ([]connector.Chang
 	for _, h := range r.Headers {
 		rec.Headers = append(rec.Headers, envelope.Header(h))
 	}
-	changes, skip, err := t.dec.Decode(ctx, nil, &rec)
-	var poison *envelope.Poison
-	var wait *envelope.Wait
+	changes, skip, err := t.dec.Decode(ctx, r.Room, &rec)
 	switch {
-	case errors.As(err, &poison):
-		return nil, "", &kafka.PoisonError{Reason: poison.Reason}
-	case errors.As(err, &wait):
-		return nil, "", &kafka.WaitError{Err: wait}
 	case err != nil:
-		return nil, "", err
+		return nil, "", undecoded(err)
 	case skip != envelope.NoSkip:
 		return nil, skip.String(), nil
 	}
 	return changes, "", nil
 }
 
+// undecoded says in the source's words why a record was not decoded.
+func undecoded(err error) error {
+	var poison *envelope.Poison
+	var wait *envelope.Wait
+	switch {
+	case errors.As(err, &poison):
+		return &kafka.PoisonError{Reason: poison.Reason}
+	case errors.As(err, &wait):
+		return &kafka.WaitError{Err: wait}
+	}
+	return err
+}
+
 // describeLimit bounds what is spent on learning one topic's shape.
 const describeLimit = 10 * time.Second
 
-// How long brokers that do not answer are waited for: at a start, and where a person waits.
-const (
-	topicsAtStart = time.Minute
-	topicsAtLook  = 10 * time.Second
-)
+// topicsAtLook is how long brokers that do not answer are waited for where a person waits; at a start it is source.kafka.start_timeout.
+const topicsAtLook = 10 * time.Second
 
-// find asks for topics until the brokers answer, patience at most.
-func (t *topics) find(ctx context.Context, patience time.Duration, names ...string) (infos []kafka.TopicInfo, err error) {
+// find asks for topics by name until the brokers answer, patience at most.
+func (t *topics) find(ctx context.Context, patience time.Duration, names ...string) ([]kafka.TopicInfo, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	return asked(ctx, patience, func(ctx context.Context) ([]kafka.TopicInfo, error) { return t.Topics(ctx, names...) })
+}
+
+// asked repeats a question until the brokers answer, patience at most.
+func asked(ctx context.Context, patience time.Duration, ask func(context.Context) ([]kafka.TopicInfo, error)) (infos []kafka.TopicInfo, err error) {
 	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(200*time.Millisecond), backoff.WithMaxInterval(3*time.Second), backoff.WithMaxElapsedTime(patience))
 	var stop *connector.StopError
 	var last error
 	err = backoff.Retry(func() error {
-		infos, err = t.Topics(limit, names...)
+		infos, err = ask(limit)
 		if errors.As(err, &stop) {
 			return backoff.Permanent(err)
 		}
@@ -149,30 +160,6 @@ func (t *topics) find(ctx context.Context, patience time.Duration, names ...stri
 	}
 	return nil, &connector.StopError{Code: connector.ExitUnreachable, What: fmt.Sprintf("the brokers did not answer within %s", patience), Err: cmp.Or(last, err),
 		Fix: "are they up, and are source.kafka.brokers, tls and sasl right?"}
-}
-
-// shapes reads the shape that the newest records of each topic have. A topic of which none can be told, since it is empty for one, is left out: its models
-// are then checked as rows arrive.
-func (t *topics) shapes(ctx context.Context, cfg *config.Config, patience time.Duration, log *slog.Logger) (map[string]*connector.Table, error) {
-	names := topicNames(cfg)
-	if _, err := t.find(ctx, patience, names...); err != nil {
-		return nil, err
-	}
-	out := map[string]*connector.Table{}
-	for _, name := range names {
-		one, cancel := context.WithTimeout(ctx, describeLimit)
-		table, err := t.Describe(one, name)
-		cancel()
-		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case err != nil:
-			log.Info("the topic's columns are not known yet; fields are checked as rows arrive", "topic", name, "err", err)
-		default:
-			out[name] = table
-		}
-	}
-	return out, nil
 }
 
 // topicMapper is the mapping of a topic's rows: there are no loads by chunks, and a before-image is no proof, since compaction takes records away.
@@ -197,53 +184,22 @@ func (a *app) openTopics() (*topics, error) {
 	return newTopics(a.cfg, a.log, hooks{
 		quarantine: a.holdRecord,
 		assigned:   a.takeOver,
+		recorded:   a.recorded,
 		revoke:     func(ctx context.Context, streams []string) { a.pipeline.Revoke(ctx, streams) },
 	})
 }
 
-// holdRecord puts a record into quarantine that cannot be decoded, under the first model of its topic.
-func (a *app) holdRecord(ctx context.Context, p kafka.Poison) error {
-	e := connector.Entry{
-		At: time.Now(), Stream: fmt.Sprintf("%s/%d", p.Topic, p.Partition), Offset: uint64(p.Offset), Op: "record", Class: "undecodable", Reason: p.Reason,
-		Key: connector.Key{Table: p.Topic, ID: fmt.Sprintf("%d/%d", p.Partition, p.Offset)}, // a record that comes again replaces its entry
-		Raw: p.Value,
-	}
-	if e.Raw == nil {
-		e.Raw = p.Key
-	}
-	i := slices.IndexFunc(a.cfg.Models, func(m connector.Model) bool { return m.Topic == p.Topic })
-	if i >= 0 {
-		e.Model = a.cfg.Models[i].Name
-	}
-	if _, err := a.data.Quarantine().Put(ctx, &e); err != nil {
-		return err
-	}
-	if i >= 0 {
-		a.pipeline.Metrics().Models[i].Quarantined.Add(1)
-	}
-	return nil
+// takeOver prepares for a partition that was given to this process.
+func (a *app) takeOver(ctx context.Context, as kafka.Assignment) error {
+	return a.pipeline.TakeOver(ctx, connector.Assigned{Stream: as.Stream, From: uint64(as.From), First: as.First, Gap: as.Gap, Fresh: as.Fresh})
 }
 
-// takeOver prepares for a partition that was given to this process: requests of its last owner may still be on their way inside Braze, and what the cache
-// knows is older than what another process did meanwhile.
-func (a *app) takeOver(ctx context.Context, as kafka.Assignment) error {
-	if as.Gap {
-		a.log.Info("another process went on with this partition; what the cache knows is dropped", "stream", as.Stream)
-		if err := a.cache.Drop(""); err != nil {
-			return fmt.Errorf("drop the cache: %w", err)
-		}
+// recorded gives what the processes recorded together of a partition.
+func (a *app) recorded(ctx context.Context, part string) (connector.Recorded, bool, error) {
+	if a.shared == nil {
+		return connector.Recorded{}, false, nil
 	}
-	if as.First {
-		return nil
-	}
-	gap := time.NewTimer(a.cfg.Braze.UserGap)
-	defer gap.Stop()
-	select {
-	case <-gap.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return a.shared.Recorded(ctx, part)
 }
 
 // registry looks schemas up in a schema registry with Confluent's API.

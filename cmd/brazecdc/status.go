@@ -169,6 +169,9 @@ func (p *program) printModels(models []connector.ModelStatus) error {
 		return fmt.Errorf("print the models: %w", err)
 	}
 	for _, m := range models {
+		if len(m.Topics) > 0 {
+			p.printf("%s reads %s\n", m.Name, matched(m.Topics))
+		}
 		for _, note := range slices.Sorted(maps.Keys(m.Notes)) {
 			p.printf("left out in %s: %s, %d times\n", m.Name, note, m.Notes[note])
 		}

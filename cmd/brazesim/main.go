@@ -95,6 +95,11 @@ func parse(args []string) (settings, error) {
 	fs.BoolVar(&c.sim.ErrorConstants, "error-constants", false, "")
 	fs.BoolVar(&c.sim.StrictTimes, "strict-times", false, "")
 	fs.BoolVar(&c.sim.RequireFields, "require-export-fields", false, "")
+	fs.Func("catalog", "", func(text string) error {
+		made, err := brazesim.ParseCatalog(text)
+		c.sim.Catalogs = append(c.sim.Catalogs, made)
+		return err
+	})
 	fs.Uint64Var(&c.sim.Seed, "seed", 0, "")
 	fs.DurationVar(&c.grace, "grace", 5*time.Second, "")
 	fs.BoolVar(&c.version, "version", false, "")

@@ -26,6 +26,9 @@ func TestBadFlags(t *testing.T) {
 		{"--api-key k --max-body 0", "--max-body"},
 		{"--api-key k --listen x", "listen"},
 		{"--api-key k serve", `"serve"`},
+		{"--api-key k --catalog shops:city", "city=string"},
+		{"--api-key k --catalog shops:city=text", "invalid-field-types"},
+		{"--api-key k --catalog my.shops:city=string", "invalid-catalog-name"},
 		{"--nope", "-nope"},
 	} {
 		var out, errs bytes.Buffer
@@ -41,7 +44,7 @@ func TestHelpNamesEveryFlag(t *testing.T) {
 		t.Fatalf("exit %d %s", code, errs.String())
 	}
 	for _, name := range []string{"listen", "api-key", "apply-delay", "delete-delay", "rate-style", "rate-limit", "rate-window", "objects", "max-body",
-		"all-invalid-400", "error-constants", "strict-times", "require-export-fields", "seed", "grace", "version"} {
+		"all-invalid-400", "error-constants", "strict-times", "require-export-fields", "seed", "grace", "version", "catalog"} {
 		if !strings.Contains(out.String(), "--"+name) {
 			t.Errorf("the manual lacks --%s", name)
 		}

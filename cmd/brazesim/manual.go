@@ -28,6 +28,11 @@ Limits:
   --rate-limit N          requests per window for /users/track (default 0: 3000, as documented)
   --rate-window DURATION  that window (default 3s)
 
+What the workspace has from the start:
+  --catalog NAME:FIELD=TYPE,FIELD=TYPE
+                          a catalog without items; may be given several times. Types: string, number, boolean, time, object, array, geo;
+                          the field id comes by itself. POST /catalogs makes others later
+
 Readings of open points in Braze's documentation:
   --all-invalid-400       answer 400 instead of 201 when every object of a call is refused
   --error-constants       item errors carry EMAIL_BAD_FORMAT and the like instead of sentences
@@ -41,19 +46,27 @@ Other:
 
 Served as Braze does:
   POST /users/track, /users/delete, /users/external_ids/rename, /users/external_ids/remove, /users/export/ids,
-       /users/alias/new, /users/identify (by alias), /subscription/status/set, /v2/subscription/status/set
-  GET  /custom_attributes
+       /users/alias/new, /users/identify (by alias), /subscription/status/set, /v2/subscription/status/set,
+       /catalogs
+  PUT, DELETE /catalogs/{name}/items
+  GET  /catalogs, /custom_attributes
 
 Control, without a key:
   GET  /_sim/users/{external_id}  the profile that the id reaches, with events and subscription states; 404 if there is none
   GET  /_sim/users                all profiles
+  GET  /_sim/events               events and purchases of all users, in the order of their effect
+  GET  /_sim/groups               who is in which state of which subscription group, addresses without a profile among them
+  GET  /_sim/catalogs             catalogs with fields and items
+  GET  /_sim/ignored              the newest 1,000 values that were dropped without a word: user, attribute, reason
   GET  /_sim/stats                requests, objects, data points, overlaps, values ignored silently; in all and per endpoint
   GET  /_sim/violations           users that were in two open requests at once, or whose requests were applied out of order
   GET  /_sim/requests?limit=N     the newest N requests with bodies and answers, newest last (default 100)
   GET  /_sim/quiet?timeout=30s    answers when no request is open and all effects are applied; 504 after the timeout
+  GET  /_sim/livez                answers 200, for health checks
   POST /_sim/reset                forget everything
   POST /_sim/faults               make the next calls fail; one object or an array of them:
-         {"endpoint": "/users/track",        "" or absent: every endpoint
+         {"endpoint": "/users/track",        "" or absent: every endpoint; "PUT /catalogs/{catalog}/items" with or without the method,
+                                             and with a catalog's name or {catalog} for any
           "count": 3,                        0 or absent: until a reset or {"clear": true}
           "status": 503, "headers": {"Retry-After": "2"}, "body": "text or JSON",
           "effect": true,                    the request takes effect although the status says otherwise

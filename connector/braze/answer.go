@@ -5,17 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
-
-	"brazecdc/connector"
 )
 
 // answer is the body of a response, read leniently: what has an unexpected shape is kept as text and nothing is an error but JSON that is none.
 type answer struct {
 	message   string
-	processed int // attributes_processed, or deleted; -1 where it is not told
+	deleted   int              // -1 where it is not told
+	processed [trackArrays]int // by array; -1 where it is not told
 	errors    []entry
 	done      []string // external_ids of a rename, removed_ids of a removal: what succeeded
 	gone      []json.RawMessage
@@ -40,7 +38,7 @@ var errNoObject = errors.New("not a JSON object")
 
 // parseAnswer reads a body. An empty one is an answer that says nothing.
 func parseAnswer(body []byte) (answer, error) {
-	a := answer{processed: -1, users: -1}
+	a := answer{deleted: -1, processed: [trackArrays]int{-1, -1, -1}, users: -1}
 	body = bytes.TrimSpace(body)
 	if len(body) == 0 {
 		return a, nil
@@ -56,6 +54,8 @@ func parseAnswer(body []byte) (answer, error) {
 		Renamed    json.RawMessage `json:"external_ids"`
 		Removed    json.RawMessage `json:"removed_ids"`
 		Attributes json.RawMessage `json:"attributes_processed"`
+		Events     json.RawMessage `json:"events_processed"`
+		Purchases  json.RawMessage `json:"purchases_processed"`
 		Deleted    json.RawMessage `json:"deleted"`
 		Invalid    json.RawMessage `json:"invalid_user_ids"`
 		Users      json.RawMessage `json:"users"`
@@ -67,10 +67,13 @@ func parseAnswer(body []byte) (answer, error) {
 	for _, list := range []json.RawMessage{raw.Errors, raw.Renames, raw.Removals} {
 		a.errors = appendEntries(a.errors, list)
 	}
-	for _, count := range []json.RawMessage{raw.Attributes, raw.Deleted} {
+	for array, count := range [trackArrays]json.RawMessage{attributes: raw.Attributes, events: raw.Events, purchases: raw.Purchases} {
 		if n, ok := number(count); ok {
-			a.processed = n
+			a.processed[array] = n
 		}
+	}
+	if n, ok := number(raw.Deleted); ok {
+		a.deleted = n
 	}
 	for _, list := range []json.RawMessage{raw.Renamed, raw.Removed} {
 		for _, id := range elements(list) {
@@ -192,126 +195,4 @@ func parseEntry(raw json.RawMessage, depth int) (entry, bool) {
 		}
 	}
 	return e, true
-}
-
-// verdict is what an answer says about the effects of its call.
-type verdict struct {
-	items []connector.Rejection // sorted by Index, one for each effect
-	open  string                // text of entries that belong to nobody can say which effect, else ""
-}
-
-// arrays names the array of a request that an entry's input_array means.
-var arrays = [endpoints]string{trackUsers: "attributes", deleteUsers: "external_ids", renameIDs: "external_id_renames", removeIDs: "external_ids"}
-
-// place finds the effect that each entry means: by its index inside the array it names, by the external_id it names, or because no other can be meant.
-func (a *answer) place(ep endpoint, batch []connector.Effect) verdict {
-	var v verdict
-	var open []entry
-	for _, e := range a.errors {
-		if i := e.effect(ep, batch); i >= 0 {
-			v.refuse(ep, i, e.text)
-		} else {
-			open = append(open, e)
-		}
-	}
-	if len(open) > 0 {
-		v.placeRest(ep, batch, a, open)
-	}
-	slices.SortFunc(v.items, func(x, y connector.Rejection) int { return x.Index - y.Index })
-	return v
-}
-
-func (e *entry) effect(ep endpoint, batch []connector.Effect) int {
-	if e.index >= 0 {
-		// The index counts inside the named array, not across the request; with no array named there is only one it can mean.
-		if (e.array == "" || e.array == arrays[ep]) && e.index < len(batch) {
-			return e.index
-		}
-		return -1
-	}
-	found := -1
-	if e.array == "" || e.array == arrays[ep] {
-		for i := range batch {
-			if e.id != "" && batch[i].User.Kind == connector.ExternalID && batch[i].User.ID == e.id {
-				if found >= 0 {
-					return -1
-				}
-				found = i
-			}
-		}
-	}
-	return found
-}
-
-// placeRest settles entries without a place where only one reading is possible: the effects that the answer does not list as done are as many as these
-// entries, or none was accepted, or there is one effect in all.
-func (v *verdict) placeRest(ep endpoint, batch []connector.Effect, a *answer, open []entry) {
-	texts := make([]string, 0, len(open))
-	for _, e := range open {
-		if len(texts) < 10 && !slices.Contains(texts, e.text) {
-			texts = append(texts, e.text)
-		}
-	}
-	text := strings.Join(texts, "; ")
-	var rest []int
-	for i := range batch {
-		if !v.has(i) && !slices.Contains(a.done, batch[i].User.ID) && (batch[i].To.ID == "" || !slices.Contains(a.done, batch[i].To.ID)) {
-			rest = append(rest, i)
-		}
-	}
-	listed := len(a.done) > 0 && len(rest) == len(open)
-	none := a.processed == 0 && len(a.done) == 0
-	if len(rest) == 0 || (!listed && !none && len(batch) != 1) {
-		v.open = text
-		return
-	}
-	for _, i := range rest {
-		v.refuse(ep, i, text)
-	}
-}
-
-func (v *verdict) has(i int) bool {
-	return slices.ContainsFunc(v.items, func(r connector.Rejection) bool { return r.Index == i })
-}
-
-func (v *verdict) refuse(ep endpoint, i int, text string) {
-	if text == "" {
-		text = "refused without a reason"
-	}
-	unknown, done := ep == renameIDs && currentUnknown(text), alreadySo(ep, text)
-	for k := range v.items {
-		if it := &v.items[k]; it.Index == i {
-			it.CurrentUnknown, it.Done = it.CurrentUnknown && unknown, it.Done && done
-			if len(it.Reason) < longestText && !strings.Contains(it.Reason, text) {
-				it.Reason += "; " + text
-			}
-			return
-		}
-	}
-	v.items = append(v.items, connector.Rejection{Index: i, Reason: text, CurrentUnknown: unknown, Done: done})
-}
-
-var (
-	absent   = regexp.MustCompile(`(?i)(not|n't|never) (exist|found|be found|known|present)|no (such )?(user|profile)|unknown|could not find|can ?not find|unable to find|not_found`)
-	aboutNew = regexp.MustCompile(`(?i)\bnew\b|new_external|in use`)
-	aboutIt  = regexp.MustCompile(`(?i)current`)
-	aboutTo  = regexp.MustCompile(`(?i)\bnew\b|new_external|already|in use|deprecated`)
-)
-
-// alreadySo tells whether a refusal says that what was asked for is so already: a rename whose current id is deprecated, a removal of an id that nobody has.
-func alreadySo(ep endpoint, text string) bool {
-	switch ep {
-	case renameIDs:
-		return strings.Contains(strings.ToLower(text), "deprecated") && !aboutNew.MatchString(text) && aboutIt.MatchString(text)
-	case removeIDs:
-		return absent.MatchString(text)
-	}
-	return false
-}
-
-// currentUnknown tells whether a rename was refused because Braze does not know the id it should change. A text about the new id, or about a
-// deprecated one, is something else. Braze's wording is not documented, so more than one is understood.
-func currentUnknown(text string) bool {
-	return absent.MatchString(text) && (aboutIt.MatchString(text) || !aboutTo.MatchString(text)) &&
-		!strings.Contains(strings.ToLower(text), "already")
 }

@@ -25,6 +25,7 @@ func items(v []connector.Rejection) []string {
 }
 
 func TestItems(t *testing.T) {
+	mixed := []connector.Effect{event(byID("u1"), "opened", ""), track("u1"), track("u2"), event(byID("u2"), "opened", ""), purchase(byID("u2"), "p1")}
 	renames := []connector.Effect{rename("u1", "n1"), rename("u2", "n2"), rename("u3", "n3")}
 	tests := []struct {
 		name, body string
@@ -39,6 +40,24 @@ func TestItems(t *testing.T) {
 			body: `{"errors":[{"type":"bad event","input_array":"events","index":0},{"type":"bad user","input_array":"attributes","index":1}],"attributes_processed":3}`, open: true},
 		{name: "case 2: with one effect no other can be meant", batch: batchOf(1),
 			body: `{"errors":[{"type":"bad","input_array":"events","index":7}]}`, want: []string{"0 bad"}},
+		{name: "case 2: the first event and the second user of a mixed call", batch: mixed,
+			body: `{"attributes_processed":1,"events_processed":1,"purchases_processed":1,"errors":[{"type":"bad event","input_array":"events","index":0},{"type":"bad user","input_array":"attributes","index":1}]}`,
+			want: []string{"0 bad event", "2 bad user"}},
+		{name: "case 2: a purchase, and the last event", batch: mixed,
+			body: `{"errors":[{"type":"bad price","input_array":"purchases","index":0},{"type":"bad event","input_array":"events","index":1}]}`,
+			want: []string{"3 bad event", "4 bad price"}},
+		{name: "case 2: an index without an array in a mixed call is open", batch: mixed, body: `{"errors":[{"type":"bad","index":0}]}`, open: true},
+		{name: "case 2: an index behind the end of its array is open", batch: mixed, body: `{"errors":[{"type":"bad","input_array":"purchases","index":1}]}`, open: true},
+		{name: "case 2: an unknown array is open", batch: mixed, body: `{"errors":[{"type":"bad","input_array":"messages","index":0}]}`, open: true},
+		{name: "events alone: an index without its array", batch: mixed[3:4], body: `{"errors":[{"type":"bad","index":0}]}`, want: []string{"0 bad"}},
+		{name: "a text without a place, and nothing accepted of any array", batch: mixed,
+			body: `{"attributes_processed":0,"events_processed":0,"purchases_processed":0,"errors":["bad"]}`, want: []string{"0 bad", "1 bad", "2 bad", "3 bad", "4 bad"}},
+		{name: "a text without a place, where one array is not counted", batch: mixed, body: `{"attributes_processed":0,"events_processed":0,"errors":["bad"]}`, open: true},
+		{name: "a text without a place, and all accepted in three arrays", batch: mixed,
+			body: `{"attributes_processed":2,"events_processed":2,"purchases_processed":1,"errors":["take care"]}`},
+		{name: "subscriptions: an index says nothing, its lists are not in the batch's order", kind: connector.Subscribe,
+			batch: []connector.Effect{subscribe(byID("u1"), state(newsGroup, "subscribed")), subscribe(byID("u2"), state(newsGroup, "subscribed"))},
+			body:  `{"message":"success","errors":[{"index":0,"type":"bad"}]}`, open: true},
 		{name: "case 6: two item errors keep two texts",
 			body: `{"errors":[{"type":"bad email","input_array":"attributes","index":0},{"type":"bad state","input_array":"attributes","index":2}]}`,
 			want: []string{"0 bad email", "2 bad state"}},
@@ -177,6 +196,8 @@ func FuzzAnswer(f *testing.F) {
 		`{"errors":["a",["b",1],[[["c"]]],{"index":"2"},{"index":9e9},null,true,3]}`,
 		`{"external_ids":["n1"],"rename_errors":[[1,"index 0 does not exist"],{"external_id":"u1"}]}`,
 		`{"errors":{"index":0}}`, `{"errors":"x","deleted":"0"}`, `{"users":{},"invalid_user_ids":[1,null,"u1"]}`, ``, `{`, `<html>`, `{"errors":[{"index":-1}]}`, `{"errors":[["index 99999999999999999999"]]}`,
+		`{"message":"Invalid Request","errors":[{"id":"invalid-fields","message":"no such field","parameters":["id"],"parameter_values":["u1","u2"]}]}`,
+		`{"events_processed":1,"errors":[{"input_array":"events","index":0,"type":"x"},{"input_array":"purchases","index":3}]}`,
 	} {
 		for status := range []int{0, 1, 2, 3} {
 			f.Add(uint16(200+100*status), uint8(status), uint8(3), []byte(s))
@@ -189,6 +210,14 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, status uint16, kind, n uint8, body []byte) {
 		ep := endpoint(kind % uint8(connector.Kinds))
 		batch := batchOf(int(n%75) + 1)
+		for i := range batch {
+			switch {
+			case ep == trackUsers && i%3 == 1:
+				batch[i].Event = event(byID(""), "opened", "").Event
+			case ep.ofCatalog():
+				batch[i].User = connector.User{Kind: connector.Item, ID: batch[i].User.ID, Label: "shops"}
+			}
+		}
 		if ep == renameIDs {
 			for i := range batch {
 				batch[i].To = byID("n" + strconv.Itoa(i+1))

@@ -3,6 +3,9 @@ package braze
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
 	"unicode/utf8"
 
 	"brazecdc/connector"
@@ -12,31 +15,62 @@ import (
 type endpoint uint8
 
 const (
-	trackUsers  = endpoint(connector.Track)
-	deleteUsers = endpoint(connector.DeleteUser)
-	renameIDs   = endpoint(connector.Rename)
-	removeIDs   = endpoint(connector.Free)
-	exportUsers = endpoint(connector.Kinds)
-	endpoints   = exportUsers + 1 // how many there are
+	trackUsers     = endpoint(connector.Track)
+	deleteUsers    = endpoint(connector.DeleteUser)
+	renameIDs      = endpoint(connector.Rename)
+	removeIDs      = endpoint(connector.Free)
+	subscribeUsers = endpoint(connector.Subscribe)
+	putItems       = endpoint(connector.PutItem)
+	deleteItems    = endpoint(connector.DeleteItem)
+	exportUsers    = endpoint(connector.Kinds)
+	listAttributes = exportUsers + 1
+	endpoints      = listAttributes + 1 // how many there are
 )
 
-// routes holds path and needed permission of each endpoint (Braze docs, "API overview", permissions).
-var routes = [endpoints]struct{ path, permission string }{
-	trackUsers:  {"/users/track", "users.track"},
-	deleteUsers: {"/users/delete", "users.delete"},
-	renameIDs:   {"/users/external_ids/rename", "users.external_ids.rename"},
-	removeIDs:   {"/users/external_ids/remove", "users.external_ids.remove"},
-	exportUsers: {"/users/export/ids", "users.export.ids"},
+// route is how an endpoint is reached, and the permission it needs (Braze docs, "API overview", permissions).
+type route struct {
+	method, path, permission string
+	pool                     endpoint // whose rate limit it counts against
+	keep                     int      // bytes read of an answer
 }
 
-func (e endpoint) String() string { return routes[e].path }
+var routes = [endpoints]route{
+	trackUsers:     {http.MethodPost, "/users/track", "users.track", trackUsers, keepOfBody},
+	deleteUsers:    {http.MethodPost, "/users/delete", "users.delete", deleteUsers, keepOfBody},
+	renameIDs:      {http.MethodPost, "/users/external_ids/rename", "users.external_ids.rename", renameIDs, keepOfBody},
+	removeIDs:      {http.MethodPost, "/users/external_ids/remove", "users.external_ids.remove", removeIDs, keepOfBody},
+	subscribeUsers: {http.MethodPost, "/v2/subscription/status/set", "subscription.status.set", subscribeUsers, keepOfBody},
+	putItems:       {http.MethodPut, "/catalogs/{catalog}/items", "catalogs.replace_items", putItems, keepOfBody},
+	deleteItems:    {http.MethodDelete, "/catalogs/{catalog}/items", "catalogs.delete_items", putItems, keepOfBody},
+	exportUsers:    {http.MethodPost, "/users/export/ids", "users.export.ids", exportUsers, keepOfExport},
+	listAttributes: {http.MethodGet, "/custom_attributes", "custom_attributes.get", listAttributes, keepOfBody},
+}
 
-// Endpoint gives the path that effects of a kind are posted to, "" for a kind that does not exist.
+// String names the endpoint in messages and metrics: its path, with the method before it where the path has more than one.
+func (e endpoint) String() string {
+	if e.ofCatalog() {
+		return routes[e].method + " " + routes[e].path
+	}
+	return routes[e].path
+}
+
+func (e endpoint) ofCatalog() bool { return e == putItems || e == deleteItems }
+
+// Endpoint gives the path that effects of a kind are sent to, with {catalog} in the place of an item's catalog; "" for a kind that does not exist.
 func Endpoint(k connector.Kind) string {
 	if k >= connector.Kinds {
 		return ""
 	}
 	return routes[k].path
+}
+
+// Request gives method and path of the call that carries an effect, for showing them to a person: "PUT", "/catalogs/shops/items".
+func Request(e *connector.Effect) (method, path string) {
+	if e.Kind >= connector.Kinds {
+		return "", ""
+	}
+	r := &routes[e.Kind]
+	return r.method, strings.Replace(r.path, "{catalog}", url.PathEscape(e.User.Label), 1)
 }
 
 // Body gives the request body of a batch of one kind exactly as Send would send it, for showing it to a person.
@@ -48,13 +82,11 @@ func Body(k connector.Kind, batch []connector.Effect) []byte {
 func appendBody(b []byte, k connector.Kind, batch []connector.Effect) []byte {
 	switch k {
 	case connector.Track:
-		b = append(b, `{"attributes":[`...)
-		for i := range batch {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendAttributes(b, &batch[i])
-		}
+		return appendTrack(b, batch)
+	case connector.Subscribe:
+		return appendSubscribe(b, batch)
+	case connector.PutItem, connector.DeleteItem:
+		return appendItems(b, k, batch)
 	case connector.DeleteUser:
 		b = appendDeletes(b, batch)
 	case connector.Rename:
@@ -81,56 +113,6 @@ func appendBody(b []byte, k connector.Kind, batch []connector.Effect) []byte {
 		return append(b, `{}`...)
 	}
 	return append(b, `]}`...)
-}
-
-// appendAttributes appends one attribute object: the identifier, the control key where it is needed, and exactly the fields given.
-//
-// Without the control key Braze creates users named by external_id, email or phone, but acts as update-only with a user_alias (Braze docs,
-// "User attributes object"), so an alias always carries it.
-func appendAttributes(b []byte, e *connector.Effect) []byte {
-	b = append(b, '{')
-	own := ""
-	switch e.User.Kind {
-	case connector.Alias:
-		b = append(b, `"user_alias":`...)
-		b = appendAlias(b, &e.User)
-	case connector.Email:
-		own = "email"
-		b = append(b, `"email":`...)
-		b = appendString(b, e.User.ID)
-	case connector.Phone:
-		own = "phone"
-		b = append(b, `"phone":`...)
-		b = appendString(b, e.User.ID)
-	default:
-		b = append(b, `"external_id":`...)
-		b = appendString(b, e.User.ID)
-	}
-	switch {
-	case e.UpdateOnly:
-		b = append(b, `,"_update_existing_only":true`...)
-	case e.User.Kind == connector.Alias:
-		b = append(b, `,"_update_existing_only":false`...)
-	}
-	for i := range e.Fields {
-		f := &e.Fields[i]
-		// An object must not have a key twice; where email or phone names the user, that name is the field's value already.
-		if own != "" && f.Def.Name == own {
-			continue
-		}
-		b = append(b, ',')
-		b = append(b, f.Def.JSON...)
-		b = append(b, f.JSON...)
-	}
-	return append(b, '}')
-}
-
-func appendAlias(b []byte, u *connector.User) []byte {
-	b = append(b, `{"alias_name":`...)
-	b = appendString(b, u.ID)
-	b = append(b, `,"alias_label":`...)
-	b = appendString(b, u.Label)
-	return append(b, '}')
 }
 
 // identifierLists names the list of a delete by kind of identifier; a request may carry one of them (Braze docs, "Delete users").
@@ -176,35 +158,62 @@ func appendDeletes(b []byte, batch []connector.Effect) []byte {
 	return b
 }
 
-var errMixed = errors.New("a delete call takes one kind of identifier only, and this batch has several")
+// apart tells why the effects of a kind for two users cannot share a call, "" where they can. Who can share one with one user of a batch can with all.
+func apart(k connector.Kind, a, b *connector.User) string {
+	switch {
+	case k == connector.DeleteUser && a.Kind != b.Kind:
+		return "a delete call takes one kind of identifier only, and this batch has several"
+	case k == connector.Subscribe && a.Kind != b.Kind:
+		return "a subscription call is made with one kind of identifier only, and this batch has several"
+	case (k == connector.PutItem || k == connector.DeleteItem) && a.Label != b.Label:
+		return "a call is about the items of one catalog only, and this batch has several"
+	}
+	return ""
+}
 
 // unfit tells why a batch cannot be put into one valid request. It is found before anything is sent; splitting the batch singles out what is
-// at fault, and separates kinds of identifiers.
+// at fault, and separates what cannot share a call.
 func unfit(k connector.Kind, batch []connector.Effect) error {
 	for i := range batch {
-		e := &batch[i]
-		if err := unfitUser(&e.User); err != nil {
+		if err := unfitEffect(k, &batch[i]); err != nil {
 			return err
 		}
-		switch k {
-		case connector.DeleteUser:
-			if e.User.Kind != batch[0].User.Kind {
-				return errMixed
-			}
-		case connector.Rename:
-			if e.User.Kind != connector.ExternalID || e.To.Kind != connector.ExternalID {
-				return errors.New("only an external_id can be renamed")
-			}
-			if err := unfitUser(&e.To); err != nil {
-				return fmt.Errorf("new name: %w", err)
-			}
-			if e.User.ID == e.To.ID {
-				return errors.New("the new external_id equals the old one")
-			}
-		case connector.Free:
-			if e.User.Kind != connector.ExternalID {
-				return errors.New("only a deprecated external_id can be removed")
-			}
+		if why := apart(k, &batch[0].User, &batch[i].User); why != "" {
+			return errors.New(why)
+		}
+	}
+	if k == connector.Subscribe && len(batch) > 1 && states(batch) > subscriptionUsers {
+		return fmt.Errorf("a subscription call names at most %d users, and this batch would name %d", subscriptionUsers, states(batch))
+	}
+	return nil
+}
+
+// unfitEffect tells why an effect cannot be sent at all.
+func unfitEffect(k connector.Kind, e *connector.Effect) error {
+	if k == connector.PutItem || k == connector.DeleteItem {
+		return unfitItem(&e.User)
+	}
+	if err := unfitUser(&e.User); err != nil {
+		return err
+	}
+	switch k {
+	case connector.Track:
+		return unfitTrack(e)
+	case connector.Subscribe:
+		return unfitSubscribe(e)
+	case connector.Rename:
+		if e.User.Kind != connector.ExternalID || e.To.Kind != connector.ExternalID {
+			return errors.New("only an external_id can be renamed")
+		}
+		if err := unfitUser(&e.To); err != nil {
+			return fmt.Errorf("new name: %w", err)
+		}
+		if e.User.ID == e.To.ID {
+			return errors.New("the new external_id equals the old one")
+		}
+	case connector.Free:
+		if e.User.Kind != connector.ExternalID {
+			return errors.New("only a deprecated external_id can be removed")
 		}
 	}
 	return nil
@@ -222,46 +231,4 @@ func unfitUser(u *connector.User) error {
 		return errors.New("the identifier is not valid UTF-8")
 	}
 	return nil
-}
-
-const hex = "0123456789abcdef"
-
-// appendString appends s as a JSON string. What is not valid UTF-8 becomes U+FFFD.
-func appendString(b []byte, s string) []byte {
-	b = append(b, '"')
-	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, n := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && n == 1 {
-				b = append(b, s[from:i]...)
-				b = append(b, `\ufffd`...)
-				from = i + 1
-			}
-			i += n
-			continue
-		}
-		if c >= ' ' && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		b = append(b, s[from:i]...)
-		switch c {
-		case '"', '\\':
-			b = append(b, '\\', c)
-		case '\n':
-			b = append(b, '\\', 'n')
-		case '\r':
-			b = append(b, '\\', 'r')
-		case '\t':
-			b = append(b, '\\', 't')
-		default:
-			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		}
-		i++
-		from = i
-	}
-	b = append(b, s[from:]...)
-	return append(b, '"')
 }

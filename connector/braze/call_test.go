@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,6 +34,36 @@ func track(id string, fields ...connector.Field) connector.Effect {
 func rename(from, to string) connector.Effect {
 	return connector.Effect{Kind: connector.Rename, User: byID(from), To: byID(to)}
 }
+
+// event makes an event of a user, purchase a purchase.
+func event(u connector.User, name, rest string) connector.Effect {
+	return connector.Effect{User: u, Event: &connector.Event{Name: name, JSON: []byte(`"name":"` + name + `","time":"2026-11-01T00:00:00Z"` + rest)}}
+}
+
+func purchase(u connector.User, product string) connector.Effect {
+	return connector.Effect{User: u, Event: &connector.Event{Name: product, Purchase: true,
+		JSON: []byte(`"product_id":"` + product + `","currency":"EUR","price":9.5,"time":"2026-11-01T00:00:00Z"`)}}
+}
+
+// state makes a field that sets a user's state in a group.
+func state(group, value string) connector.Field {
+	f := field("group "+group, `"`+value+`"`)
+	f.Def.Group = group
+	return f
+}
+
+func subscribe(u connector.User, states ...connector.Field) connector.Effect {
+	return connector.Effect{Kind: connector.Subscribe, User: u, Fields: states}
+}
+
+func item(k connector.Kind, catalog, id string, fields ...connector.Field) connector.Effect {
+	return connector.Effect{Kind: k, User: connector.User{Kind: connector.Item, ID: id, Label: catalog}, Fields: fields}
+}
+
+const (
+	newsGroup = "aaaaaaaa-0000-4000-8000-000000000001"
+	saleGroup = "aaaaaaaa-0000-4000-8000-000000000002"
+)
 
 // wholeRow is the row of the base of the cases: eleven fields.
 func wholeRow(id string) connector.Effect {
@@ -73,6 +104,21 @@ func TestBody(t *testing.T) {
 		{"deletes by phone", "delete_phone", connector.DeleteUser, []connector.Effect{{User: phone}}},
 		{"renames", "rename", connector.Rename, []connector.Effect{rename("u1", "u9"), rename("u2", "u8")}},
 		{"removes deprecated ids", "free", connector.Free, []connector.Effect{track("u1"), track("u2")}},
+		{"attributes, events and purchases go into an array each, in order", "track_events", connector.Track, []connector.Effect{
+			event(byID("u1"), "opened", ""), track("u1", plan), purchase(byID("u2"), "p1"), event(byID("u1"), "closed", `,"properties":{"n":1}`), track("u2")}},
+		{"events alone have no empty array beside them, and keys that say whether they create", "track_events_alias", connector.Track, []connector.Effect{
+			event(alias, "opened", ""), {User: mail, UpdateOnly: true, Event: event(mail, "opened", "").Event}, event(phone, "opened", "")}},
+		{"objects are merged, and groups go into their list", "track_merge", connector.Track, []connector.Effect{
+			{User: byID("u1"), Merge: true, Fields: []connector.Field{field("prefs", `{"mail":{"freq":3}}`), state(newsGroup, "subscribed"), plan, state(saleGroup, "unsubscribed")}}}},
+		{"case 24: an entry for each group and state, with external_ids as a list", "subscribe", connector.Subscribe, []connector.Effect{
+			subscribe(byID("u1"), state(newsGroup, "subscribed")), subscribe(byID("u2"), state(newsGroup, "subscribed"), state(saleGroup, "subscribed")),
+			subscribe(byID("u3"), state(newsGroup, "unsubscribed"))}},
+		{"states by email", "subscribe_email", connector.Subscribe, []connector.Effect{subscribe(mail, state(newsGroup, "subscribed"))}},
+		{"states by phone", "subscribe_phone", connector.Subscribe, []connector.Effect{subscribe(phone, state(newsGroup, "unsubscribed"))}},
+		{"items are put whole, with one id", "put_items", connector.PutItem, []connector.Effect{
+			item(connector.PutItem, "shops", "s-1", field("id", `"s-1"`), field("city", `"Berlin"`), field("rating", "4.5")), item(connector.PutItem, "shops", "s_2")}},
+		{"items are deleted by id alone", "delete_items", connector.DeleteItem, []connector.Effect{
+			item(connector.DeleteItem, "shops", "s-1", field("city", `"Berlin"`)), item(connector.DeleteItem, "shops", "s_2")}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -86,7 +132,7 @@ func TestBody(t *testing.T) {
 			for i := range tt.batch {
 				size += c.Size(&tt.batch[i])
 			}
-			if size < len(got)-len(`{"external_id_renames":[]}`)-16 { // 16: escapes
+			if size < len(got)-len(`{"attributes":[],"events":[],"purchases":[]}`)-16 { // 16: escapes
 				t.Errorf("Size says %d bytes, the body has %d", size, len(got))
 			}
 		})
@@ -111,6 +157,56 @@ func compareGolden(t *testing.T, name string, got []byte) {
 	}
 }
 
+func TestSubscriptionEntries(t *testing.T) {
+	t.Run("case 25: 120 users make entries of 50, 50 and 20", func(t *testing.T) {
+		var batch []connector.Effect
+		for i := range 120 {
+			batch = append(batch, subscribe(byID(fmt.Sprint("u", i)), state(newsGroup, "subscribed")))
+		}
+		var body struct {
+			Groups []struct {
+				ID    string   `json:"subscription_group_id"`
+				State string   `json:"subscription_state"`
+				Users []string `json:"external_ids"`
+			} `json:"subscription_groups"`
+		}
+		if err := json.Unmarshal(Body(connector.Subscribe, batch), &body); err != nil {
+			t.Fatal(err)
+		}
+		var sizes []int
+		seen := map[string]bool{}
+		for _, g := range body.Groups {
+			sizes = append(sizes, len(g.Users))
+			for _, u := range g.Users {
+				seen[u] = true
+			}
+			if g.ID != newsGroup || g.State != "subscribed" {
+				t.Errorf("entry %+v", g)
+			}
+		}
+		if !slices.Equal(sizes, []int{50, 50, 20}) || len(seen) != 120 {
+			t.Errorf("entries of %v, %d users", sizes, len(seen))
+		}
+	})
+}
+
+func TestRequest(t *testing.T) {
+	for _, c := range []struct {
+		e    connector.Effect
+		want string
+	}{
+		{track("u1"), "POST /users/track"},
+		{subscribe(byID("u1")), "POST /v2/subscription/status/set"},
+		{item(connector.PutItem, "shops", "1"), "PUT /catalogs/shops/items"},
+		{item(connector.DeleteItem, "shops", "1"), "DELETE /catalogs/shops/items"},
+		{connector.Effect{Kind: connector.Kinds}, " "},
+	} {
+		if method, path := Request(&c.e); method+" "+path != c.want {
+			t.Errorf("%v: %s %s, want %s", c.e.Kind, method, path, c.want)
+		}
+	}
+}
+
 func TestUnfit(t *testing.T) {
 	alias := connector.Effect{User: connector.User{Kind: connector.Alias, ID: "1", Label: "crm"}}
 	tests := []struct {
@@ -129,6 +225,25 @@ func TestUnfit(t *testing.T) {
 		{"a rename to itself", connector.Rename, []connector.Effect{rename("u1", "u1")}, "equals"},
 		{"a rename of an alias", connector.Rename, []connector.Effect{alias}, "external_id"},
 		{"removing an alias", connector.Free, []connector.Effect{alias}, "external_id"},
+		{"an event that says nothing", connector.Track, []connector.Effect{{User: byID("u1"), Event: &connector.Event{}}}, "neither name nor time"},
+		{"an item among users", connector.Track, []connector.Effect{item(connector.Track, "shops", "s1")}, "unknown"},
+		{"case 25: emails and phones in one subscription call", connector.Subscribe, []connector.Effect{
+			subscribe(connector.User{Kind: connector.Email, ID: "a@x.io"}, state(newsGroup, "subscribed")),
+			subscribe(connector.User{Kind: connector.Phone, ID: "+819012345678"}, state(newsGroup, "subscribed"))}, "one kind"},
+		{"case 26: no user to subscribe", connector.Subscribe, []connector.Effect{subscribe(byID(""), state(newsGroup, "subscribed"))}, "empty"},
+		{"a subscription by alias", connector.Subscribe, []connector.Effect{subscribe(alias.User, state(newsGroup, "subscribed"))}, "not by alias"},
+		{"a subscription without a state", connector.Subscribe, []connector.Effect{subscribe(byID("u1"), field("plan", `"pro"`))}, "no state"},
+		{"a state that is none", connector.Subscribe, []connector.Effect{subscribe(byID("u1"), state(newsGroup, "opted_in"))}, "neither subscribed"},
+		{"a null as state", connector.Subscribe, []connector.Effect{subscribe(byID("u1"), connector.Field{Def: state(newsGroup, "").Def, JSON: []byte("null")})}, "neither"},
+		{"case 25: more users than a subscription call takes", connector.Subscribe, slices.Repeat([]connector.Effect{
+			subscribe(byID("u1"), state(newsGroup, "subscribed"), state(saleGroup, "subscribed"))}, 26), "at most 50"},
+		{"items of one catalog", connector.PutItem, []connector.Effect{item(connector.PutItem, "shops", "a-B_9"), item(connector.PutItem, "shops", "2")}, ""},
+		{"items of two catalogs", connector.DeleteItem, []connector.Effect{item(connector.DeleteItem, "shops", "1"), item(connector.DeleteItem, "cars", "1")}, "one catalog"},
+		{"an item without a catalog", connector.PutItem, []connector.Effect{item(connector.PutItem, "", "1")}, "no catalog"},
+		{"a catalog that would lead elsewhere", connector.PutItem, []connector.Effect{item(connector.PutItem, "../users", "1")}, "name of catalog"},
+		{"an item with a dot", connector.PutItem, []connector.Effect{item(connector.PutItem, "shops", "a.b")}, "other characters"},
+		{"an item with a long id", connector.PutItem, []connector.Effect{item(connector.PutItem, "shops", strings.Repeat("x", 251))}, "more than 250"},
+		{"a user among items", connector.PutItem, []connector.Effect{track("u1")}, "not an item"},
 		{"a kind from the future", connector.Track, []connector.Effect{{User: connector.User{Kind: 9, ID: "1"}}}, "unknown"},
 	}
 	for _, tt := range tests {
@@ -148,11 +263,30 @@ func TestLimits(t *testing.T) {
 			if got := c.Limits(connector.Track).Objects; got != want {
 				t.Errorf("objects_per_request %d: %d objects, want %d", setting, got, want)
 			}
-			for _, k := range []connector.Kind{connector.DeleteUser, connector.Rename, connector.Free} {
+			for k := connector.DeleteUser; k < connector.Kinds; k++ {
 				if got := c.Limits(k).Objects; got != 50 {
 					t.Errorf("%v: %d objects, want 50", k, got)
 				}
 			}
+		}
+	})
+	t.Run("what cannot share a call is apart, and what is not apart can", func(t *testing.T) {
+		c := newTestClient(t, "http://127.0.0.1:1", Config{})
+		users := []connector.User{byID("u1"), {Kind: connector.Alias, ID: "1", Label: "crm"}, {Kind: connector.Email, ID: "a@x.io"}, {Kind: connector.Phone, ID: "+1"}}
+		for k := connector.Track; k < connector.PutItem; k++ {
+			limits := c.Limits(k)
+			for _, a := range users {
+				for _, b := range users {
+					want := (k == connector.DeleteUser || k == connector.Subscribe) && a.Kind != b.Kind
+					if got := limits.Apart != nil && limits.Apart(a, b); got != want {
+						t.Errorf("%v of %v and %v: apart %v, want %v", k, a.Kind, b.Kind, got, want)
+					}
+				}
+			}
+		}
+		shop, car := item(0, "shops", "1").User, item(0, "cars", "1").User
+		if apart := c.Limits(connector.PutItem).Apart; !apart(shop, car) || apart(shop, shop) {
+			t.Error("items of two catalogs share a call")
 		}
 	})
 	t.Run("case 71: effects that fit by Size and Limits give a body below 4 MB", func(t *testing.T) {

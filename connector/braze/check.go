@@ -50,8 +50,15 @@ var probes = []struct {
 	{deleteUsers, `{"external_ids":[]}`, "deletes, in mode sync"},
 	{renameIDs, `{"external_id_renames":[]}`, "a changed external_id, with on_id_change: rename"},
 	{removeIDs, `{"external_ids":[]}`, "using an external_id again that was renamed away"},
-	{exportUsers, `{"external_ids":["brazecdc check: no user has this id"],"fields_to_export":["external_id"]}`, "seeing that a delete took effect before its settle time is over"},
+	{exportUsers, `{"external_ids":["brazecdc check: no user has this id"],"fields_to_export":["external_id"]}`, "seeing that a delete took effect before its settle time is over, and verify"},
+	{subscribeUsers, `{"subscription_groups":[]}`, "models of kind subscriptions"},
+	{putItems, `{"items":[]}`, "models of kind catalog"},
+	{deleteItems, `{"items":[]}`, "models of kind catalog, in mode sync"},
+	{listAttributes, ``, "seeing which custom attributes have another type than their field"},
 }
+
+// noCatalog is a catalog that nobody has: a key that may change items is told so.
+const noCatalog = "brazecdc-check-no-such-catalog"
 
 // Check asks each endpoint with a request that changes nothing whether the key may use it. It goes on after a refusal, and ends early only with ctx.
 func (c *Client) Check(ctx context.Context) []CheckResult {
@@ -84,9 +91,13 @@ func (c *Client) probe(ctx context.Context, ep endpoint, body string) CheckResul
 		res.Detail = err.Error()
 		return res
 	}
+	to := c.urls[ep]
+	if ep.ofCatalog() {
+		to = c.itemsURL(noCatalog)
+	}
 	buf := newBuffer()
 	buf.b = append(buf.b, body...)
-	r := c.exchange(ctx, ep, buf)
+	r := c.exchange(ctx, ep, to, buf)
 	res.Status = r.status
 	err := c.judge(ep, nil, &r)
 	if err != nil {
@@ -95,7 +106,7 @@ func (c *Client) probe(ctx context.Context, ep endpoint, body string) CheckResul
 	var stop *connector.StopError
 	switch class := classOf(r.status); {
 	case r.status == 0:
-	case class == accepted || r.status == http.StatusBadRequest:
+	case class == accepted || r.status == http.StatusBadRequest || ep.ofCatalog() && isMissingCatalog(r.body):
 		res.Grant, res.Detail = Granted, ""
 	case class == keyWrong:
 		res.Grant = Refused

@@ -1,7 +1,7 @@
 // Package braze delivers effects over Braze's REST API: it builds request bodies, keeps to limits and rate budgets, and says what an answer means.
 //
 // One request is one attempt; who retries is the caller. call.go and testdata show what goes over the wire, errors.go has the table of what each
-// status means, answer.go finds the refused objects of a call, pace.go keeps to the budget.
+// status means, answer.go finds the refused objects of a call, pace.go keeps to the budget, pace_share.go shares it with other processes.
 package braze
 
 import (
@@ -51,7 +51,7 @@ type CallInfo struct {
 	Objects   int
 	Bytes     int  // of the request body
 	Status    int  // 0 where no answer came
-	Queued    bool // 202: accepted, but Braze processes it later
+	Queued    bool // 202 where 201 is usual: Braze takes it in, but processes nothing for now
 	Refused   int  // objects refused by item
 	Took      time.Duration
 	RequestID string
@@ -62,6 +62,7 @@ type CallInfo struct {
 type Client struct {
 	cfg    Config
 	host   string
+	base   *url.URL
 	urls   [endpoints]*url.URL
 	header http.Header
 	pools  [endpoints]*pool
@@ -83,7 +84,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	u.Path = strings.TrimRight(u.Path, "/") + "/"
 	cfg.Endpoint = strings.TrimRight(u.String(), "/")
-	c := &Client{cfg: cfg, host: u.Host, header: http.Header{
+	c := &Client{cfg: cfg, host: u.Host, base: u, header: http.Header{
 		"Content-Type":  {"application/json"},
 		"Authorization": {"Bearer " + cfg.APIKey},
 		"User-Agent":    {cfg.UserAgent},
@@ -94,7 +95,11 @@ func New(cfg Config) (*Client, error) {
 		if ep == trackUsers {
 			perHour = cfg.PerHour
 		}
-		c.pools[ep] = newPool(defaults[ep], cfg.RateShare, perHour)
+		if of := routes[ep].pool; of == ep {
+			c.pools[ep] = newPool(defaults[ep], cfg.RateShare, perHour)
+		} else {
+			c.pools[ep] = c.pools[of] // of a smaller number
+		}
 	}
 	return c, nil
 }
@@ -197,7 +202,11 @@ func (c *Client) Send(ctx context.Context, k connector.Kind, batch []connector.E
 	buf := newBuffer()
 	buf.b = appendBody(buf.b, k, batch)
 	size := len(buf.b)
-	r := c.exchange(ctx, ep, buf)
+	to := c.urls[ep]
+	if ep.ofCatalog() {
+		to = c.itemsURL(batch[0].User.Label)
+	}
+	r := c.exchange(ctx, ep, to, buf)
 	err := c.judge(ep, batch, &r)
 	c.finish(ep, &r, len(batch), size, err)
 	return err
@@ -216,7 +225,7 @@ func (c *Client) finish(ep endpoint, r *reply, objects, size int, err error) {
 	if c.cfg.OnCall == nil {
 		return
 	}
-	info := CallInfo{Endpoint: ep.String(), Objects: objects, Bytes: size, Status: r.status, Queued: r.status == http.StatusAccepted, Took: r.took,
+	info := CallInfo{Endpoint: ep.String(), Objects: objects, Bytes: size, Status: r.status, Queued: r.status == http.StatusAccepted && !ep.ofCatalog(), Took: r.took,
 		RequestID: r.requestID, Err: err}
 	var rejected *connector.RejectedError
 	if errors.As(err, &rejected) {

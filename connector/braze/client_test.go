@@ -34,8 +34,8 @@ func newTestClient(t testing.TB, endpoint string, cfg Config) *Client {
 
 // request is what a test server saw.
 type request struct {
-	path, auth, contentType, encoding string
-	body                              []byte
+	method, path, auth, contentType, encoding string
+	body                                      []byte
 }
 
 // fakeBraze answers each request with what answer says and keeps them all.
@@ -59,7 +59,7 @@ func serve(t testing.TB, answer http.HandlerFunc) *fakeBraze {
 			return
 		}
 		f.mu.Lock()
-		f.seen = append(f.seen, request{r.URL.Path, r.Header.Get("Authorization"), r.Header.Get("Content-Type"), r.Header.Get("Content-Encoding"), body})
+		f.seen = append(f.seen, request{r.Method, r.URL.RequestURI(), r.Header.Get("Authorization"), r.Header.Get("Content-Type"), r.Header.Get("Content-Encoding"), body})
 		f.mu.Unlock()
 		answer(w, r)
 	}))
@@ -110,19 +110,29 @@ func TestSend(t *testing.T) {
 		if err := send(t, c, connector.Free, batchOf(1)); err != nil {
 			t.Fatal(err)
 		}
+		if err := send(t, c, connector.Subscribe, []connector.Effect{subscribe(byID("u1"), state(newsGroup, "subscribed"))}); err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range []connector.Kind{connector.PutItem, connector.DeleteItem} {
+			if err := send(t, c, k, []connector.Effect{item(k, "shops", "1")}); err != nil {
+				t.Fatal(err)
+			}
+		}
 		if _, err := c.Gone(t.Context(), []connector.User{byID("u1")}); err != nil {
 			t.Fatal(err)
 		}
-		want := []string{"/users/track", "/users/delete", "/users/external_ids/rename", "/users/external_ids/remove", "/users/export/ids"}
+		want := []string{"/users/track", "/users/delete", "/users/external_ids/rename", "/users/external_ids/remove", "/v2/subscription/status/set",
+			"/catalogs/shops/items", "/catalogs/shops/items", "/users/export/ids"}
+		methods := []string{"POST", "POST", "POST", "POST", "POST", "PUT", "DELETE", "POST"}
 		got := f.requests()
 		if len(got) != len(want) {
 			t.Fatalf("%d requests, want %d", len(got), len(want))
 		}
 		for i, r := range got {
-			if r.path != want[i] || r.auth != "Bearer "+testKey || r.contentType != "application/json" || r.encoding != "" {
+			if r.method != methods[i] || r.path != want[i] || r.auth != "Bearer "+testKey || r.contentType != "application/json" || r.encoding != "" {
 				t.Errorf("request %d: %+v, want path %s", i, r, want[i])
 			}
-			if i < int(connector.Kinds) && Endpoint(connector.Kind(i)) != want[i] {
+			if i < int(connector.Kinds) && strings.Replace(Endpoint(connector.Kind(i)), "{catalog}", "shops", 1) != want[i] {
 				t.Errorf("Endpoint(%d) is %q, want %q", i, Endpoint(connector.Kind(i)), want[i])
 			}
 		}

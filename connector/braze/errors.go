@@ -1,6 +1,7 @@
 package braze
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 // Error is what came back of one request that was not plainly accepted. Its texts never hold the API key.
 type Error struct {
+	Method    string // "" is POST
 	Endpoint  string // path
 	Status    int    // 0 where no answer came
 	Text      string // Braze's own words, or the first 500 characters of what answered
@@ -23,7 +25,8 @@ type Error struct {
 
 func (e *Error) Error() string {
 	var b strings.Builder
-	b.WriteString("POST ")
+	b.WriteString(cmp.Or(e.Method, http.MethodPost))
+	b.WriteByte(' ')
 	b.WriteString(e.Endpoint)
 	if e.Status != 0 {
 		fmt.Fprintf(&b, ": %d", e.Status)
@@ -44,6 +47,11 @@ func (e *Error) Error() string {
 
 // Unwrap gives the network's error. Its own text is not redacted; print the Error instead.
 func (e *Error) Unwrap() error { return e.Err }
+
+// errorOf begins the error of a reply.
+func errorOf(ep endpoint, r *reply) *Error {
+	return &Error{Method: routes[ep].method, Endpoint: cmp.Or(r.path, routes[ep].path), Status: r.status, RequestID: r.requestID, Err: r.err}
+}
 
 // class is what an answer means for the effects of its call.
 type class uint8
@@ -89,7 +97,7 @@ func (c *Client) judge(ep endpoint, batch []connector.Effect, r *reply) error {
 	if r.status == 0 {
 		return c.judgeNetwork(ep, r)
 	}
-	e := &Error{Endpoint: ep.String(), Status: r.status, RequestID: r.requestID, Err: r.err}
+	e := errorOf(ep, r)
 	switch classOf(r.status) {
 	case accepted:
 		if r.err != nil {
@@ -105,12 +113,18 @@ func (c *Client) judge(ep endpoint, batch []connector.Effect, r *reply) error {
 		return &connector.RetryableError{After: r.hold, Throttled: true, Err: e}
 	case refused:
 		e.Text = c.text(r.body)
+		if ep.ofCatalog() {
+			return c.judgeCatalog(batch, r, e)
+		}
 		return c.judgeRefused(ep, batch, r, e)
 	case keyWrong:
 		e.Text = c.text(r.body)
 		return c.keyRefused(ep, e)
 	case pathWrong:
 		e.Text = c.text(r.body)
+		if ep.ofCatalog() && isMissingCatalog(r.body) {
+			return catalogMissing(batch, e)
+		}
 		return c.endpointWrong(e, r.location)
 	default:
 		e.Text = c.text(r.body)
@@ -133,16 +147,17 @@ func (c *Client) judgeItems(ep endpoint, batch []connector.Effect, r *reply, e *
 	for i := range v.items {
 		v.items[i].Reason = c.clean(v.items[i].Reason)
 	}
-	if v.open != "" && a.processed == len(batch) {
+	processed := a.accepted(ep, batch)
+	if v.open != "" && processed == len(batch) {
 		c.cfg.Logger.Warn("Braze accepted all objects of a call and also reported an error", "endpoint", ep.String(), "request_id", r.requestID,
 			"err", c.clean(v.open))
 		v.open = ""
 	}
-	if v.open == "" && a.processed >= 0 && a.processed+len(v.items) < len(batch) {
+	if v.open == "" && processed >= 0 && processed+len(v.items) < len(batch) {
 		// Not taken as a refusal: Braze documents neither that the counts add up nor what it leaves out of them.
 		c.uncounted.Do(func() {
 			c.cfg.Logger.Warn("Braze counted fewer objects of a call than it was sent, without naming an error; this is said once",
-				"endpoint", ep.String(), "request_id", r.requestID, "sent", len(batch), "processed", a.processed, "refused", len(v.items))
+				"endpoint", ep.String(), "request_id", r.requestID, "sent", len(batch), "processed", processed, "refused", len(v.items))
 		})
 	}
 	switch {
@@ -192,7 +207,8 @@ func (c *Client) endpointWrong(e *Error, location string) error {
 // judgeNetwork handles what ended without an answer. Only a certificate for another name proves that the endpoint is wrong; an unknown host or
 // authority may be a passing fault of this network.
 func (c *Client) judgeNetwork(ep endpoint, r *reply) error {
-	e := &Error{Endpoint: ep.String(), Text: c.clean(r.err.Error()), Err: r.err}
+	e := errorOf(ep, r)
+	e.Text = c.clean(r.err.Error())
 	var name x509.HostnameError
 	if errors.As(r.err, &name) {
 		return c.endpointWrong(e, "")
@@ -205,7 +221,7 @@ func (c *Client) judgeNetwork(ep endpoint, r *reply) error {
 
 // heldError is the end of a call that was not made, since Braze said to wait after the caller had passed Wait.
 func heldError(ep endpoint, left time.Duration) error {
-	return &connector.RetryableError{After: left, Throttled: true, Err: &Error{Endpoint: ep.String(), Text: "not sent, Braze asked to wait"}}
+	return &connector.RetryableError{After: left, Throttled: true, Err: &Error{Method: routes[ep].method, Endpoint: routes[ep].path, Text: "not sent, Braze asked to wait"}}
 }
 
 // text gives the words of an answer's body: Braze's message where it is Braze's JSON, else its beginning.

@@ -5,16 +5,18 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	keepOfBody  = 1 << 20   // bytes read of an answer
-	drainOfBody = 256 << 10 // bytes more that are read away to keep the connection
-	idleConns   = 256       // kept open, as many as there may be senders
-	keepBuffer  = 8 << 20   // a larger buffer is not kept for reuse
+	keepOfBody   = 1 << 20   // bytes read of an answer
+	keepOfExport = 32 << 20  // of 50 whole profiles
+	drainOfBody  = 256 << 10 // bytes more that are read away to keep the connection
+	idleConns    = 256       // kept open, as many as there may be senders
+	keepBuffer   = 8 << 20   // a larger buffer is not kept for reuse
 )
 
 // newTransport makes a transport whose connections are reused by all senders. Answers are short, so their compression is not asked for; compressed
@@ -36,8 +38,10 @@ func newTransport(timeout time.Duration) *http.Transport {
 
 // reply is what came back of one request.
 type reply struct {
-	status    int // 0 where no answer came
+	status    int    // 0 where no answer came
+	path      string // that was asked
 	body      []byte
+	next      string // the Link header
 	requestID string
 	location  string        // of a redirect
 	hold      time.Duration // of the endpoint after a 429; what a 5xx asks for
@@ -47,17 +51,19 @@ type reply struct {
 	took      time.Duration
 }
 
-// exchange posts a body and reads the answer. It gives the buffer back.
-func (c *Client) exchange(ctx context.Context, ep endpoint, buf *buffer) reply {
+// exchange makes a request and reads the answer. It gives the buffer back, which is empty for a GET.
+func (c *Client) exchange(ctx context.Context, ep endpoint, to *url.URL, buf *buffer) reply {
 	defer buf.release()
 	inner, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	req := (&http.Request{
-		Method: http.MethodPost, URL: c.urls[ep], Host: c.urls[ep].Host, Header: c.header.Clone(),
+		Method: routes[ep].method, URL: to, Host: to.Host, Header: c.header.Clone(),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		ContentLength: int64(len(buf.b)), Body: buf.reader(),
-		GetBody: func() (io.ReadCloser, error) { return buf.reader(), nil },
 	}).WithContext(inner)
+	if len(buf.b) > 0 {
+		req.ContentLength, req.Body = int64(len(buf.b)), buf.reader()
+		req.GetBody = func() (io.ReadCloser, error) { return buf.reader(), nil }
+	}
 
 	open := &c.pools[ep].open
 	open.Add(1)
@@ -65,12 +71,13 @@ func (c *Client) exchange(ctx context.Context, ep endpoint, buf *buffer) reply {
 	start := time.Now()
 	res, err := c.cfg.Transport.RoundTrip(req) //nolint:bodyclose // readBody closes it
 	if err != nil {
-		return reply{err: err, sent: buf.read.Load(), timedOut: inner.Err() != nil && ctx.Err() == nil, took: time.Since(start)}
+		return reply{path: to.Path, err: err, sent: buf.read.Load(), timedOut: inner.Err() != nil && ctx.Err() == nil, took: time.Since(start)}
 	}
-	r := reply{status: res.StatusCode, sent: true, location: res.Header.Get("Location"), requestID: c.clean(res.Header.Get("X-Request-Id"))}
-	r.body, r.err = readBody(res.Body, res.ContentLength)
+	r := reply{status: res.StatusCode, path: to.Path, sent: true, location: res.Header.Get("Location"), next: res.Header.Get("Link"),
+		requestID: c.clean(res.Header.Get("X-Request-Id"))}
+	r.body, r.err = readBody(res.Body, res.ContentLength, routes[ep].keep)
 	r.took = time.Since(start)
-	hold, added := c.pools[ep].observe(res.StatusCode, res.Header)
+	hold, added := c.pools[ep].observe(res.StatusCode, res.Header, start)
 	switch classOf(res.StatusCode) {
 	case throttled:
 		r.hold = hold
@@ -83,16 +90,16 @@ func (c *Client) exchange(ctx context.Context, ep endpoint, buf *buffer) reply {
 	return r
 }
 
-// readBody reads a bounded part of an answer and some of the rest, so that the connection can be used again.
-func readBody(body io.ReadCloser, length int64) ([]byte, error) {
-	b := make([]byte, 0, min(max(length+1, 512), keepOfBody))
+// readBody reads at most keep bytes of an answer and some of the rest, so that the connection can be used again.
+func readBody(body io.ReadCloser, length int64, keep int) ([]byte, error) {
+	b := make([]byte, 0, min(max(length+1, 512), int64(keep)))
 	var err error
-	for len(b) < keepOfBody && err == nil {
+	for len(b) < keep && err == nil {
 		if len(b) == cap(b) {
 			b = append(b, 0)[:len(b)]
 		}
 		var n int
-		n, err = body.Read(b[len(b):min(cap(b), keepOfBody)])
+		n, err = body.Read(b[len(b):min(cap(b), keep)])
 		b = b[:len(b)+n]
 	}
 	if err == nil {

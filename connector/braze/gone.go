@@ -13,28 +13,14 @@ import (
 // or phone, where the answer has no profile. It waits for the rate budget of exports itself. An email or phone costs a request each. Errors are those
 // of Send; there is none for single users.
 func (c *Client) Gone(ctx context.Context, users []connector.User) ([]connector.User, error) {
-	var byKind [connector.Phone + 1][]connector.User
-	for _, u := range users {
-		if err := unfitUser(&u); err != nil {
-			return nil, fmt.Errorf("ask for a user: %w", err)
-		}
-		byKind[u.Kind] = append(byKind[u.Kind], u)
-	}
 	var gone []connector.User
-	for kind, list := range byKind {
-		step := otherObjects
-		if connector.IDKind(kind) >= connector.Email {
-			step = 1
-		}
-		for len(list) > 0 {
-			n := min(step, len(list))
-			found, err := c.ask(ctx, connector.IDKind(kind), list[:n])
-			if err != nil {
-				return nil, err
-			}
-			gone = append(gone, found...)
-			list = list[n:]
-		}
+	err := c.inExports(users, func(kind connector.IDKind, part []connector.User) error {
+		found, err := c.ask(ctx, kind, part)
+		gone = append(gone, found...)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
 	return gone, nil
 }
@@ -42,15 +28,14 @@ func (c *Client) Gone(ctx context.Context, users []connector.User) ([]connector.
 // ask makes one export of users of one kind and gives those that are gone.
 func (c *Client) ask(ctx context.Context, kind connector.IDKind, users []connector.User) ([]connector.User, error) {
 	buf := newBuffer()
-	buf.b = appendExport(buf.b, kind, users)
-	r, err := c.export(ctx, buf, len(users))
+	buf.b = appendExport(buf.b, kind, users, []string{"external_id"})
+	r, err := c.export(ctx, buf, len(users), "ask which users exist")
 	if err != nil {
 		return nil, err
 	}
 	a, err := parseAnswer(r.body)
 	if err != nil {
-		return nil, &connector.RetryableError{Err: &Error{Endpoint: exportUsers.String(), Status: r.status, RequestID: r.requestID,
-			Text: "the answer is not Braze's: " + c.text(r.body)}}
+		return nil, c.notBraze(exportUsers, &r)
 	}
 	if kind >= connector.Email {
 		if a.users == 0 {
@@ -70,24 +55,37 @@ func (c *Client) ask(ctx context.Context, kind connector.IDKind, users []connect
 	return gone, nil
 }
 
-func (c *Client) export(ctx context.Context, buf *buffer, objects int) (reply, error) {
+// export makes one request; what says, for an error, what it was for.
+func (c *Client) export(ctx context.Context, buf *buffer, objects int, what string) (reply, error) {
 	if err := c.pools[exportUsers].wait(ctx); err != nil {
 		buf.release()
 		return reply{}, err
 	}
 	size := len(buf.b)
-	r := c.exchange(ctx, exportUsers, buf)
-	err := c.judge(exportUsers, nil, &r)
-	var whole *connector.RejectedError
-	if errors.As(err, &whole) {
-		// Nothing of a batch is at fault here, the question is.
-		err = fmt.Errorf("ask which users exist: %w", whole.Err)
-	}
+	r := c.exchange(ctx, exportUsers, c.urls[exportUsers], buf)
+	err := c.judgeQuestion(exportUsers, &r, what)
 	c.finish(exportUsers, &r, objects, size, err)
 	return r, err
 }
 
-func appendExport(b []byte, kind connector.IDKind, users []connector.User) []byte {
+// judgeQuestion is judge for a request that asks and changes nothing: nothing of a batch is at fault there, the question is.
+func (c *Client) judgeQuestion(ep endpoint, r *reply, what string) error {
+	err := c.judge(ep, nil, r)
+	var whole *connector.RejectedError
+	if errors.As(err, &whole) {
+		return fmt.Errorf("%s: %w", what, whole.Err)
+	}
+	return err
+}
+
+// notBraze is the end of a question whose answer is none.
+func (c *Client) notBraze(ep endpoint, r *reply) error {
+	e := errorOf(ep, r)
+	e.Text = "the answer is not Braze's: " + c.text(r.body)
+	return &connector.RetryableError{Err: e}
+}
+
+func appendExport(b []byte, kind connector.IDKind, users []connector.User, fields []string) []byte {
 	switch kind {
 	case connector.Email:
 		b = append(b, `{"email_address":`...)
@@ -111,7 +109,14 @@ func appendExport(b []byte, kind connector.IDKind, users []connector.User) []byt
 		}
 		b = append(b, ']')
 	}
-	return append(b, `,"fields_to_export":["external_id"]}`...)
+	b = append(b, `,"fields_to_export":[`...)
+	for i, f := range fields {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, f)
+	}
+	return append(b, `]}`...)
 }
 
 // names tells whether an entry of invalid_user_ids is the user. How an alias is written there is not documented: only one that names both of its parts

@@ -100,6 +100,8 @@ func (c *Client) Health() connector.SinkHealth {
 
 // reasons maps words of an item's error to a metric label, first match first. Braze answers constants on some paths and sentences on others.
 var reasons = []struct{ words, label string }{
+	{"company-size-limit", "catalog_full"}, {"invalid-fields", "catalog_field"}, {"unable-to-coerce", "catalog_value"}, {"-value-object", "catalog_value"},
+	{"ids-too-large", "bad_identifier"}, {"items-too-large", "too_large"}, {"invalid-ids", "bad_identifier"},
 	{"blacklist", "blocked_user"}, {"blocklist", "blocked_user"},
 	{"too_large", "too_large"}, {"too large", "too_large"}, {"too long", "too_large"},
 	{"email_subscri", "bad_email_subscribe"}, {"email_subscription", "bad_email_subscribe"},

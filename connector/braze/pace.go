@@ -22,11 +22,14 @@ const (
 
 // defaults are the limits until headers tell others, in requests per window. Export has 250 a minute for customers since 2024-08-22, more for others.
 var defaults = [endpoints]budget{
-	trackUsers:  {3000, 3 * time.Second},
-	deleteUsers: {20000, time.Minute}, // shared with aliases, identify and merge
-	renameIDs:   {1000, time.Minute},
-	removeIDs:   {1000, time.Minute},
-	exportUsers: {250, time.Minute},
+	trackUsers:     {3000, 3 * time.Second},
+	deleteUsers:    {20000, time.Minute}, // shared with aliases, identify and merge
+	renameIDs:      {1000, time.Minute},
+	removeIDs:      {1000, time.Minute},
+	exportUsers:    {250, time.Minute},
+	subscribeUsers: {5000, time.Minute},  // both versions share it
+	putItems:       {16000, time.Minute}, // of all calls for several items
+	listAttributes: {1000, time.Hour},    // shared with the lists of events and products
 }
 
 type budget struct {
@@ -51,17 +54,19 @@ type pool struct {
 	header    bool // by a header
 	limit     float64
 	remaining float64
-	used      float64 // by us in this window
+	used      float64   // by us in this window
+	rolled    time.Time // when we entered it; zero for the first
 	reset     time.Time
 	window    time.Duration
 
+	sharing   sharing
 	throttled time.Duration // that holds lasted
 }
 
 // newPool starts with the default budget, or an hourly one: its windows restart on the clock hour, and what of the present hour is already used is not
 // known, so the rest of it gets its even part.
 func newPool(b budget, share float64, perHour int64) *pool {
-	p := &pool{share: share, base: b, woken: make(chan struct{}), backoff: backoff.NewExponentialBackOff(
+	p := &pool{share: share, base: b, sharing: sharing{part: 1}, woken: make(chan struct{}), backoff: backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(time.Second), backoff.WithMultiplier(2), backoff.WithRandomizationFactor(0.3),
 		backoff.WithMaxInterval(time.Minute), backoff.WithMaxElapsedTime(0))}
 	if perHour > 0 {
@@ -134,7 +139,8 @@ func (p *pool) roll(now time.Time) {
 	}
 	passed := now.Sub(p.reset)/p.window + 1
 	p.reset = p.reset.Add(passed * p.window)
-	p.used, p.remaining = 0, p.limit
+	p.used, p.remaining, p.rolled = 0, p.limit, now
+	p.sharing.begin(time.Time{}, 0)
 }
 
 // speed gives the time between two calls and how many may leave at once; 0 where the window has none left.
@@ -146,19 +152,26 @@ func (p *pool) speed(now time.Time) (every time.Duration, burst int) {
 	if !p.told {
 		return every, burst
 	}
-	// Calls on their way when a window ends are counted in the next one.
-	left := min(p.share*p.limit-p.used, p.remaining) - float64(int(p.limit/onTheWay))
-	if left < 1 {
+	// Calls on their way when a window ends are counted in the next one, and the last ones are not for all who share it.
+	late := float64(int(p.limit / onTheWay))
+	ours, all := p.share*p.limit-p.used-late, p.remaining-late-p.sharing.kept(p.limit)
+	if min(ours, all) < 1 {
 		return 0, 0
 	}
+	left := min(ours, all*p.sharing.part)
 	from := now
 	if p.next.After(from) {
 		from = p.next
 	}
 	spread := time.Duration(float64(p.reset.Sub(from)) / left)
 	// Near the end of a window much may be left of it; it must not all leave in its last second.
-	fastest := min(every, time.Duration(float64(p.window)/(p.share*p.limit)))
+	fastest := min(every, p.fastest(p.share))
 	return max(spread, fastest, 1), min(burst, int(left/reserve))
+}
+
+// fastest is the time between two calls where a part of the limit, 1 for all of it, is used evenly over a window.
+func (p *pool) fastest(part float64) time.Duration {
+	return time.Duration(float64(p.window) / (part * p.limit))
 }
 
 // void makes all who wait reserve anew, beginning at start.
@@ -175,12 +188,16 @@ func (p *pool) held() time.Duration {
 	return max(time.Until(p.hold), 0)
 }
 
-// observe learns from an answer. For a 429 it gives how long the pool is held, and for how long that was news.
-func (p *pool) observe(status int, h http.Header) (hold, added time.Duration) {
+// observe learns from the answer to a request that left at sent. For a 429 it gives how long the pool is held, and for how long that was news.
+func (p *pool) observe(status int, h http.Header, sent time.Time) (hold, added time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
+	p.roll(now)
 	t := readRate(h, now)
+	if sent.Before(p.rolled) {
+		t.known, t.left = false, 0 // of a window that is over
+	}
 	before := p.throttled
 	switch {
 	case status == http.StatusTooManyRequests:
@@ -207,6 +224,9 @@ func (p *pool) throttle(now time.Time, t rate) {
 			return // one of several calls that were on their way when the first was answered
 		}
 		after = p.backoff.NextBackOff()
+		if t.hasReset { // that window is over, unless the clocks differ by a little
+			after /= 10
+		}
 	}
 	p.holdFor(now, after)
 }
@@ -239,11 +259,14 @@ func (p *pool) learn(now time.Time, t rate) {
 	}
 	left = min(left, longest)
 	reset := now.Add(left)
-	p.roll(now)
 	apart := reset.Sub(p.reset).Abs()
 	// Resets are told in whole seconds, so those of one window differ a little.
 	if p.header && t.limit == p.limit && apart <= max(1500*time.Millisecond, p.window*3/5) {
 		p.remaining = min(p.remaining, t.remaining)
+		if reset.Before(p.reset) {
+			p.reset = reset
+		}
+		p.sharing.told(now, t.remaining, p)
 	} else {
 		if t.limit != p.limit {
 			p.window = 0
@@ -252,11 +275,12 @@ func (p *pool) learn(now time.Time, t rate) {
 		// Calls on their way may not be counted in what is told.
 		p.limit, p.remaining, p.reset, p.used = t.limit, t.remaining-float64(p.open.Load()), reset, 0
 		p.window = max(p.window, windowOf(left))
+		p.sharing.begin(now, t.remaining)
 		if p.next.After(now) {
 			p.void(now)
 		}
 	}
-	if t.remaining <= 0 {
+	if t.remaining <= p.sharing.kept(p.limit) { // those who have their place already would be too many
 		p.holdFor(now, left)
 	}
 }

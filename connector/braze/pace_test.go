@@ -181,14 +181,14 @@ func TestPace(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- c.Wait(t.Context(), connector.Track) }()
 		synctest.Wait()
-		c.pools[trackUsers].observe(201, header("X-RateLimit-Limit", "3000", "X-RateLimit-Remaining", "2999", "X-RateLimit-Reset", "3"))
+		c.pools[trackUsers].observe(201, header("X-RateLimit-Limit", "3000", "X-RateLimit-Remaining", "2999", "X-RateLimit-Reset", "3"), time.Now())
 		if err := <-done; err != nil || time.Since(start) > time.Second {
 			t.Errorf("%v after %s", err, time.Since(start))
 		}
 	})
 	run("ends with its context", func(t *testing.T) {
 		c := newTestClient(t, "http://127.0.0.1:1", Config{})
-		c.pools[renameIDs].observe(429, header("Retry-After", "60"))
+		c.pools[renameIDs].observe(429, header("Retry-After", "60"), time.Now())
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := c.Wait(ctx, connector.Rename); !errors.Is(err, context.DeadlineExceeded) {
@@ -282,7 +282,7 @@ func TestThrottle(t *testing.T) {
 	t.Run("case 12: Remaining 0 on a 201 holds until the reset", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := newTestClient(t, "http://127.0.0.1:1", Config{})
-			c.pools[trackUsers].observe(201, header("X-RateLimit-Limit", "3000", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "2"))
+			c.pools[trackUsers].observe(201, header("X-RateLimit-Limit", "3000", "X-RateLimit-Remaining", "0", "X-RateLimit-Reset", "2"), time.Now())
 			start := time.Now()
 			if err := c.Wait(t.Context(), connector.Track); err != nil || time.Since(start) < 2*time.Second || time.Since(start) > 2100*time.Millisecond {
 				t.Errorf("%v after %s", err, time.Since(start))
@@ -330,7 +330,7 @@ func TestThrottle(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			c := newTestClient(t, "http://127.0.0.1:1", Config{})
 			for range 64 {
-				c.pools[trackUsers].observe(429, header())
+				c.pools[trackUsers].observe(429, header(), time.Now())
 			}
 			if held := c.pools[trackUsers].held(); held > 1400*time.Millisecond {
 				t.Errorf("held for %s", held)

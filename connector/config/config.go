@@ -128,6 +128,8 @@ type Kafka struct {
 	Start string
 	// StartTime is the time with Start timestamp.
 	StartTime time.Time
+	// StartTimeout is how long a start waits for the brokers. Default 60 s.
+	StartTimeout time.Duration
 	// StateTopic is a compacted topic for state shared by several processes. Default: none.
 	StateTopic string
 	// Format is auto, debezium-json, debezium-avro, rows-json, rows-avro or row-change. Default auto.
@@ -241,7 +243,7 @@ func defaultPostgres() *Postgres {
 }
 
 func defaultKafka() *Kafka {
-	return &Kafka{Group: "brazecdc", Start: "committed", Format: "auto", Envelope: "changes"}
+	return &Kafka{Group: "brazecdc", Start: "committed", StartTimeout: time.Minute, Format: "auto", Envelope: "changes"}
 }
 
 // DefaultBrake is a model's mass-delete brake where the file sets none.

@@ -129,7 +129,7 @@ func TestModel(t *testing.T) {
 	for _, f := range append(m.Fields, m.Custom...) {
 		names = append(names, f.Name)
 	}
-	if got, want := strings.Join(names, " "), "email first_name last_name dob phone country language plan credits full_name prefs tags shop"; got != want {
+	if got, want := strings.Join(names, " "), "email first_name last_name dob phone country language current_location email_subscribe plan credits full_name prefs tags shop"; got != want {
 		t.Errorf("order of fields is %s, want %s", got, want)
 	}
 	want := connector.FieldMap{Name: "first_name", ValueFrom: connector.ValueFrom{Column: "first_name"}, OnNull: "keep", Blank: "keep", Nested: "merge",

@@ -15,7 +15,7 @@ import (
 // presets are the profile fields Braze gives a meaning to and a row may set (Braze docs, "User attributes object"). Names are case-sensitive there.
 var presets = []string{
 	"email", "email_subscribe", "email_open_tracking_disabled", "email_click_tracking_disabled", "marked_email_as_spam_at",
-	"phone", "push_subscribe", "push_tokens", "first_name", "last_name", "home_city", "dob", "gender", "country", "language", "time_zone",
+	"phone", "push_subscribe", "push_tokens", "first_name", "last_name", "home_city", "image_url", "dob", "gender", "country", "language", "time_zone",
 	"current_location", "date_of_first_session", "date_of_last_session", "facebook", "twitter",
 }
 
@@ -94,8 +94,26 @@ func (d *decoder) presetName(path, name string, at place) bool {
 
 const (
 	fromKeys  = "column expr value"
-	fieldKeys = fromKeys + " type on_null blank country nested array collect"
+	fieldKeys = fromKeys + " type on_null blank nested array collect"
 )
+
+// keysOfPreset are settings that only some profile fields have.
+var keysOfPreset = map[string]string{
+	"phone": " country", "email_subscribe": " when_true resubscribe", "push_subscribe": " when_true resubscribe", "current_location": " latitude longitude",
+}
+
+// location reads a current_location out of two columns.
+func (d *decoder) location(n *node, f *connector.FieldMap) bool {
+	o := d.object(n, "latitude longitude on_null blank")
+	o.missing("latitude", "name the column of the other coordinate")
+	o.missing("longitude", "name the column of the other coordinate")
+	good := true
+	for key, dst := range map[string]*string{"latitude": &f.Latitude, "longitude": &f.Longitude} {
+		c := o.get(key)
+		good = c != nil && d.column(c, dst) && good
+	}
+	return good
+}
 
 // field reads one line under fields (preset) or custom.
 func (d *decoder) field(e entry, preset bool) (connector.FieldMap, bool) {
@@ -104,38 +122,30 @@ func (d *decoder) field(e entry, preset bool) (connector.FieldMap, bool) {
 	good := false
 	if preset {
 		good = d.presetName(n.path, e.key, e.place)
-		switch e.key {
-		case "email_subscribe", "push_subscribe":
-			d.notYet(n, "sends consent states")
-		case "push_tokens":
-			d.notYet(n, "sends push tokens")
-		}
 	} else {
 		good = d.customName(n.path, e.key, e.place)
 	}
 	keys := fieldKeys
-	if e.key != "phone" || !preset {
-		keys = strings.Replace(keys, " country", "", 1)
+	if preset {
+		keys += keysOfPreset[e.key]
 	}
-	if !d.from(n, &f.ValueFrom, keys) {
+	if preset && e.key == "current_location" && n.kind == mapping && (n.child("latitude") != nil || n.child("longitude") != nil) {
+		good = d.location(n, &f) && good
+	} else if !d.from(n, &f.ValueFrom, keys) {
 		return f, false
 	}
 	if n.kind != mapping {
 		return f, good
 	}
 	o := object{d, n}
+	o.enum("when_true", &f.WhenTrue, "subscribed", "opted_in")
+	o.enum("resubscribe", &f.Resubscribe, "on_change", "never", "always")
 	if t := o.enum("type", &f.Type, "string", "number", "bool", "time", "array", "object"); t != nil && preset {
 		d.bad(t, "stands at a profile field that has a type of its own", "remove type")
 	}
 	d.onNull(o, &f)
 	o.enum("blank", &f.Blank, "keep", "null_like")
-	if c := o.str("country", &f.Country); c != nil {
-		if !countryCode.MatchString(f.Country) {
-			d.bad(c, "is "+c.describe(), "write a country of two capital letters, such as DE")
-		} else if c.style == 0 && isTrap(f.Country) {
-			d.warn(c, "is read as a boolean by some YAML readers", `write "`+f.Country+`" in quotes`)
-		}
-	}
+	d.country(o, &f.Country)
 	if n := o.enum("nested", &f.Nested, "merge", "replace"); n != nil && f.Nested == "merge" {
 		d.notYet(n, "merges objects leaf by leaf; without the setting they are replaced as a whole")
 	}
@@ -161,6 +171,18 @@ func (d *decoder) field(e entry, preset bool) (connector.FieldMap, bool) {
 		d.notYet(c, "collects rows into an array")
 	}
 	return f, good
+}
+
+// country reads the country that phone numbers without + are from.
+func (d *decoder) country(o object, dst *string) {
+	c := o.str("country", dst)
+	switch {
+	case c == nil:
+	case !countryCode.MatchString(*dst):
+		d.bad(c, "is "+c.describe(), "write a country of two capital letters, such as DE")
+	case c.style == 0 && isTrap(*dst):
+		d.warn(c, "is read as a boolean by some YAML readers", `write "`+*dst+`" in quotes`)
+	}
 }
 
 var countryCode = regexp.MustCompile(`^[A-Z]{2}$`)

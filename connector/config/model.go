@@ -1,9 +1,12 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +21,7 @@ var (
 )
 
 const (
-	commonKeys = "name kind table topic mode load identify replica_identity filter schedule "
+	commonKeys = "name kind table topic mode load identify replica_identity columns key_column filter schedule "
 	userKeys   = commonKeys + "load_consent owns_users on_id_change on_leave delete_when on_delete_groups deletes fields custom " +
 		"subscription_groups audiences"
 )
@@ -107,15 +110,20 @@ func (d *decoder) relation(o object, m *connector.Model, cfg *Config) {
 		if o.has("table") {
 			d.bad(o.n.child("table"), "is for a Postgres source", "write topic: in its place")
 		}
+		d.columns(o, m)
 	case cfg.Source.Postgres != nil:
 		o.missing("table", "write the table with its schema, such as public.users")
-		if o.has("topic") {
-			d.bad(o.n.child("topic"), "is for a Kafka source", "write table: in its place")
+		for _, key := range []string{"topic", "columns", "key_column"} {
+			fix := "remove it: the database tells"
+			if key == "topic" {
+				fix = "write table: in its place"
+			}
+			if o.has(key) {
+				d.bad(o.n.child(key), "is for a Kafka source", fix)
+			}
 		}
 	}
-	if t := o.str("topic", &m.Topic); t != nil && m.Topic == "" {
-		d.bad(t, "is empty", "write the topic")
-	}
+	d.topic(o, m)
 	t := o.str("table", &m.Table)
 	if t == nil {
 		return
@@ -126,6 +134,60 @@ func (d *decoder) relation(o object, m *connector.Model, cfg *Config) {
 		d.bad(t, "is "+t.describe()+", without a schema", "write public."+m.Table)
 	case schema == "" || table == "":
 		d.bad(t, "is "+t.describe(), "write schema and table, such as public.users")
+	}
+}
+
+// topicName is what Kafka allows, 249 characters at most (Kafka docs, Topic naming).
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+// topic reads a topic's name, or the pattern that names match as a whole.
+func (d *decoder) topic(o object, m *connector.Model) {
+	n := o.n.child("topic")
+	if n == nil || n.kind != mapping {
+		switch t := o.str("topic", &m.Topic); {
+		case t == nil:
+		case m.Topic == "":
+			d.bad(t, "is empty", "write the topic")
+		case !topicName.MatchString(m.Topic):
+			d.bad(t, "is "+t.describe()+", which no topic can be called", `write a name of letters, digits, ".", "_" and "-", or {pattern: "…"} for the topics that match`)
+		}
+		return
+	}
+	p := d.object(n, "pattern")
+	p.missing("pattern", `write a regular expression of whole names, such as "shop\\.shard[0-9]+\\.users"`)
+	t := p.str("pattern", &m.TopicPattern)
+	if t == nil {
+		return
+	}
+	_, err := regexp.Compile(m.TopicPattern)
+	matches := m.Reads()
+	var bad *syntax.Error
+	switch {
+	case m.TopicPattern == "":
+		d.bad(t, "is empty", "write a regular expression of whole names")
+	case errors.As(err, &bad):
+		d.bad(t, "is "+t.describe()+", no regular expression: "+string(bad.Code)+" at "+strconv.Quote(bad.Expr), "write one as Go reads it (RE2), in single quotes in YAML")
+	case err != nil:
+		d.bad(t, "is "+t.describe()+", no regular expression", "write one as Go reads it (RE2), in single quotes in YAML")
+	case matches(""), matches("a" + strings.Repeat("0", 200)):
+		d.warn(t, "matches every topic", "name the part that the topics share")
+	}
+}
+
+// columns reads what the records of a topic do not tell of their columns. Which types there are, the decoder of records knows.
+func (d *decoder) columns(o object, m *connector.Model) {
+	for _, e := range d.free(o.section("columns"), "write column: type, such as price: numeric(12,2)") {
+		if e.node.kind != text || strings.TrimSpace(e.node.value) == "" {
+			d.bad(e.node, "is "+e.node.describe(), "write a type as Postgres does, such as numeric(12,2), date or timestamp(3)")
+			continue
+		}
+		if m.ColumnTypes == nil {
+			m.ColumnTypes = map[string]string{}
+		}
+		m.ColumnTypes[e.key] = e.node.value
+	}
+	if n := o.str("key_column", &m.KeyColumn); n != nil && m.KeyColumn == "" {
+		d.bad(n, "is empty", "write the column that the record key stands for")
 	}
 }
 
@@ -240,8 +302,10 @@ func (d *decoder) identify(o object, m *connector.Model) {
 	if x := id.get("external_id"); x != nil {
 		if x.kind == mapping && x.child("value") != nil {
 			d.bad(x, "is a constant, which would make every row the same user", "name a column")
-		} else {
-			d.from(x, &m.Identify.ExternalID, "column expr")
+		} else if d.from(x, &m.Identify.ExternalID, "column expr blanks") && x.kind == mapping {
+			var blanks string
+			(object{d, x}).enum("blanks", &blanks, "trim", "keep")
+			m.Identify.KeepBlanks = blanks == "keep"
 		}
 	}
 	if a := id.section("alias"); a != nil {
@@ -253,13 +317,19 @@ func (d *decoder) identify(o object, m *connector.Model) {
 		if len(m.Identify.AliasLabel) > 236 {
 			d.bad(alias.n.child("label"), "is longer than 236 bytes", "Braze takes no longer label")
 		}
-		d.notYet(a, "finds users by alias")
 	}
-	if x := id.get("email"); x != nil && d.column(x, &m.Identify.Email) {
-		d.notYet(x, "finds users by e-mail address")
+	if x := id.get("email"); x != nil {
+		d.column(x, &m.Identify.Email)
 	}
-	if x := id.get("phone"); x != nil && d.column(x, &m.Identify.Phone) {
-		d.notYet(x, "finds users by phone number")
+	if x := id.get("phone"); x != nil && x.kind == mapping {
+		p := d.object(x, "column country")
+		p.missing("column", "name the column of the phone numbers")
+		if c := p.get("column"); c != nil {
+			d.column(c, &m.Identify.Phone)
+		}
+		d.country(p, &m.Identify.PhoneCountry)
+	} else if x != nil {
+		d.column(x, &m.Identify.Phone)
 	}
 	if n.kind == null || len(n.entries) == 0 {
 		d.bad(n, "names no column", "write identify: {external_id: column}")

@@ -173,7 +173,7 @@ func (d *decoder) postgres(n *node, p *Postgres) {
 }
 
 func (d *decoder) kafka(n *node, k *Kafka) {
-	o := d.object(n, "brokers group start state_topic format envelope registry tls sasl")
+	o := d.object(n, "brokers group start start_timeout state_topic format envelope registry tls sasl")
 	if !o.has("brokers") && (o.n == nil || !o.n.broken) {
 		d.addAt(n.place, n.path+".brokers", n.path+".brokers is missing", "write a list such as [localhost:9092]")
 	}
@@ -203,9 +203,10 @@ func (d *decoder) kafka(n *node, k *Kafka) {
 	} else if s != nil {
 		k.Start = s.value
 	}
-	if s := o.str("state_topic", &k.StateTopic); s != nil && k.StateTopic != "" {
-		d.notYet(s, "shares state between processes")
+	if s := o.str("state_topic", &k.StateTopic); s != nil && k.StateTopic != "" && !topicName.MatchString(k.StateTopic) {
+		d.bad(s, "is "+s.describe()+", which no topic can be called", `write a name of letters, digits, ".", "_" and "-"`)
 	}
+	o.duration("start_timeout", &k.StartTimeout, time.Millisecond)
 	o.enum("format", &k.Format, "auto", "debezium-json", "debezium-avro", "rows-json", "rows-avro", "row-change")
 	o.enum("envelope", &k.Envelope, "changes", "append")
 
@@ -263,10 +264,18 @@ func (d *decoder) folders(root object, cfg *Config) {
 		cfg.Quarantine.To = "topic"
 		to := d.object(n, "topic")
 		to.missing("topic", "write a topic's name, such as brazecdc.quarantine")
-		if t := to.str("topic", &cfg.Quarantine.Topic); t != nil && cfg.Quarantine.Topic == "" {
+		t := to.str("topic", &cfg.Quarantine.Topic)
+		switch {
+		case t == nil:
+		case cfg.Quarantine.Topic == "":
 			d.bad(t, "is empty", "write a topic's name, such as brazecdc.quarantine")
+		case !topicName.MatchString(cfg.Quarantine.Topic):
+			d.bad(t, "is "+t.describe()+", which no topic can be called", `write a name of letters, digits, ".", "_" and "-"`)
+		case cfg.Source.Kafka != nil && cfg.Source.Kafka.StateTopic == cfg.Quarantine.Topic:
+			d.bad(t, "is the topic of source.kafka.state_topic", "give each a topic of its own")
+		case cfg.Source.Kafka == nil && cfg.Source.Postgres != nil:
+			d.bad(n, "is a topic, and the source is a database: there are no records to keep, and no brokers to keep them", "write disk; data/ then holds the rows")
 		}
-		d.notYet(n, "keeps the quarantine in a topic")
 	} else if n != nil && (n.kind != text || n.value != "disk") {
 		d.bad(n, "is "+n.describe(), "write disk or {topic: brazecdc.quarantine}")
 	}

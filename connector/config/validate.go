@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -15,6 +16,38 @@ func (d *decoder) acrossModels(root *node, cfg *Config) {
 	d.owners(cfg, item)
 	d.writers(root, cfg, item)
 	d.neverSent(root, cfg, item)
+	d.topics(cfg, item)
+}
+
+// topics refuses what several models say differently of one topic, and a model that reads a topic which brazecdc writes.
+func (d *decoder) topics(cfg *Config, item func(int) *node) {
+	own := map[string]string{}
+	if cfg.Source.Kafka != nil {
+		own[cfg.Source.Kafka.StateTopic] = "source.kafka.state_topic"
+	}
+	own[cfg.Quarantine.Topic] = "quarantine.to.topic"
+	delete(own, "")
+	for i := range cfg.Models {
+		m := &cfg.Models[i]
+		if by := own[m.Topic]; by != "" {
+			d.bad(item(i).child("topic"), "is the topic of "+by, "name the topic that holds the rows")
+		}
+		for j := range cfg.Models[:i] {
+			before := &cfg.Models[j]
+			if m.Relation() == "" || m.Relation() != before.Relation() {
+				continue
+			}
+			for _, column := range slices.Sorted(maps.Keys(m.ColumnTypes)) {
+				if other, ok := before.ColumnTypes[column]; ok && other != m.ColumnTypes[column] {
+					n := item(i).child("columns").child(column)
+					d.bad(n, fmt.Sprintf("is %q, and %s.columns.%s is %q of the same topic", m.ColumnTypes[column], before.Path, column, other), "keep one of the two")
+				}
+			}
+			if m.KeyColumn != "" && before.KeyColumn != "" && m.KeyColumn != before.KeyColumn {
+				d.bad(item(i).child("key_column"), fmt.Sprintf("is %q, and %s.key_column is %q of the same topic", m.KeyColumn, before.Path, before.KeyColumn), "keep one of the two")
+			}
+		}
+	}
 }
 
 func (d *decoder) uniqueNames(cfg *Config, item func(int) *node) {

@@ -24,6 +24,8 @@ type Offline struct {
 	LastStop                   *Stop
 	// SendRow sends one row without a running process; nil where that is not possible.
 	SendRow func(ctx context.Context, model, key string) (string, error)
+	// Original fills an entry with the bytes of its record, where these lie in a topic; nil where they are in data/.
+	Original func(ctx context.Context, e *connector.Entry)
 }
 
 var _ API = (*Offline)(nil)
@@ -172,14 +174,19 @@ func (o *Offline) Entries(_ context.Context, f connector.EntryFilter) ([]connect
 // WithoutPayload takes the values of rows out of a list of entries, in place.
 func WithoutPayload(list []connector.Entry) []connector.Entry {
 	for i := range list {
-		list[i].Before, list[i].After, list[i].Effect, list[i].Raw = nil, nil, nil, nil
+		list[i].Before, list[i].After, list[i].Effect = nil, nil, nil
+		list[i].Original = list[i].Original.WithoutBytes()
 	}
 	return list
 }
 
 // Entry implements API.
-func (o *Offline) Entry(_ context.Context, id uint64) (*connector.Entry, error) {
-	return o.Journal.Quarantine().Entry(id)
+func (o *Offline) Entry(ctx context.Context, id uint64) (*connector.Entry, error) {
+	e, err := o.Journal.Quarantine().Entry(id)
+	if err == nil && o.Original != nil {
+		o.Original(ctx, e)
+	}
+	return e, err
 }
 
 // Retry implements API: it needs a process, since what is sent again has to keep its place among the user's other changes.

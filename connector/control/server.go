@@ -191,6 +191,9 @@ func routes(api API) http.Handler {
 		said, err := api.Send(r.Context(), q.Model, q.Key)
 		answer(w)(sentence{said}, err)
 	})
+	if replays, ok := api.(Replays); ok {
+		replayRoutes(mux, replays)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, fmt.Errorf("%s %s is not known to this version; use the brazecdc program that also runs", r.Method, r.URL.Path))
 	})

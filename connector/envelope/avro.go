@@ -154,14 +154,14 @@ func isMeta(name string) bool {
 	return strings.HasPrefix(rest, "source_") || strings.HasPrefix(rest, "transaction_") || strings.HasPrefix(rest, "debezium_")
 }
 
-// avroValue tells whether a record's value is Avro, with which schema, and gives its bytes as a string of their own.
+// avroValue tells whether a record's value is Avro, with which schema, and gives its bytes.
 func (d *Decoder) avroValue(ctx context.Context, rec *Record) (s *avroSchema, raw string, ok bool, err error) {
 	format := d.cfg.Format
 	if format == DebeziumJSON || format == RowsJSON {
 		return nil, "", false, nil
 	}
 	if body, own := rowChangeBody(rec.Value); own && (format == Auto || format == RowChange) {
-		return rowChange, string(body), true, nil
+		return rowChange, view(body), true, nil
 	}
 	id, rest, ok, err := schemaID(rec, rec.Value, &valueHeaders)
 	switch {
@@ -169,7 +169,7 @@ func (d *Decoder) avroValue(ctx context.Context, rec *Record) (s *avroSchema, ra
 		return nil, "", false, err
 	case ok:
 		s, err = d.schemas.get(ctx, id)
-		return s, string(rest), true, err
+		return s, view(rest), true, err
 	case format == DebeziumAvro || format == RowsAvro:
 		return nil, "", false, poison("it is not Avro with a schema id before it (a zero byte and four bytes) or in its headers")
 	}
@@ -201,6 +201,7 @@ func (n *node) isNull(s string, i int) bool {
 
 // avroEvent reads what an Avro record says.
 func (d *Decoder) avroEvent(w *worker, ev *event, s *avroSchema, raw string) error {
+	w.text = raw
 	ev.kind, ev.source = s.kind, s
 	var end int
 	switch {

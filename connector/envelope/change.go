@@ -211,6 +211,7 @@ func (d *Decoder) cells(w *worker, t *topic, v *version, key []keyPart, im image
 		}
 		return d.cells(w, t, grown, key, im)
 	}
+	w.keep(out)
 	for k, i := range v.key {
 		if len(key) > 0 && (i >= v.inRow || out[i].State == connector.Absent) {
 			if c, ok := v.columns[i].cellOf(&key[v.part[k]]); ok {

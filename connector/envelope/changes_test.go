@@ -57,19 +57,19 @@ var orderItems = []string{
 func TestModes(t *testing.T) {
 	for _, folder := range []string{"json", "json_schema", "json_strings", "json_double", "json_iso", "json_txmeta", "avro_confluent"} {
 		t.Run("case 31: order_items of "+folder+" are the same changes", func(t *testing.T) {
-			d := decoder(t, Config{Schemas: registered(t, folder), Types: map[string]map[string]string{folder + ".public.order_items": {"price": "numeric(12,4)"}}})
+			d := decoder(t, Config{Schemas: registered(t, folder), Columns: []Columns{{Topics: only(folder + ".public.order_items"), Types: map[string]string{"price": "numeric(12,4)"}}}})
 			same(t, told(t, d, sample(t, folder, "public.order_items")), orderItems...)
 		})
 	}
 	for _, folder := range []string{"unwrap_rewrite", "avro_confluent_unwrap"} {
 		t.Run("unwrapped: order_items of "+folder, func(t *testing.T) {
-			d := decoder(t, Config{Schemas: registered(t, folder), Types: map[string]map[string]string{folder + ".public.order_items": {"price": "numeric(12,4)"}}})
+			d := decoder(t, Config{Schemas: registered(t, folder), Columns: []Columns{{Topics: only(folder + ".public.order_items"), Types: map[string]string{"price": "numeric(12,4)"}}}})
 			want := slices.DeleteFunc(slices.Clone(orderItems), func(s string) bool { return s == "(tombstone)" || s == "truncate " })
 			same(t, told(t, d, sample(t, folder, "public.order_items")), slices.Delete(want, 6, 7)...)
 		})
 	}
 	t.Run("unwrapped without __op: every row is an update that may create, a tombstone is the delete", func(t *testing.T) {
-		d := decoder(t, Config{Types: map[string]map[string]string{"unwrap_tombstone.public.order_items": {"price": "numeric(12,4)"}}})
+		d := decoder(t, Config{Columns: []Columns{{Topics: only("unwrap_tombstone.public.order_items"), Types: map[string]string{"price": "numeric(12,4)"}}}})
 		got := told(t, d, sample(t, "unwrap_tombstone", "public.order_items"))
 		var want []string
 		for i, s := range orderItems {
@@ -149,7 +149,7 @@ func TestOperations(t *testing.T) {
 func TestReplicaIdentity(t *testing.T) {
 	for _, folder := range []string{"json", "json_schema", "avro_confluent"} {
 		t.Run("FULL proves itself by an update, in "+folder, func(t *testing.T) {
-			d := decoder(t, Config{Schemas: registered(t, folder), Types: map[string]map[string]string{folder + ".public.users_full": {"amount": "numeric(10,2)"}}})
+			d := decoder(t, Config{Schemas: registered(t, folder), Columns: []Columns{{Topics: only(folder + ".public.users_full"), Types: map[string]string{"amount": "numeric(10,2)"}}}})
 			changes, _ := decodeAll(t, d, sample(t, folder, "public.users_full"))
 			i := slices.IndexFunc(changes, func(c connector.Change) bool { return c.Op == connector.Delete })
 			del := changes[i]

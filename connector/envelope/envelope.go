@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+	"unsafe"
 
 	"brazecdc/connector"
 )
@@ -54,15 +55,24 @@ type Config struct {
 	ReplicaIdentityFull func(topic string) bool
 	// Placeholder is Debezium's unavailable.value.placeholder, also as "hex:…"; default "__debezium_unavailable_value".
 	Placeholder string
-	// Types tells, by topic and column, the type of columns whose records do not: schemaless JSON, and what Debezium turned into plain strings or doubles. A type is
-	// written as in Postgres, with the encoding behind it where it is not Debezium's default: "numeric(10,2)", "timestamp(3)", "timestamptz", "bytea hex", "text[]".
-	Types map[string]map[string]string
-	// KeyColumns names, by topic, the column that a record key without a name of its own stands for. Without it that key is the column "_key".
-	KeyColumns map[string]string
+	// Columns tells what the records of some topics do not tell of their columns. Where several are of one topic, all count; the last one counts for a column
+	// that two name.
+	Columns []Columns
 	// MaxValue is the largest record value or key that is decoded, in bytes; default 16 MiB.
 	MaxValue int
 	// Logger gets what happens to tables: new columns, a changed replica identity. Default discards.
 	Logger *slog.Logger
+}
+
+// Columns is what a person knows of the columns of some topics, and their records do not say: schemaless JSON, and what Debezium turned into plain strings or
+// doubles.
+type Columns struct {
+	// Topics tells which topics are meant. It is asked once a topic.
+	Topics func(topic string) bool
+	// Types by column, each as CheckType takes it.
+	Types map[string]string
+	// KeyColumn is the column that a record key without a name of its own stands for. Without it that key is the column "_key".
+	KeyColumn string
 }
 
 // Header is a header of a record.
@@ -147,8 +157,8 @@ type Decoder struct {
 	cfg     Config
 	log     *slog.Logger
 	hold    *placeholder
-	types   map[string]map[string]*typ
-	topics  sync.Map // string -> *topic
+	columns []map[string]*typ // beside Config.Columns
+	topics  sync.Map          // string -> *topic
 	schemas registry
 	workers sync.Pool
 }
@@ -178,20 +188,19 @@ func New(cfg Config) (*Decoder, error) {
 	if cfg.Envelope != Changes && cfg.Envelope != Append {
 		return nil, fmt.Errorf("envelope %q is neither changes nor append", cfg.Envelope)
 	}
-	d := &Decoder{cfg: cfg, log: cfg.Logger, types: map[string]map[string]*typ{}}
+	d := &Decoder{cfg: cfg, log: cfg.Logger}
 	var err error
 	if d.hold, err = newPlaceholder(cfg.Placeholder); err != nil {
 		return nil, err
 	}
-	for topic, columns := range cfg.Types {
-		d.types[topic] = map[string]*typ{}
-		for column, text := range columns {
-			t, err := hint(text)
-			if err != nil {
-				return nil, fmt.Errorf("column %q of topic %q: %w", column, topic, err)
+	for _, c := range cfg.Columns {
+		types := make(map[string]*typ, len(c.Types))
+		for column, text := range c.Types {
+			if types[column], err = hint(text); err != nil {
+				return nil, fmt.Errorf("column %q: %w", column, err)
 			}
-			d.types[topic][column] = t
 		}
+		d.columns = append(d.columns, types)
 	}
 	d.schemas.lookup = cfg.Schemas
 	d.schemas.now = time.Now
@@ -206,6 +215,7 @@ type worker struct {
 	keys                       []field
 	parts                      []keyPart
 	cells                      []connector.Cell // not handed out yet
+	text                       string           // what cells are parts of until keep; it is the record's own bytes
 }
 
 // maxScratch is how many members of a record the buffers keep room for between records.
@@ -219,6 +229,31 @@ func (w *worker) trim() {
 		}
 	}
 }
+
+// view gives bytes as a string without copying them. What is kept beyond the call of Decode must be a copy: the caller may use the bytes again, and they may be
+// a small part of a large buffer.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// keep gives the cells that are parts of w.text a text of their own: nothing of the record but its rows stays in memory.
+func (w *worker) keep(cells []connector.Cell) {
+	base, size := address(w.text), uintptr(len(w.text))
+	n := 0
+	for i := range cells {
+		if address(cells[i].Raw)-base < size {
+			n += len(cells[i].Raw)
+		}
+	}
+	b := make([]byte, 0, n)
+	for i := range cells {
+		if c := &cells[i]; address(c.Raw)-base < size {
+			from := len(b)
+			b = append(b, c.Raw...)
+			c.Raw = view(b[from:])
+		}
+	}
+}
+
+func address(s string) uintptr { return uintptr(unsafe.Pointer(unsafe.StringData(s))) }
 
 // row gives n empty cells. They come from a larger piece of memory, which lives as long as any of its rows.
 func (w *worker) row(n int) []connector.Cell {
@@ -234,13 +269,22 @@ func (w *worker) row(n int) []connector.Cell {
 func (d *Decoder) Decode(ctx context.Context, dst []connector.Change, rec *Record) (out []connector.Change, skip Skip, err error) {
 	w := d.workers.Get().(*worker)
 	out, skip, err = d.decode(ctx, w, dst, rec)
+	w.text = ""
 	w.trim()
 	d.workers.Put(w)
-	var p poison
-	if errors.As(err, &p) {
-		err = &Poison{rec.Topic, rec.Partition, rec.Offset, string(p)}
+	if err != nil {
+		err = rec.name(err)
 	}
 	return out, skip, err
+}
+
+// name puts the record's place into a poison.
+func (r *Record) name(err error) error {
+	var p poison
+	if errors.As(err, &p) {
+		return &Poison{r.Topic, r.Partition, r.Offset, string(p)}
+	}
+	return err
 }
 
 func (d *Decoder) decode(ctx context.Context, w *worker, dst []connector.Change, rec *Record) ([]connector.Change, Skip, error) {
@@ -263,7 +307,7 @@ func (d *Decoder) decode(ctx context.Context, w *worker, dst []connector.Change,
 		if err != nil {
 			return dst, NoSkip, err
 		}
-	} else if err := d.jsonEvent(w, t, &ev, string(rec.Value)); err != nil {
+	} else if err := d.jsonEvent(w, t, &ev, view(rec.Value)); err != nil {
 		return dst, NoSkip, err
 	}
 	if ev.kind == kindRow && ev.op == 0 {

@@ -104,7 +104,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add([]byte(nil), []byte(schemas.RowChangeExample), []byte(nil), uint8(0))
 	formats := []Config{{}, {Format: RowsJSON}, {Envelope: Append}, {Format: RowChange}, {ReplicaIdentityFull: func(string) bool { return true }},
-		{Types: map[string]map[string]string{"t": {"id": "numeric(10,2)", "a": "timestamp(3)", "name": "json", "b": "date[]", "v": "interval", "raw": "bytea"}}}, {Format: DebeziumJSON}}
+		{Columns: []Columns{{Topics: only("t"), Types: map[string]string{"id": "numeric(10,2)", "a": "timestamp(3)", "name": "json", "b": "date[]", "v": "interval", "raw": "bytea"}}}}, {Format: DebeziumJSON}}
 	f.Fuzz(func(t *testing.T, key, value, oldKey []byte, n uint8) {
 		cfg := formats[int(n)%len(formats)]
 		cfg.Schemas = registry

@@ -2,14 +2,26 @@ package envelope
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
 	"brazecdc/connector"
 )
 
-// hint reads a column's type as a user writes it where the records do not tell: a Postgres type, "numeric(10,2)", "timestamp(3)", "text[]", with a word behind
-// it for how the value is encoded where that is not Debezium's default: ms, us, ns for times; base64, hex, text for binary values and decimals.
+// CheckType tells what is wrong with a column's type as a person writes it where the records do not tell; nil is nothing. A type is written as in Postgres, with
+// a word behind it for how the value is encoded where that is not Debezium's default: "numeric(10,2)", "timestamp(3)", "timestamptz", "bytea hex", "time ns",
+// "text[]". The words are ms, us, ns for times, and base64, hex, text for binary values and decimals.
+func CheckType(s string) error {
+	_, err := hint(s)
+	return err
+}
+
+// TypeNames lists the types that CheckType knows, in the order of the alphabet.
+func TypeNames() []string { return slices.Sorted(maps.Keys(typeNames)) }
+
+// hint reads a type as CheckType takes it.
 //
 // As in Debezium's adaptive mode a time or timestamp of up to three digits is in milliseconds, any other in microseconds.
 func hint(s string) (*typ, error) {
@@ -68,7 +80,12 @@ var typeNames = map[string]connector.ValueKind{
 	"double": connector.KindFloat, "numeric": connector.KindDecimal, "decimal": connector.KindDecimal, "money": connector.KindDecimal,
 	"text": connector.KindText, "varchar": connector.KindText, "character varying": connector.KindText, "char": connector.KindText, "character": connector.KindText,
 	"bpchar": connector.KindText, "citext": connector.KindText, "uuid": connector.KindText, "inet": connector.KindText, "cidr": connector.KindText,
-	"xml": connector.KindText, "enum": connector.KindText, "point": connector.KindText, "geometry": connector.KindText, "geography": connector.KindText,
+	`"char"`: connector.KindText, "name": connector.KindText, "macaddr": connector.KindText, "macaddr8": connector.KindText, "ltree": connector.KindText,
+	"tsvector": connector.KindText, "tsquery": connector.KindText, "pg_lsn": connector.KindText, "box": connector.KindText, "circle": connector.KindText,
+	"line": connector.KindText, "lseg": connector.KindText, "path": connector.KindText, "polygon": connector.KindText,
+	"int4range": connector.KindText, "int8range": connector.KindText, "numrange": connector.KindText, "tsrange": connector.KindText,
+	"tstzrange": connector.KindText, "daterange": connector.KindText, "xml": connector.KindText, "enum": connector.KindText,
+	"point": connector.KindText, "geometry": connector.KindText, "geography": connector.KindText,
 	"bit": connector.KindText, "bit varying": connector.KindText, "varbit": connector.KindText,
 	"date": connector.KindDate, "time": connector.KindTime, "time without time zone": connector.KindTime,
 	"timetz": connector.KindTimeTZ, "time with time zone": connector.KindTimeTZ,

@@ -169,8 +169,9 @@ func get(fields []field, key string) string {
 	return ""
 }
 
-// jsonEvent reads what a JSON record says. s is a copy that the cells may keep parts of.
+// jsonEvent reads what a JSON record says.
 func (d *Decoder) jsonEvent(w *worker, t *topic, ev *event, s string) error {
+	w.text = s
 	i := space(s, 0)
 	if i >= len(s) {
 		return poison("the value is empty")

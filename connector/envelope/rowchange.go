@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"brazecdc/connector"
@@ -233,6 +234,7 @@ func (w *worker) oldKey(ev *event) []keyPart { return changeParts(ev, w.source, 
 
 func changeParts(ev *event, fields []field, parts []keyPart) []keyPart {
 	for _, f := range fields {
+		f.val = strings.Clone(f.val) // a key outlives the record
 		if ev.source == foundJSON {
 			if p, err := jsonPart(f.key, f.val); err == nil {
 				parts = append(parts, p)

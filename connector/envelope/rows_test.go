@@ -71,7 +71,7 @@ func TestRows(t *testing.T) {
 			`delete user-1 before{_key=text "user-1"}`)
 	})
 	t.Run("keys whose column the configuration names", func(t *testing.T) {
-		d := decoder(t, Config{KeyColumns: map[string]string{"t": "external_id"}})
+		d := decoder(t, Config{Columns: []Columns{{Topics: only("t"), KeyColumn: "external_id"}}})
 		same(t, told(t, d, []*Record{rec(1, `user-1`, `{"external_id":"user-1","name":"A"}`), rec(2, "user-1", "")}),
 			`update user-1 after{external_id=text "user-1" name=text "A"}`, `delete user-1 before{external_id=text "user-1"}`)
 	})
@@ -82,7 +82,7 @@ func TestRows(t *testing.T) {
 	t.Run("case 32: a text column that holds JSON stays text unless its type is given", func(t *testing.T) {
 		row := rec(1, `{"id":1}`, `{"id":1,"prefs":"{\"lang\":\"ja\"}"}`)
 		same(t, told(t, decoder(t, Config{}), []*Record{row}), `update 1 after{id=int 1 prefs=text "{\"lang\":\"ja\"}"}`)
-		same(t, told(t, decoder(t, Config{Types: map[string]map[string]string{"t": {"prefs": "jsonb"}}}), []*Record{row}), `update 1 after{id=int 1 prefs=json "{\"lang\":\"ja\"}"}`)
+		same(t, told(t, decoder(t, Config{Columns: []Columns{{Topics: only("t"), Types: map[string]string{"prefs": "jsonb"}}}}), []*Record{row}), `update 1 after{id=int 1 prefs=json "{\"lang\":\"ja\"}"}`)
 	})
 	t.Run("cdc 106: half a surrogate pair becomes U+FFFD, a NUL stays", func(t *testing.T) {
 		same(t, told(t, decoder(t, Config{}), []*Record{rec(1, `{"id":1}`, `{"id":1,"a":"x\ud800y","b":"\u0000"}`)}), `update 1 after{id=int 1 a=text "x�y" b=text "\x00"}`)
@@ -94,7 +94,7 @@ func TestRows(t *testing.T) {
 		value := confluent(2, append(put(nil, "k", 5, 2, 9, 1, "x", 3, 0, 1), append([]byte("zz"), put(nil, 8)...)...))
 		want := `after{id=text "k" at=timestamptz 5000 u=json "9" m=json "{\"x\":3}" e=text "B" f=bytes "zz" l=timestamp 8`
 		for _, key := range [][]byte{confluent(1, put(nil, "k")), []byte(`{"id":"k"}`), []byte("k")} {
-			d := decoder(t, Config{Schemas: s, KeyColumns: map[string]string{"t": "id"}})
+			d := decoder(t, Config{Schemas: s, Columns: []Columns{{Topics: only("t"), KeyColumn: "id"}}})
 			got := told(t, d, []*Record{{Topic: "t", Key: key, Value: value}, {Topic: "t", Offset: 1, Key: key}})
 			same(t, got, "update k "+want+"}", `delete k before{id=text "k"}`)
 		}
@@ -150,7 +150,7 @@ func TestPlaceholder(t *testing.T) {
 			v = put(v, 1, int(word[i]))
 		}
 		v = put(v, 0, 1, 1, word, 1, word, 0, 1, hex)
-		d := decoder(t, Config{Schemas: s, KeyColumns: map[string]string{"t": "id"}})
+		d := decoder(t, Config{Schemas: s, Columns: []Columns{{Topics: only("t"), KeyColumn: "id"}}})
 		same(t, told(t, d, []*Record{{Topic: "t", Key: []byte("1"), Value: confluent(1, v)}}), `update 1 after{id=int 1}`)
 	})
 	t.Run("it does not change a column's kind", func(t *testing.T) {
@@ -280,8 +280,8 @@ func TestPoison(t *testing.T) {
 			`update 1 after{id=int 1 op=text "c" after=json "{\"x\":1}" source=json "{}"}`)
 	})
 	t.Run("a configuration that cannot be meant", func(t *testing.T) {
-		for _, cfg := range []Config{{Format: "xml"}, {Envelope: "upsert"}, {Types: map[string]map[string]string{"t": {"a": "nonsense"}}}, {Types: map[string]map[string]string{"t": {"a": "text hex"}}},
-			{Types: map[string]map[string]string{"t": {"a": "numeric(10"}}}} {
+		for _, cfg := range []Config{{Format: "xml"}, {Envelope: "upsert"}, {Columns: []Columns{{Topics: only("t"), Types: map[string]string{"a": "nonsense"}}}}, {Columns: []Columns{{Topics: only("t"), Types: map[string]string{"a": "text hex"}}}},
+			{Columns: []Columns{{Topics: only("t"), Types: map[string]string{"a": "numeric(10"}}}}} {
 			if _, err := New(cfg); err == nil {
 				t.Errorf("%+v was taken", cfg)
 			}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"brazecdc/connector"
+	"brazecdc/connector/sourcetest"
 )
 
 // line is a record as testdata/debezium keeps it.
@@ -113,6 +114,9 @@ func registered(t testing.TB, folder string) schemaFile {
 	return out
 }
 
+// only means one topic.
+func only(topic string) func(string) bool { return func(name string) bool { return name == topic } }
+
 func decoder(t testing.TB, cfg Config) *Decoder {
 	t.Helper()
 	d, err := New(cfg)
@@ -175,33 +179,10 @@ func shown(t testing.TB, r connector.Row) []string {
 	return out
 }
 
-// plainValue shows a value as the Postgres source's test does: kind and content.
+// plainValue shows a value as the table of values does, long ones cut.
 func plainValue(v connector.Value) string {
-	kind := [...]string{"null", "bool", "int", "float", "decimal", "text", "date", "time", "timetz", "timestamp", "timestamptz", "interval", "json", "bytes", "array"}[v.Kind]
-	switch v.Kind {
-	case connector.KindNull:
-		return kind
-	case connector.KindBool, connector.KindInt:
-		return fmt.Sprintf("%s %d", kind, v.Int)
-	case connector.KindDate, connector.KindTime, connector.KindTimestamp, connector.KindTimestampTZ:
-		switch v.Int {
-		case connector.PosInfinity:
-			return kind + " +inf"
-		case connector.NegInfinity:
-			return kind + " -inf"
-		}
-		return fmt.Sprintf("%s %d", kind, v.Int)
-	case connector.KindFloat:
-		return fmt.Sprintf("float %v", v.Float)
-	case connector.KindArray:
-		var parts []string
-		for _, e := range v.List {
-			parts = append(parts, plainValue(e))
-		}
-		return "[" + strings.Join(parts, ", ") + "]"
-	}
 	if len(v.Str) > 60 {
-		return fmt.Sprintf("%s %q…%d", kind, v.Str[:20], len(v.Str))
+		return fmt.Sprintf("%s…%d", sourcetest.Text(connector.Value{Kind: v.Kind, Str: v.Str[:20]}), len(v.Str))
 	}
-	return fmt.Sprintf("%s %q", kind, v.Str)
+	return sourcetest.Text(v)
 }

@@ -2,6 +2,7 @@ package envelope
 
 import (
 	"encoding/binary"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -81,10 +82,16 @@ func (d *Decoder) topic(name string) *topic {
 	if t, ok := d.topics.Load(name); ok {
 		return t.(*topic)
 	}
-	t := &topic{name: name, keyName: keyColumn, hints: d.types[name], append: d.cfg.Envelope == Append,
+	t := &topic{name: name, keyName: keyColumn, hints: map[string]*typ{}, append: d.cfg.Envelope == Append,
 		shapes: map[string]*connectShape{}, versions: map[versionKey]*version{}, full: map[any]bool{}}
-	if c := d.cfg.KeyColumns[name]; c != "" {
-		t.keyName = c
+	for i, c := range d.cfg.Columns {
+		if !c.Topics(name) {
+			continue
+		}
+		maps.Copy(t.hints, d.columns[i])
+		if c.KeyColumn != "" {
+			t.keyName = c.KeyColumn
+		}
 	}
 	if d.cfg.ReplicaIdentityFull != nil {
 		t.always = d.cfg.ReplicaIdentityFull(name)

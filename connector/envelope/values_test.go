@@ -3,169 +3,100 @@ package envelope
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"os"
-	"strings"
 	"testing"
+	"time"
 
 	"brazecdc/connector"
+	"brazecdc/connector/sourcetest"
+	"brazecdc/schemas"
 )
 
-// valueTable is testdata/values.json, the table of values that both sources go through.
-type valueTable struct {
-	Rows []struct {
-		Table, Key string
-		Columns    []valueColumn
-	}
-}
-
-type valueColumn struct {
-	Name, Type, SQL, Want string
-	Lossy                 map[string]string
-}
-
-func readValues(t *testing.T) valueTable {
-	t.Helper()
-	b, err := os.ReadFile("testdata/values.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out valueTable
-	if err := json.Unmarshal(b, &out); err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
-// mode is a folder of samples, how its connector was set, and what that loses.
-type mode struct {
-	folder string
-	schema bool     // the records tell types
-	words  []string // "name suffix": what has to be said behind a hinted type
-	lossy  string
-}
-
-var modes = []mode{
-	{"json", false, []string{"numeric(38,0) base64", "numeric(5,0) base64"}, "utc average dimensions varbit"},
-	{"json_schema", true, nil, "utc average dimensions varbit bool"},
-	{"json_strings", false, []string{"time ms", "timestamp ms"}, "utc connect dimensions varbit"},
-	{"json_double", false, []string{"time us", "time(3) us", "bytea hex"}, "utc average dimensions varbit double"},
-	{"json_iso", false, nil, "utc average dimensions varbit"},
-	{"json_nanos", false, []string{"time ns", "timestamp ns"}, "utc average dimensions"},
-	{"unwrap_rewrite_schema", true, nil, "utc average dimensions varbit bool"},
-	{"cloudevents", false, nil, "utc average dimensions"},
-	{"avro_confluent", true, nil, "utc average dimensions varbit bool"},
-	{"avro_confluent_unwrap", true, nil, "utc average dimensions varbit bool"},
-	{"avro_apicurio", true, nil, "utc average dimensions"},
-	{"json_2_7", false, []string{"numeric(38,0) base64", "numeric(5,0) base64"}, "utc average dimensions varbit"},
-	{"specials_precise", false, nil, "precise"},
-	{"specials_string", false, nil, ""},
-	{"specials_double", false, nil, "double"},
-	{"specials_iso", false, nil, "precise"},
-}
-
-// hinted gives the type as a user would write it for a topic of this mode; "" where none is needed.
-func (m mode) hinted(typ string) string {
-	base, list := strings.CutSuffix(typ, "[]")
-	switch base {
-	case "mood", `"char"`, "ltree", "tsvector", "macaddr", "macaddr8", "int4range", "int8range", "numrange", "tsrange", "tstzrange", "daterange":
-		base = "text"
-	case "posint":
-		base = "integer"
-	}
-	for _, w := range m.words {
-		if name, suffix, _ := strings.Cut(w, " "); name == base {
-			base += " " + suffix
-		}
-	}
-	if list {
-		base += "[]"
-	}
-	return base
-}
-
 func TestValues(t *testing.T) {
-	table := readValues(t)
-	hints := map[string]map[string]string{}
-	for _, m := range modes {
-		if m.schema {
-			continue
+	all := sourcetest.ReadValues(t)
+	for _, m := range sourcetest.Recordings {
+		var hints []Columns
+		var rows []sourcetest.ValueRow
+		for _, r := range all.Rows {
+			if !recorded(m.Folder, r.Table) {
+				continue
+			}
+			hints = append(hints, Columns{Topics: only(m.Folder + ".public." + r.Table), Types: m.Types(r)})
+			rows = append(rows, m.Has(r))
 		}
-		for _, r := range table.Rows {
-			topic := m.folder + ".public." + r.Table
-			if hints[topic] == nil {
-				hints[topic] = map[string]string{}
+		t.Run(m.Folder, func(t *testing.T) {
+			d := decoder(t, Config{Schemas: registered(t, m.Folder), Columns: hints})
+			for _, r := range rows {
+				row := firstRow(t, d, sample(t, m.Folder, "public."+r.Table), r.Key)
+				t.Run(r.Table+" "+r.Key, func(t *testing.T) { r.Check(t, row, m.Loses) })
 			}
-			for _, c := range r.Columns {
-				hints[topic][c.Name] = m.hinted(c.Type)
-			}
-		}
-	}
-	for _, m := range modes {
-		t.Run(m.folder, func(t *testing.T) {
-			d := decoder(t, Config{Schemas: registered(t, m.folder), Types: hints})
-			seen := 0
-			for _, r := range table.Rows {
-				if _, err := os.Stat("testdata/debezium/" + m.folder + "/public." + r.Table + ".jsonl"); err != nil {
-					continue
-				}
-				seen++
-				row := firstRow(t, d, sample(t, m.folder, "public."+r.Table), r.Key)
-				for _, c := range r.Columns {
-					t.Run(valueCase(c)+": "+c.Name+" "+c.Type+" "+c.SQL, func(t *testing.T) { m.check(t, row, c) })
-				}
-			}
-			if seen == 0 {
+			if len(rows) == 0 {
 				t.Fatal("no sample has a row of the table")
 			}
 		})
 	}
 }
 
-func (m mode) check(t *testing.T, row connector.Row, c valueColumn) {
-	i := row.Table.Column(c.Name)
-	if i < 0 {
-		if m.folder == "json_2_7" && c.Type == "tsvector" {
-			return // Debezium 2.7 leaves tsvector out
-		}
-		t.Fatal("the row lacks the column")
-	}
-	want := c.Want
-	for name, left := range c.Lossy {
-		if strings.Contains(" "+m.lossy+" ", " "+name+" ") {
-			want = left
-		}
-	}
-	got, ok, err := row.Value(i)
-	if err != nil || !ok {
-		t.Fatalf("raw %q: ok %v, %v", row.Cells[i].Raw, ok, err)
-	}
-	if plainValue(got) != want {
-		t.Errorf("got %s, want %s (raw %q)", plainValue(got), want, row.Cells[i].Raw)
-	}
-	if k := row.Table.Columns[i].Kind; got.Kind != connector.KindNull && got.Kind != k {
-		t.Errorf("kind %d, the column promises %d", got.Kind, k)
+// recorded tells whether a connector's recording has a table.
+func recorded(folder, table string) bool {
+	_, err := os.Stat("testdata/debezium/" + folder + "/public." + table + ".jsonl")
+	return err == nil
+}
+
+// TestRowChangeValues writes the whole table of values as the connector's own records, from the values that are wanted.
+func TestRowChangeValues(t *testing.T) {
+	for _, r := range sourcetest.ReadValues(t).Rows {
+		t.Run(r.Table+" "+r.Key, func(t *testing.T) {
+			change := schemas.RowChange{Key: map[string]any{"id": r.Key}, After: map[string]any{}}
+			for _, c := range r.Columns {
+				change.After[c.Name] = written(sourcetest.Parse(t, c.Left("own")))
+			}
+			b, err := change.Append(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			changes, _ := decodeAll(t, decoder(t, Config{}), []*Record{{Topic: "own", Value: b}})
+			r.Check(t, changes[0].After, "own")
+		})
 	}
 }
 
-// valueCase names the case that a type belongs to.
-func valueCase(c valueColumn) string {
-	switch {
-	case strings.HasPrefix(c.Type, "numeric"):
-		return "case 31 cdc 92"
-	case strings.HasPrefix(c.Type, "json"):
-		return "case 32 cdc 106 107"
-	case strings.HasPrefix(c.Type, "date"), strings.HasPrefix(c.Type, "time"):
-		return "case 38"
-	case c.Type == "money":
-		return "cdc 111"
-	case c.Type == "hstore", c.Type == "posint":
-		return "cdc 108"
-	case strings.Contains(c.Type, "mood"):
-		return "cdc 109"
-	case c.Type == "bytea":
-		return "cdc 107"
+// written is a value as Go writes it into a row change.
+func written(v connector.Value) any {
+	switch v.Kind {
+	case connector.KindNull:
+		return nil
+	case connector.KindBool:
+		return v.Int == 1
+	case connector.KindInt:
+		return v.Int
+	case connector.KindFloat:
+		return v.Float
+	case connector.KindDecimal:
+		return schemas.Decimal(v.Str)
+	case connector.KindDate:
+		return schemas.Date(max(math.MinInt32, min(v.Int, math.MaxInt32)))
+	case connector.KindTime:
+		return schemas.Time(v.Int)
+	case connector.KindTimestamp:
+		return schemas.Timestamp(v.Int)
+	case connector.KindTimestampTZ:
+		return time.UnixMicro(v.Int)
+	case connector.KindInterval:
+		return schemas.Interval(v.Str)
+	case connector.KindJSON:
+		return json.RawMessage(v.Str)
+	case connector.KindBytes:
+		return []byte(v.Str)
+	case connector.KindArray:
+		list := make([]any, len(v.List))
+		for i, e := range v.List {
+			list[i] = written(e)
+		}
+		return list
 	}
-	return "cdc 112"
+	return v.Str
 }
 
 // firstRow decodes records until one brings the row with that key for the first time.

@@ -73,7 +73,7 @@ func (s *Source) assign(ctx context.Context, offsets map[string]map[int32]kgo.Of
 	for topic, parts := range offsets {
 		for num := range parts {
 			p := partition{topic, num}
-			b, err := s.begin(v, p)
+			b, err := s.begin(ctx, v, p)
 			if err != nil {
 				var stop *connector.StopError
 				if errors.As(err, &stop) {
@@ -94,7 +94,7 @@ func (s *Source) assign(ctx context.Context, offsets map[string]map[int32]kgo.Of
 }
 
 // begin collects what is known of a partition and decides where it starts.
-func (s *Source) begin(v *survey, p partition) (begin, error) {
+func (s *Source) begin(ctx context.Context, v *survey, p partition) (begin, error) {
 	detail, ok := v.topics[p.topic]
 	if !ok || detail.Err != nil {
 		return begin{}, fmt.Errorf("topic %s is not there yet: %w", p.topic, detail.Err)
@@ -117,13 +117,24 @@ func (s *Source) begin(v *survey, p partition) (begin, error) {
 		k.note, k.noted = parseNote(c.Metadata)
 		f.committed = &k
 	}
+	if s.cfg.Recorded != nil {
+		r, ok, err := s.cfg.Recorded(ctx, partOf(p))
+		if err != nil {
+			return begin{}, fmt.Errorf("read what was recorded of partition %d of topic %s: %w", p.num, p.topic, err)
+		}
+		if ok && r.Position.Offset < 1<<62 {
+			k := known{offset: int64(r.Position.Offset), epoch: -1}
+			k.note, k.noted = parseNote(string(r.Memo))
+			f.shared = &k
+		}
+	}
 	s.mu.Lock()
 	if r, ok := s.recorded[p]; ok {
 		f.recorded = &r.known
 	}
 	_, old := s.atOpen[p.topic]
 	s.mu.Unlock()
-	f.added = !old || addedLater(v.commits, p, f.topicID)
+	f.added = !old || addedLater(v.commits, p, f.topicID) || s.matchedLater(v.commits, p.topic)
 	b, err := f.decide()
 	if err == nil && b.first && b.offset == f.last && f.last > f.first {
 		s.log.Warn("nothing was read of this partition before; what it holds is passed over", "topic", p.topic, "partition", p.num, "start", s.cfg.Start,
@@ -131,6 +142,9 @@ func (s *Source) begin(v *survey, p partition) (begin, error) {
 	}
 	return b, err
 }
+
+// partOf is connector.PartOf of the partition's streams.
+func partOf(p partition) string { return connector.PartOf(StreamOf(p.topic, p.num, 0)) }
 
 // addedLater tells whether a partition came to its topic after the group began to read it.
 func addedLater(commits kadm.OffsetResponses, p partition, id [16]byte) bool {
@@ -143,6 +157,7 @@ func addedLater(commits kadm.OffsetResponses, p partition, id [16]byte) bool {
 }
 
 func (s *Source) newAssignment(p partition, b begin, end int64) *assignment {
+	b.note.match = s.patternMark()
 	a := &assignment{partition: p, begin: b, end: end, memo: []byte(b.note.String()), more: make(chan struct{}, 1), moved: make(chan struct{}, 1),
 		done: make(chan struct{}), handed: b.offset, acked: b.offset, committed: -1, top: end}
 	a.ctx, a.cancel = context.WithCancel(s.ctx)

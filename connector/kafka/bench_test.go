@@ -28,9 +28,9 @@ func BenchmarkRead(b *testing.B) {
 		bed.produce(recs...)
 	}
 	table := rows("users")
-	change := func(key, value []byte) []connector.Change {
+	change := func(room []connector.Change, key, value []byte) []connector.Change {
 		row := connector.Row{Table: table, Cells: []connector.Cell{{State: connector.Set, Raw: string(key)}, {State: connector.Set, Raw: string(value)}}}
-		return []connector.Change{{Key: connector.Key{Table: "users", ID: string(key)}, Op: connector.Insert, After: row}}
+		return append(room, connector.Change{Key: connector.Key{Table: "users", ID: string(key)}, Op: connector.Insert, After: row})
 	}
 	b.Run("straight", func(b *testing.B) {
 		for b.Loop() {
@@ -39,7 +39,7 @@ func BenchmarkRead(b *testing.B) {
 				b.Fatal(err)
 			}
 			for got := 0; got < n; {
-				cl.PollFetches(b.Context()).EachRecord(func(r *kgo.Record) { got += len(change(r.Key, r.Value)) })
+				cl.PollFetches(b.Context()).EachRecord(func(r *kgo.Record) { got += len(change(nil, r.Key, r.Value)) })
 			}
 			cl.Close()
 		}
@@ -52,7 +52,7 @@ func BenchmarkRead(b *testing.B) {
 			cfg := bed.config("users")
 			cfg.Group = fmt.Sprint("bench", run.Add(1))
 			cfg.Decode = func(_ context.Context, r *Record) ([]connector.Change, string, error) {
-				return change(r.Key, r.Value), "", nil
+				return change(r.Room, r.Key, r.Value), "", nil
 			}
 			src, err := New(cfg)
 			if err != nil {

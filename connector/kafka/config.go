@@ -28,6 +28,8 @@ type Config struct {
 	// Topics are read by name; Pattern is a regular expression that more topics match, also those created later. Without either, Start.Tables are read.
 	Topics  []string
 	Pattern string
+	// Exclude are topics that Pattern never means, such as those that the connector writes. The brokers' own it never means either.
+	Exclude []string
 	// Start is one of the Start constants; default StartCommitted.
 	Start     string
 	StartTime time.Time
@@ -46,6 +48,9 @@ type Config struct {
 	Quarantine func(ctx context.Context, p Poison) error
 	// Assigned is told of a partition before its first batch, so that shared state can be read; an error ends the source. Nil: nobody.
 	Assigned func(ctx context.Context, a Assignment) error
+	// Recorded gives what the processes of the group recorded together of a partition ("TOPIC/NUMBER"), which may be newer than the group's offset; it is asked before
+	// the partition starts. Nil: nothing.
+	Recorded func(ctx context.Context, part string) (r connector.Recorded, ok bool, err error)
 	// Revoke is told of streams that go to another member. It takes what is unsent of them out of the queues, waits for the rest, and returns when all that
 	// can be was committed with Commit, or when ctx ends. Nothing of these streams is handed out any more. Nil: the source waits for the commits itself.
 	Revoke func(ctx context.Context, streams []string)
@@ -88,6 +93,8 @@ type Record struct {
 	Key       []byte // nil for a null key
 	Value     []byte // nil for a tombstone
 	Headers   []Header
+	// Room is empty. Decode may append its changes to it instead of making a slice for them.
+	Room []connector.Change
 }
 
 // Header is one header of a record.
@@ -98,6 +105,7 @@ type Header struct {
 
 // Poison is a record that cannot be decoded, with the reason and its original bytes.
 type Poison struct {
+	Stream     string // the assignment that read it
 	Topic      string
 	Partition  int32
 	Offset     int64
@@ -119,6 +127,8 @@ type Assignment struct {
 	First bool
 	// Gap: the group's position is ahead of the one recorded here, since another process, or another data/, has gone on.
 	Gap bool
+	// Fresh: what was recorded of the partition belongs to an earlier topic of its name.
+	Fresh bool
 }
 
 // PoisonError is Decode's word that a record will never decode.

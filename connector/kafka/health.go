@@ -188,6 +188,7 @@ type PartitionLag struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
 	End       int64  `json:"end"`               // of the log, as last heard (at most some seconds ago)
+	Began     int64  `json:"began"`             // offset at which this assignment began
 	Handed    int64  `json:"handed"`            // offset behind what Next gave out
 	Committed int64  `json:"committed"`         // offset that the group has from this assignment; -1 before the first
 	Waiting   string `json:"waiting,omitempty"` // why the partition stands still
@@ -203,7 +204,7 @@ func (s *Source) Lags() []PartitionLag {
 	var lags []PartitionLag
 	for p, a := range s.assigned {
 		a.mu.Lock()
-		lags = append(lags, PartitionLag{Stream: a.stream, Topic: p.topic, Partition: p.num, End: max(a.top, a.handed), Handed: a.handed, Committed: a.committed, Waiting: a.waiting})
+		lags = append(lags, PartitionLag{Stream: a.stream, Topic: p.topic, Partition: p.num, End: max(a.top, a.handed), Began: a.begin.offset, Handed: a.handed, Committed: a.committed, Waiting: a.waiting})
 		a.mu.Unlock()
 	}
 	slices.SortFunc(lags, func(a, b PartitionLag) int {
@@ -229,10 +230,3 @@ func (s *Source) Skipped() map[string]uint64 {
 // Poisoned counts records that went to quarantine.
 func (s *Source) Poisoned() uint64 { return s.health.poison.Load() }
 
-// Initial tells whether the records up to p are load rows: they lay in the log when the group was given the partition for the first time.
-func (s *Source) Initial(p connector.Position) bool {
-	s.mu.Lock()
-	a := s.streams[p.Stream]
-	s.mu.Unlock()
-	return a != nil && p.Offset > 0 && int64(p.Offset) <= a.begin.note.load
-}

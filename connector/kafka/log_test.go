@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -84,7 +85,7 @@ func TestTopics(t *testing.T) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		for _, batch := range m.batches {
-			if batch.Replayed || m.src.Initial(batch.Position) {
+			if batch.Replayed || len(batch.Changes) > 0 && batch.Changes[0].Initial {
 				t.Errorf("batch %+v passes for old", batch.Position)
 			}
 		}
@@ -111,6 +112,67 @@ func TestTopics(t *testing.T) {
 		m = start(t, cfg, m.positions(), false)
 		if got := m.wait(2); got[0] != "1:0" {
 			t.Errorf("values %q", got)
+		}
+	})
+	t.Run("a topic that matches and was created while nobody ran is read from its start; one that a new pattern takes in goes by load", func(t *testing.T) {
+		b := newBed(t)
+		b.topic("shop.users", 1)
+		b.topic("old.users", 1)
+		b.write("old.users", 0, 0, 5)
+		cfg := b.config()
+		cfg.Pattern = `^shop\.`
+		cfg.Load = func(string) bool { return false }
+		m := start(t, cfg, nil, false)
+		assigned(t, 1, m)
+		b.write("shop.users", 0, 0, 1)
+		m.wait(1)
+		m.close()
+		b.topic("shop.orders", 1)
+		b.write("shop.orders", 0, 1, 2)
+		m = start(t, cfg, m.positions(), false)
+		assigned(t, 2, m)
+		m.wait(2)
+		m.close()
+		cfg.Pattern = `^(shop|old)\.`
+		m = start(t, cfg, m.positions(), false)
+		assigned(t, 3, m)
+		b.write("shop.users", 0, 3, 1)
+		if got := m.wait(1); len(got) != 1 {
+			t.Errorf("values %q: what lay in old.users was read", got)
+		}
+	})
+	t.Run("a pattern means neither the brokers' own topics nor the excluded ones, and named topics beside it are read", func(t *testing.T) {
+		b := newBed(t)
+		for _, name := range []string{"shop.users", "shop.state", "shop.state.users", "other"} {
+			b.topic(name, 1)
+		}
+		cfg := b.config("other")
+		cfg.Pattern, cfg.Exclude = `^(shop\..*|__.*)$`, []string{"shop.state"}
+		m := start(t, cfg, nil, false)
+		assigned(t, 3, m)
+		ctx, cancel := context.WithTimeout(t.Context(), within)
+		defer cancel()
+		infos, err := m.src.Matching(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, i := range infos {
+			names = append(names, i.Name)
+		}
+		if want := []string{"shop.state.users", "shop.users"}; !slices.Equal(names, want) {
+			t.Errorf("the pattern means %q, want %q", names, want)
+		}
+		b.write("shop.state", 0, 0, 1)
+		b.write("other", 0, 1, 1)
+		b.write("shop.users", 0, 2, 1)
+		if got := m.wait(2); slices.Contains(got, "0:0") {
+			t.Errorf("values %q: the excluded topic was read", got)
+		}
+		for _, l := range m.src.Lags() {
+			if l.Topic == "shop.state" || strings.HasPrefix(l.Topic, "__") {
+				t.Errorf("topic %s is read", l.Topic)
+			}
 		}
 	})
 	t.Run("a missing topic is named, with the nearest", func(t *testing.T) {
@@ -280,18 +342,20 @@ type class struct {
 	initial, replayed bool
 }
 
-// classes checks what the batches were said to be: runs of equal classes and where each ends.
+// classes checks what the changes were said to be: runs of equal classes and where each ends.
 func (m *member) classes(t *testing.T, want []class) {
 	t.Helper()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var got []class
 	for _, b := range m.batches {
-		c := class{b.Position.Offset, m.src.Initial(b.Position), b.Replayed}
-		if n := len(got); n > 0 && got[n-1].initial == c.initial && got[n-1].replayed == c.replayed {
-			got[n-1].to = c.to
-		} else {
-			got = append(got, c)
+		for _, x := range b.Changes {
+			c := class{x.ID.Commit + 1, x.Initial, b.Replayed}
+			if n := len(got); n > 0 && got[n-1].initial == c.initial && got[n-1].replayed == c.replayed {
+				got[n-1].to = c.to
+			} else {
+				got = append(got, c)
+			}
 		}
 	}
 	if !slices.Equal(got, want) {

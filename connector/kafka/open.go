@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -125,10 +124,9 @@ func (s *Source) topics(ctx context.Context) (kadm.TopicDetails, error) {
 		}
 		return nil, &connector.StopError{Code: connector.ExitUnreachable, What: "list topics", Err: err}
 	}
-	pattern := regexp.MustCompile(s.cfg.Pattern) // New has tried it
 	found := kadm.TopicDetails{}
 	for name, t := range all {
-		if slices.Contains(s.cfg.Topics, name) || s.cfg.Pattern != "" && pattern.MatchString(name) && !t.IsInternal {
+		if s.reads(t) {
 			if stop := refused(t.Err, "read topic "+name); stop != nil {
 				return nil, stop
 			}
@@ -189,7 +187,7 @@ func (s *Source) history(ctx context.Context, start connector.Start, topics kadm
 			if !committed && !known {
 				continue
 			}
-			b, err := s.begin(v, p)
+			b, err := s.begin(ctx, v, p)
 			var stop *connector.StopError
 			if errors.As(err, &stop) {
 				return stop
@@ -207,10 +205,7 @@ func (s *Source) history(ctx context.Context, start connector.Start, topics kadm
 func (s *Source) join(ctx context.Context) error {
 	names, regex := s.cfg.Topics, s.cfg.Pattern != ""
 	if regex {
-		names = []string{s.cfg.Pattern}
-		for _, t := range s.cfg.Topics {
-			names = append(names, "^"+regexp.QuoteMeta(t)+"$")
-		}
+		names = append([]string{s.cfg.Pattern}, quoted(s.cfg.Topics)...)
 	}
 	opts := append(slices.Clone(s.opts),
 		kgo.ConsumerGroup(s.cfg.Group),
@@ -233,7 +228,7 @@ func (s *Source) join(ctx context.Context) error {
 		kgo.WithHooks(&s.health),
 	)
 	if regex {
-		opts = append(opts, kgo.ConsumeRegex())
+		opts = append(opts, kgo.ConsumeRegex(), kgo.ConsumeExcludeTopics(quoted(s.cfg.Exclude)...))
 	}
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	var err error

@@ -40,6 +40,9 @@ func ParsePlace(text string) (Place, error) {
 	return Place{}, fmt.Errorf("%q is neither a time such as 2026-11-01T00:00:00Z nor an offset", text)
 }
 
+// ErrRange begins the errors of a range that holds nothing because of how it was asked for.
+var ErrRange = errors.New("replay a range")
+
 // Range is what a replay reads.
 type Range struct {
 	Topic string
@@ -48,6 +51,8 @@ type Range struct {
 	From, To Place
 	// Partitions to read; empty means all.
 	Partitions []int32
+	// Cut are offsets from which on records are Beyond, whatever To says: those that the group has not come to.
+	Cut map[int32]int64
 	// Resume is Progress.Next of an earlier run of the same range: reading goes on there.
 	Resume map[int32]int64
 }
@@ -57,9 +62,10 @@ type Replayed struct {
 	Partition int32
 	Offset    int64
 	Time      time.Time
-	Changes   []connector.Change
-	// Beyond: the record lies behind Range.To. It is not to be sent; its user has changed since, which the replay has to know.
-	Beyond bool
+	Changes   []connector.Change // valid until the next one is asked for
+	// Beyond: the record lies behind Range.To. It is not to be sent; its user has changed since, which the replay has to know. Unread: it lies behind
+	// Range.Cut, and is Beyond therefore.
+	Beyond, Unread bool
 }
 
 // Progress is how far a replay is, in offsets; compaction and transactions make some of them empty.
@@ -69,6 +75,10 @@ type Progress struct {
 	Elapsed     time.Duration
 	ETA         time.Duration // zero until it can be told
 	Next        map[int32]int64
+	// Seen is the offset behind the last record that this run read of each partition; 0 where it read none.
+	Seen map[int32]int64
+	// End is where each partition is read to.
+	End map[int32]int64
 }
 
 // Replay reads a range of a topic, and on to the log's end as it was at the beginning, without touching the group's offsets. It is used by one
@@ -77,11 +87,13 @@ type Replay struct {
 	s      *Source
 	scan   *scan
 	to     map[int32]int64
+	cut    map[int32]int64
 	total  int64
 	before int64 // done by earlier runs
 	began  time.Time
 	poison int64
 	rec    Record
+	room   []connector.Change
 }
 
 // Replay prepares to read a range. It may be called without Open, and beside a running source.
@@ -94,7 +106,7 @@ func (s *Source) Replay(ctx context.Context, r Range) (*Replay, error) {
 		wanted := map[int32]*span{}
 		for _, num := range r.Partitions {
 			if spans[num] == nil {
-				return nil, fmt.Errorf("replay topic %s: it has no partition %d", r.Topic, num)
+				return nil, fmt.Errorf("%w of topic %s: it has no partition %d", ErrRange, r.Topic, num)
 			}
 			wanted[num] = spans[num]
 		}
@@ -108,30 +120,66 @@ func (s *Source) Replay(ctx context.Context, r Range) (*Replay, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Replay{s: s, to: to, began: time.Now()}
-	for num, sp := range spans {
-		if r.From.exact && from[num] < sp.first {
-			return nil, fmt.Errorf("replay topic %s: partition %d begins at offset %d; records before it were deleted", r.Topic, num, sp.first)
-		}
-		at := min(max(from[num], sp.first), sp.end)
-		if to[num] <= at { // nothing of this partition is in the range
-			sp.next = sp.end
-			continue
-		}
-		p.total += sp.end - at
-		sp.next = at
-		if n, ok := r.Resume[num]; ok {
-			if n < sp.first {
-				return nil, fmt.Errorf("resume the replay of topic %s: partition %d begins at offset %d now, and the replay had come to %d", r.Topic, num, sp.first, n)
-			}
-			sp.next = min(max(n, at), sp.end)
-			p.before += sp.next - at
-		}
+	if err := checkRange(r, from, to, spans); err != nil {
+		return nil, err
+	}
+	p := &Replay{s: s, to: to, cut: r.Cut, began: time.Now()}
+	if err := p.plan(r, from, spans); err != nil {
+		return nil, err
 	}
 	if p.scan, err = s.newScan(r.Topic, spans); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// checkRange refuses a range that cannot hold anything.
+func checkRange(r Range, from, to map[int32]int64, spans map[int32]*span) error {
+	if r.From.exact {
+		inside := len(spans) == 0
+		for num, sp := range spans {
+			if from[num] < sp.first {
+				return fmt.Errorf("%w of topic %s: partition %d begins at offset %d; records before it were deleted", ErrRange, r.Topic, num, sp.first)
+			}
+			inside = inside || from[num] <= sp.end
+		}
+		if !inside {
+			return fmt.Errorf("%w of topic %s: offset %d lies behind the end of every partition", ErrRange, r.Topic, r.From.Offset)
+		}
+	}
+	reversed := len(spans) > 0
+	for num := range spans {
+		reversed = reversed && from[num] > to[num]
+	}
+	if reversed || !r.From.Time.IsZero() && !r.To.Time.IsZero() && r.From.Time.After(r.To.Time) {
+		return fmt.Errorf("%w of topic %s: it begins behind its end", ErrRange, r.Topic)
+	}
+	return nil
+}
+
+// plan sets where reading begins in each partition. Where nothing of any is in the range, nothing is read; else all are read to their ends, since a row whose
+// key changed goes on in another partition.
+func (p *Replay) plan(r Range, from map[int32]int64, spans map[int32]*span) error {
+	any := false
+	for num, sp := range spans {
+		any = any || min(p.to[num], sp.end) > max(from[num], sp.first)
+	}
+	for num, sp := range spans {
+		at := min(max(from[num], sp.first), sp.end)
+		if !any {
+			at = sp.end
+		}
+		p.total += sp.end - at
+		sp.next = at
+		if n, ok := r.Resume[num]; ok && any {
+			if n < sp.first {
+				return fmt.Errorf("resume the replay of topic %s: partition %d begins at offset %d now, and the replay had come to %d", r.Topic, num, sp.first, n)
+			}
+			sp.next = min(max(n, at), sp.end)
+			p.before += sp.next - at
+		}
+	}
+	return nil
 }
 
 // offsetsAt turns a place into an offset for each partition.
@@ -174,6 +222,7 @@ func (p *Replay) Next(ctx context.Context) (Replayed, error) {
 			return Replayed{}, err
 		}
 		p.rec.fill(r)
+		p.rec.Room = p.room[:0]
 		changes, err := p.decode(ctx)
 		var bad *PoisonError
 		switch {
@@ -183,7 +232,10 @@ func (p *Replay) Next(ctx context.Context) (Replayed, error) {
 			return Replayed{}, fmt.Errorf("decode the record at offset %d of partition %d of topic %s: %w", r.Offset, r.Partition, r.Topic, err)
 		case len(changes) > 0:
 			stamp(changes, r)
-			return Replayed{Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp, Changes: changes, Beyond: r.Offset >= p.to[r.Partition]}, nil
+			p.room = changes
+			cut, ok := p.cut[r.Partition]
+			unread := ok && r.Offset >= cut
+			return Replayed{Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp, Changes: changes, Beyond: unread || r.Offset >= p.to[r.Partition], Unread: unread}, nil
 		}
 	}
 }
@@ -204,9 +256,10 @@ func (p *Replay) decode(ctx context.Context) ([]connector.Change, error) {
 
 // Progress tells how far the replay is.
 func (p *Replay) Progress() Progress {
-	v := Progress{Total: p.total, Done: p.total - p.scan.left(), Poison: p.poison, Elapsed: time.Since(p.began), Next: map[int32]int64{}}
+	v := Progress{Total: p.total, Done: p.total - p.scan.left(), Poison: p.poison, Elapsed: time.Since(p.began),
+		Next: map[int32]int64{}, Seen: map[int32]int64{}, End: map[int32]int64{}}
 	for num, sp := range p.scan.spans {
-		v.Next[num] = sp.next
+		v.Next[num], v.Seen[num], v.End[num] = sp.next, sp.seen, sp.end
 	}
 	if now := v.Done - p.before; now > 0 && v.Elapsed > 0 {
 		v.ETA = time.Duration(float64(v.Elapsed) / float64(now) * float64(v.Total-v.Done)).Round(time.Second)

@@ -109,14 +109,16 @@ func TestReplay(t *testing.T) {
 		}
 	})
 	t.Run("a range that is empty, and one behind the end", func(t *testing.T) {
-		for _, r := range []Range{{From: At(5), To: At(5)}, {From: At(99)}, {From: Place{Time: at.Add(1000 * time.Hour)}}} {
+		for _, r := range []Range{{From: At(5), To: At(5)}, {From: At(10)}, {From: Place{Time: at.Add(1000 * time.Hour)}}} {
 			if got := drain(t, open(r), -1); len(got) != 0 {
 				t.Errorf("%+v gave %q", r, got)
 			}
 		}
 	})
 	t.Run("what it cannot do it says", func(t *testing.T) {
-		for want, r := range map[string]Range{"no partition 7": {Topic: "users", Partitions: []int32{7}}, `nearest name is "users"`: {Topic: "user"}} {
+		for want, r := range map[string]Range{"no partition 7": {Topic: "users", Partitions: []int32{7}}, `nearest name is "users"`: {Topic: "user"},
+			"behind the end of every partition": {Topic: "users", From: At(99)}, "it begins behind its end": {Topic: "users", From: At(7), To: At(3)},
+			"users: it begins behind its end": {Topic: "users", From: Place{Time: at.Add(3 * time.Hour)}, To: Place{Time: at}}} {
 			if _, err := src.Replay(t.Context(), r); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("got %v, want %q", err, want)
 			}

@@ -12,7 +12,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"brazecdc/connector"
 )
@@ -20,10 +19,12 @@ import (
 // span is what is read of one partition: from next up to end, both known before reading begins.
 type span struct {
 	first, next, end int64
+	seen             int64 // behind the last record, those without changes included; 0 before the first
 }
 
 // scan reads spans of one topic's partitions outside any group. It is used by one goroutine.
 type scan struct {
+	src   *Source
 	topic string
 	cl    *kgo.Client
 	spans map[int32]*span
@@ -43,7 +44,7 @@ func (s *Source) newScan(topic string, spans map[int32]*span) (*scan, error) {
 			parts[num] = kgo.NewOffset().At(p.next)
 		}
 	}
-	sc := &scan{topic: topic, spans: spans, quiet: time.Now()}
+	sc := &scan{src: s, topic: topic, spans: spans, quiet: time.Now()}
 	if len(parts) == 0 {
 		return sc, nil
 	}
@@ -88,6 +89,7 @@ func (sc *scan) next(ctx context.Context) (*kgo.Record, error) {
 				continue
 			}
 			p.next = r.Offset + 1
+			p.seen = p.next
 			if !r.Attrs.IsControl() {
 				return r, nil
 			}
@@ -139,48 +141,27 @@ func (sc *scan) poll(ctx context.Context) error {
 
 // passEmpty asks the brokers directly what lies ahead in the partitions that stand still, and ends those where only batches without records are left.
 func (sc *scan) passEmpty(ctx context.Context) error {
+	all, err := sc.src.adm.ListTopics(ctx, sc.topic)
+	if err != nil || ctx.Err() != nil {
+		return ctx.Err() // the client goes on trying, and the next round asks again
+	}
 	for num, p := range sc.spans {
-		if p.next >= p.end {
+		leader := all[sc.topic].Partitions[num].Leader
+		if p.next >= p.end || leader < 0 {
 			continue
 		}
-		leader, _, err := sc.cl.PartitionLeader(sc.topic, num)
-		if err != nil || leader < 0 {
-			continue // the client finds the new leader by itself
-		}
 		limit, cancel := context.WithTimeout(ctx, 5*time.Second)
-		to, err := sc.emptyTo(limit, leader, num, p.next)
+		raw, err := fetchFrom(limit, sc.cl, place{sc.topic, all[sc.topic].ID, num, leader}, p.next)
 		cancel()
-		if err == nil && to > p.next {
-			p.next = min(to, p.end)
+		if err == nil {
+			p.next = min(afterEmpty(raw.RecordBatches, p.next), p.end)
 		}
 	}
 	return ctx.Err()
 }
 
-// emptyTo gives the offset up to which the log holds no records from an offset on. It looks at the heads of the record batches only (Kafka protocol,
+// afterEmpty gives the offset up to which fetched batches hold no records from an offset on. It looks at the heads of the record batches only (Kafka protocol,
 // record batch of magic 2: base offset in bytes 0-7, length in 8-11, last offset delta in 23-26, number of records in 57-60).
-func (sc *scan) emptyTo(ctx context.Context, leader, num int32, from int64) (int64, error) {
-	req := kmsg.NewPtrFetchRequest()
-	req.Version = 12 // the last one that names topics by name
-	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.SessionEpoch = 500, 1, 1<<20, -1
-	t := kmsg.NewFetchRequestTopic()
-	t.Topic = sc.topic
-	p := kmsg.NewFetchRequestTopicPartition()
-	p.Partition, p.FetchOffset, p.PartitionMaxBytes, p.CurrentLeaderEpoch = num, from, 1<<20, -1
-	t.Partitions = append(t.Partitions, p)
-	req.Topics = append(req.Topics, t)
-	resp, err := sc.cl.Broker(int(leader)).RetriableRequest(ctx, req)
-	if err != nil {
-		return from, err
-	}
-	for _, t := range resp.(*kmsg.FetchResponse).Topics {
-		for _, p := range t.Partitions {
-			return afterEmpty(p.RecordBatches, from), kerr.ErrorForCode(p.ErrorCode)
-		}
-	}
-	return from, nil
-}
-
 func afterEmpty(b []byte, from int64) int64 {
 	for len(b) >= 61 && b[16] == 2 {
 		base, size := int64(binary.BigEndian.Uint64(b)), int(int32(binary.BigEndian.Uint32(b[8:])))

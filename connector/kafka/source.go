@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -21,7 +22,8 @@ type Source struct {
 	cfg   Config
 	log   *slog.Logger
 	opts  []kgo.Opt
-	admin *kgo.Client // for questions and for reading outside the group; it never joins
+	match *regexp.Regexp // of Config.Pattern; nil without
+	admin *kgo.Client    // for questions and for reading outside the group; it never joins
 	adm   *kadm.Client
 	group *kgo.Client
 
@@ -86,6 +88,9 @@ func New(cfg Config) (*Source, error) {
 	// Questions are answered from a cache of this age: topics that were just made must not be missing.
 	if s.admin, err = kgo.NewClient(append(slices.Clone(opts), kgo.MetadataMinAge(100*time.Millisecond))...); err != nil {
 		return nil, fault(err)
+	}
+	if cfg.Pattern != "" {
+		s.match = regexp.MustCompile(cfg.Pattern) // validate has tried it
 	}
 	s.adm = kadm.NewClient(s.admin)
 	s.adm.SetTimeoutMillis(10_000)

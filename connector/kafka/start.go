@@ -16,12 +16,18 @@ type note struct {
 	parts int32
 	// load is the end of the load rows: what lay in the log at the first assignment.
 	load int64
+	// match marks the pattern by which the group read topics, 0 without one: a topic that has no offset yet came later.
+	match uint64
 }
 
 const noteMark = "brazecdc"
 
 func (n note) String() string {
-	return fmt.Sprintf("%s id=%s parts=%d load=%d", noteMark, hex.EncodeToString(n.topicID[:]), n.parts, n.load)
+	s := fmt.Sprintf("%s id=%s parts=%d load=%d", noteMark, hex.EncodeToString(n.topicID[:]), n.parts, n.load)
+	if n.match != 0 {
+		s += " match=" + strconv.FormatUint(n.match, 16)
+	}
+	return s
 }
 
 // parseNote reads a note; ok is false for a text that is not ours, such as that of an offset set by another tool.
@@ -46,6 +52,8 @@ func parseNote(s string) (n note, ok bool) {
 			n.parts = int32(v)
 		case "load":
 			n.load, err = strconv.ParseInt(value, 10, 64)
+		case "match":
+			n.match, err = strconv.ParseUint(value, 16, 64)
 		}
 		if err != nil {
 			return note{}, false
@@ -91,6 +99,8 @@ type facts struct {
 	first, last int64 // the log's start and end
 	committed   *known
 	recorded    *known
+	// shared is what the processes of the group keep together, and committed is behind of by a moment after a kill.
+	shared *known
 	// added: the partition or its topic was created after the group began to read, so that nothing in it is old.
 	added bool
 	start string
@@ -106,36 +116,54 @@ type begin struct {
 	note   note
 	first  bool
 	gap    bool
+	fresh  bool // what was known belongs to an earlier topic of this name
 }
 
 // decide tells where reading starts, or why it must not. It never moves a known position to where the log begins or ends.
 func (f facts) decide() (begin, error) {
-	committed, recorded := f.committed, f.recorded
+	committed, recorded := f.latest(), f.recorded
 	if committed != nil && committed.noted && f.foreign(committed.note.topicID) {
 		return begin{}, f.recreated(committed.note.topicID)
 	}
-	gap := false
+	gap, fresh := false, f.shared != nil && f.foreign(f.shared.note.topicID)
 	if recorded != nil && f.foreign(recorded.note.topicID) {
 		if committed == nil { // the broker takes a deleted topic's offsets away, so their absence is nobody's decision
 			return begin{}, f.recreated(recorded.note.topicID)
 		}
-		recorded, gap = nil, true // an operator set new offsets, or another member goes on in the new topic
+		recorded, gap, fresh = nil, true, true // an operator set new offsets, or another member goes on in the new topic
 	}
 	switch {
 	case committed == nil && recorded == nil:
-		return f.unknown(), nil
+		b := f.unknown()
+		b.fresh = fresh
+		return b, nil
 	case committed == nil:
-		return f.inside(*recorded, begin{note: recorded.note})
+		return f.inside(*recorded, begin{note: recorded.note, fresh: fresh})
 	case !committed.noted:
 		// Set by another tool while the group was empty: the operator wants to begin there, whatever was recorded. What lies in the log is old.
-		return f.inside(*committed, begin{note: note{topicID: f.topicID, parts: f.parts, load: f.last}, first: recorded == nil && !gap,
+		return f.inside(*committed, begin{note: note{topicID: f.topicID, parts: f.parts, load: f.last}, first: recorded == nil && !gap, fresh: fresh,
 			gap: gap || recorded != nil && committed.offset > recorded.offset})
 	case recorded == nil:
-		return f.inside(*committed, begin{note: committed.note, gap: gap})
+		return f.inside(*committed, begin{note: committed.note, gap: gap, fresh: fresh})
 	case committed.offset > recorded.offset:
 		return f.inside(*committed, begin{note: committed.note, gap: true})
 	}
 	return f.inside(*recorded, begin{note: committed.note})
+}
+
+// latest is the group's position: what is committed, or what the processes recorded together where that is newer. An offset that another tool set counts as it
+// is.
+func (f facts) latest() *known {
+	c, s := f.committed, f.shared
+	switch {
+	case s == nil || !s.noted || f.foreign(s.note.topicID):
+		return c
+	case c == nil:
+		return s
+	case c.noted && !f.foreign(c.note.topicID) && s.offset > c.offset:
+		return s
+	}
+	return c
 }
 
 // foreign tells whether an id is that of another topic. Brokers before 2.8 have none.

@@ -2,62 +2,171 @@ package kafka
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"brazecdc/connector"
 )
 
-// StateTopic is a compacted topic in which the processes of a group keep what the next owner of a partition must know. Its methods may be called
-// concurrently.
+// StateTopic is a compacted topic in which the processes of a group keep what the next owner of a partition must know. It follows the topic and holds in
+// memory what is in it, which is only what is open. Its methods may be called concurrently.
 type StateTopic struct {
-	src   *Source
-	topic string
-	cl    *kgo.Client
+	src     *Source
+	topic   string
+	me      string // names this process in its records
+	cl      *kgo.Client
+	changed func(key string, value []byte)
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+
+	mu     sync.Mutex
+	values map[string][]byte
+	next   int64         // offset behind what was read
+	moved  chan struct{} // closed and replaced when next moved
+	failed error
 }
 
-// OpenState makes the topic if it is missing (one partition, so that all processes see one order; compacted), or sees that it is compacted. It may be
-// called without Open.
-func (s *Source) OpenState(ctx context.Context, topic string) (*StateTopic, error) {
+var _ connector.SharedStore = (*StateTopic)(nil)
+
+// headerFrom names the process that wrote a record of the state topic.
+const headerFrom = "brazecdc.from"
+
+// OpenState makes the topic if it is missing (one partition, so that all processes see one order; compacted), or sees that it is such a topic, and begins to
+// follow it. changed, which may be nil, is called for what other processes put, in order, by one goroutine. It may be called without Open.
+func (s *Source) OpenState(ctx context.Context, topic string, changed func(key string, value []byte)) (*StateTopic, error) {
+	if err := s.makeState(ctx, topic); err != nil {
+		return nil, err
+	}
+	cl, err := kgo.NewClient(append(slices.Clone(s.opts), kgo.RequiredAcks(kgo.AllISRAcks()), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}), kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.FetchMaxBytes(2<<20), kgo.FetchMaxPartitionBytes(2<<20))...)
+	if err != nil {
+		return nil, fmt.Errorf("open the state topic %s: %w", topic, err)
+	}
+	st := &StateTopic{src: s, topic: topic, me: rand.Text(), cl: cl, changed: changed, values: map[string][]byte{}, moved: make(chan struct{})}
+	follow, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	st.cancel = cancel
+	st.wg.Go(func() { st.follow(follow) })
+	return st, nil
+}
+
+// makeState makes the topic, or sees that it is one that keeps what is put.
+func (s *Source) makeState(ctx context.Context, topic string) error {
 	compact := "compact"
 	resp, err := s.adm.CreateTopic(ctx, 1, -1, map[string]*string{"cleanup.policy": &compact}, topic)
 	if err == nil {
 		err = resp.Err
 	}
-	if err != nil {
-		policy, perr := s.topicConfig(ctx, topic, "cleanup.policy")
-		switch {
-		case perr != nil && !errors.Is(err, kerr.TopicAlreadyExists):
+	if err == nil {
+		return s.awaitTopic(ctx, topic)
+	}
+	if !errors.Is(err, kerr.TopicAlreadyExists) { // without the right to make it, it may be there all the same
+		if _, perr := s.topicConfig(ctx, topic, "cleanup.policy"); perr != nil {
 			if stop := refused(err, "create the state topic "+topic); stop != nil {
-				return nil, stop
+				return stop
 			}
-			return nil, fmt.Errorf("create the state topic %s: %w", topic, err)
-		case perr != nil:
-			return nil, perr
-		case !slices.Contains(strings.Split(policy, ","), "compact") || strings.Contains(policy, "delete"):
-			return nil, &connector.StopError{Code: connector.ExitConfig, What: fmt.Sprintf("state topic %s has cleanup.policy=%s, so what it holds ends some day", topic, policy),
-				Fix: "set it to compact (kafka-configs --alter --topic " + topic + " --add-config cleanup.policy=compact)"}
+			return fmt.Errorf("create the state topic %s: %w", topic, err)
 		}
 	}
-	cl, err := kgo.NewClient(append(slices.Clone(s.opts), kgo.RequiredAcks(kgo.AllISRAcks()))...)
-	if err != nil {
-		return nil, fmt.Errorf("open the state topic %s: %w", topic, err)
-	}
-	return &StateTopic{src: s, topic: topic, cl: cl}, nil
+	return s.fitState(ctx, topic)
 }
 
-// Put stores values by key; a nil value takes the key away. They are durable on all in-sync replicas, in this order, when it returns. After an error some
-// of them may be stored.
-func (st *StateTopic) Put(ctx context.Context, entries ...StateEntry) error {
+// fitState tells what keeps a topic from being the state topic.
+func (s *Source) fitState(ctx context.Context, topic string) error {
+	policy, err := s.topicConfig(ctx, topic, "cleanup.policy")
+	switch {
+	case err != nil:
+		return err
+	case !slices.Contains(strings.Split(policy, ","), "compact") || strings.Contains(policy, "delete"):
+		return &connector.StopError{Code: connector.ExitConfig, What: fmt.Sprintf("state topic %s has cleanup.policy=%s, so what it holds ends some day", topic, policy),
+			Fix: "set it to compact (kafka-configs --alter --topic " + topic + " --add-config cleanup.policy=compact)"}
+	}
+	spans, err := s.ends(ctx, topic)
+	if err == nil && len(spans) != 1 {
+		err = &connector.StopError{Code: connector.ExitConfig, What: fmt.Sprintf("state topic %s has %d partitions, and the processes need one order", topic, len(spans)),
+			Fix: "name a topic that is not there yet, it is made with one partition"}
+	}
+	return err
+}
+
+// awaitTopic waits until the brokers know a topic that was just made.
+func (s *Source) awaitTopic(ctx context.Context, topic string) error {
+	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(20*time.Millisecond), backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(20*time.Second))
+	return backoff.Retry(func() error {
+		_, err := s.ends(ctx, topic)
+		return err
+	}, backoff.WithContext(b, ctx))
+}
+
+// follow reads the topic until ctx ends.
+func (st *StateTopic) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		fetches := st.cl.PollFetches(ctx)
+		if fetches.IsClientClosed() {
+			return
+		}
+		for _, e := range fetches.Errors() {
+			if ctx.Err() != nil {
+				return
+			}
+			if stop := refused(e.Err, "read the state topic "+st.topic); stop != nil {
+				st.fail(stop)
+				return
+			}
+			if errors.Is(e.Err, kerr.UnknownTopicID) || errors.Is(e.Err, kerr.OffsetOutOfRange) {
+				st.fail(&connector.StopError{Code: connector.ExitOffsetRange, What: "the state topic " + st.topic + " was deleted, or cut, while it was in use", Err: e.Err,
+					Fix: "start again; what the processes shared is lost: deletes may be repeated, and what was held back has to be looked for in each process' data/"})
+				return
+			}
+		}
+		fetches.EachRecord(st.see)
+	}
+}
+
+// see takes one record in.
+func (st *StateTopic) see(r *kgo.Record) {
+	key := string(r.Key)
+	mine := false
+	for _, h := range r.Headers {
+		mine = mine || h.Key == headerFrom && string(h.Value) == st.me
+	}
+	if st.changed != nil && !mine {
+		st.changed(key, r.Value)
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if r.Value == nil {
+		delete(st.values, key)
+	} else {
+		st.values[key] = slices.Clone(r.Value) // else one small value keeps its whole batch in memory
+	}
+	st.next = r.Offset + 1
+	close(st.moved)
+	st.moved = make(chan struct{})
+}
+
+func (st *StateTopic) fail(err error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.failed = err
+	close(st.moved)
+	st.moved = make(chan struct{})
+}
+
+// Put implements connector.SharedStore: what it stored is on all in-sync replicas.
+func (st *StateTopic) Put(ctx context.Context, entries ...connector.SharedEntry) error {
 	recs := make([]*kgo.Record, len(entries))
 	for i, e := range entries {
-		recs[i] = &kgo.Record{Topic: st.topic, Key: []byte(e.Key), Value: e.Value}
+		recs[i] = &kgo.Record{Topic: st.topic, Key: []byte(e.Key), Value: e.Value, Headers: []kgo.RecordHeader{{Key: headerFrom, Value: []byte(st.me)}}}
 	}
 	if err := st.cl.ProduceSync(ctx, recs...).FirstErr(); err != nil {
 		if stop := refused(err, "write to the state topic "+st.topic); stop != nil {
@@ -68,126 +177,59 @@ func (st *StateTopic) Put(ctx context.Context, entries ...StateEntry) error {
 	return nil
 }
 
-// StateEntry is one key of a StateTopic with its value.
-type StateEntry struct {
-	Key   string
-	Value []byte
-}
-
-// Read gives the last value of every key whose name begins with prefix, as of the topic's end when it is called.
+// Read implements connector.SharedStore. It waits until everything was read that the topic held when it was called.
 func (st *StateTopic) Read(ctx context.Context, prefix string) (map[string][]byte, error) {
 	spans, err := st.src.ends(ctx, st.topic)
 	if err != nil {
 		return nil, err
 	}
-	sc, err := st.src.newScan(st.topic, spans)
-	if err != nil {
-		return nil, err
+	end := int64(0)
+	if p := spans[0]; p != nil && p.first < p.end {
+		end = p.end
 	}
-	defer sc.close()
-	values := map[string][]byte{}
 	for {
-		r, err := sc.next(ctx)
-		switch {
-		case errors.Is(err, io.EOF):
+		st.mu.Lock()
+		if st.failed != nil || st.next >= end {
+			defer st.mu.Unlock()
+			if st.failed != nil {
+				return nil, st.failed
+			}
+			values := map[string][]byte{}
+			for k, v := range st.values {
+				if strings.HasPrefix(k, prefix) {
+					values[k] = v
+				}
+			}
 			return values, nil
-		case err != nil:
-			return nil, err
-		case !strings.HasPrefix(string(r.Key), prefix):
-		case r.Value == nil:
-			delete(values, string(r.Key))
-		default:
-			values[string(r.Key)] = slices.Clone(r.Value) // else one small value keeps its whole batch in memory
+		}
+		moved := st.moved
+		st.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("read the state topic %s: %w", st.topic, ctx.Err())
 		}
 	}
 }
 
-// Close ends the producer.
-func (st *StateTopic) Close() { st.cl.Close() }
-
-func (s *Source) topicConfig(ctx context.Context, topic, name string) (string, error) {
-	all, err := s.adm.DescribeTopicConfigs(ctx, topic)
-	if err != nil {
-		return "", fmt.Errorf("ask for the settings of topic %s: %w", topic, err)
-	}
-	rc, err := all.On(topic, nil)
-	if err == nil {
-		err = rc.Err
-	}
-	if err != nil {
-		return "", fmt.Errorf("ask for the settings of topic %s: %w", topic, err)
-	}
-	for _, c := range rc.Configs {
-		if c.Key == name {
-			return c.MaybeValue(), nil
-		}
-	}
-	return "", nil
+// Close ends following and writing.
+func (st *StateTopic) Close() {
+	st.cancel()
+	st.cl.Close()
+	st.wg.Wait()
 }
 
-// TopicInfo is what `check` and the pages show of a topic.
-type TopicInfo struct {
-	Name       string
-	ID         [16]byte
-	Partitions int
-	// Offsets between the logs' starts and ends: records at most.
-	Offsets int64
-	// Compacted topics lose records whose key came again: a before-image there proves nothing. The setting is empty where the login may not see it.
-	Compacted bool
-	Cleanup   string
-}
-
-// Topics tells of all topics that are not the brokers' own, or only of those that are named. It may be called without Open.
-func (s *Source) Topics(ctx context.Context, names ...string) ([]TopicInfo, error) {
+// CheckState looks, without writing, whether a topic can be the state topic; exists is false where it would have to be made. It may be called without Open.
+func (s *Source) CheckState(ctx context.Context, topic string) (exists bool, err error) {
 	all, err := s.adm.ListTopics(ctx)
 	if err != nil {
 		if stop := refused(err, "list topics"); stop != nil {
-			return nil, stop
+			return false, stop
 		}
-		return nil, fmt.Errorf("list topics: %w", err)
+		return false, fmt.Errorf("list topics: %w", err)
 	}
-	for _, name := range names {
-		if d, ok := all[name]; !ok {
-			return nil, s.noTopic(name, all)
-		} else if stop := refused(d.Err, "read topic "+name); stop != nil {
-			return nil, stop
-		}
+	if _, ok := all[topic]; !ok {
+		return false, nil
 	}
-	if len(names) == 0 {
-		for name, d := range all {
-			if !d.IsInternal && d.Err == nil {
-				names = append(names, name)
-			}
-		}
-	}
-	slices.Sort(names)
-	if len(names) == 0 {
-		return nil, nil
-	}
-	first, err := s.adm.ListStartOffsets(ctx, names...)
-	if err != nil {
-		return nil, fmt.Errorf("ask where the topics begin: %w", err)
-	}
-	last, err := s.adm.ListEndOffsets(ctx, names...)
-	if err != nil {
-		return nil, fmt.Errorf("ask where the topics end: %w", err)
-	}
-	infos := make([]TopicInfo, 0, len(names))
-	for _, name := range names {
-		d := all[name]
-		t := TopicInfo{Name: name, ID: d.ID, Partitions: len(d.Partitions)}
-		for num := range d.Partitions {
-			f, ok1 := first.Lookup(name, num)
-			l, ok2 := last.Lookup(name, num)
-			if ok1 && ok2 && f.Err == nil && l.Err == nil {
-				t.Offsets += l.Offset - f.Offset
-			}
-		}
-		if t.Cleanup, err = s.topicConfig(ctx, name, "cleanup.policy"); err != nil {
-			t.Cleanup = ""
-		}
-		t.Compacted = strings.Contains(t.Cleanup, "compact")
-		infos = append(infos, t)
-	}
-	return infos, nil
+	return true, s.fitState(ctx, topic)
 }

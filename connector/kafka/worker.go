@@ -56,7 +56,7 @@ func (s *Source) work(a *assignment) {
 func (s *Source) prepare(a *assignment) bool {
 	if s.cfg.Assigned != nil {
 		err := s.cfg.Assigned(a.ctx, Assignment{Stream: a.stream, Topic: a.topic, TopicID: a.begin.note.topicID, Partition: a.num,
-			From: a.begin.offset, End: a.end, First: a.begin.first, Gap: a.begin.gap})
+			From: a.begin.offset, End: a.end, First: a.begin.first, Gap: a.begin.gap, Fresh: a.begin.fresh})
 		if err != nil {
 			if a.ctx.Err() == nil {
 				s.fail(fmt.Errorf("take over partition %d of topic %s: %w", a.num, a.topic, err))
@@ -109,21 +109,20 @@ func (a *assignment) setBusy(since time.Time) {
 	a.mu.Unlock()
 }
 
-// class tells what the records of an offset are: load rows, or such as an earlier run may have sent.
-func (a *assignment) class(offset int64) (initial, replayed bool) {
-	return offset < a.begin.note.load, offset < a.end && !a.begin.first
-}
+// replayed tells whether an earlier run may have sent what the record of an offset holds.
+func (a *assignment) replayed(offset int64) bool { return offset < a.end && !a.begin.first }
 
-// decode makes one batch of the first records and tells how many it took. A batch ends where the class of records changes, when it is full, or at a record
+// decode makes one batch of the first records and tells how many it took. A batch ends where records begin that no earlier run saw, when it is full, or at a record
 // that ended with an error.
 func (s *Source) decode(a *assignment, recs []*kgo.Record) (item, int, error) {
-	initial, replayed := a.class(recs[0].Offset)
+	replayed := a.replayed(recs[0].Offset)
 	it := item{a: a, batch: connector.Batch{Replayed: replayed, Memo: a.memo, Position: connector.Position{Stream: a.stream}}}
+	it.batch.Changes = make([]connector.Change, 0, min(len(recs), s.cfg.BatchChanges))
 	var rec Record
 	n := 0
 	defer a.setBusy(time.Time{})
 	for _, r := range recs {
-		if i, p := a.class(r.Offset); i != initial || p != replayed || len(it.batch.Changes) >= s.cfg.BatchChanges || n >= 4*s.cfg.BatchChanges {
+		if a.replayed(r.Offset) != replayed || len(it.batch.Changes) >= s.cfg.BatchChanges || n >= 4*s.cfg.BatchChanges {
 			break
 		}
 		if !r.Attrs.IsControl() { // a transaction's end carries no row, but moves the position
@@ -143,34 +142,46 @@ func (s *Source) decode(a *assignment, recs []*kgo.Record) (item, int, error) {
 // decodeOne adds one record's changes to the batch, or puts the record into quarantine.
 func (s *Source) decodeOne(a *assignment, rec *Record, r *kgo.Record, b *connector.Batch) error {
 	rec.fill(r)
+	rec.Room = b.Changes[len(b.Changes):]
 	changes, skip, err := s.cfg.Decode(a.ctx, rec)
-	var bad *PoisonError
 	switch {
-	case errors.As(err, &bad):
-		return s.quarantine(a.ctx, r, bad.Reason)
 	case err != nil:
-		var wait *WaitError
-		if errors.As(err, &wait) || a.ctx.Err() != nil {
-			return err
-		}
-		return &connector.StopError{Code: 1, What: fmt.Sprintf("decode the record at offset %d of partition %d of topic %s", r.Offset, r.Partition, r.Topic), Err: err}
+		return s.undecoded(a, r, err)
 	case len(changes) == 0:
 		s.health.skipped(skip)
 		return nil
 	}
 	stamp(changes, r)
-	b.Changes = append(b.Changes, changes...)
+	if r.Offset < a.begin.note.load {
+		for i := range changes {
+			changes[i].Initial = true
+		}
+	}
+	b.Changes = append(b.Changes, changes...) // which copies nothing where they are in the room
 	return nil
 }
 
-func (s *Source) quarantine(ctx context.Context, r *kgo.Record, reason string) error {
+// undecoded puts a record into quarantine that can never be decoded; other errors it gives back.
+func (s *Source) undecoded(a *assignment, r *kgo.Record, err error) error {
+	var bad *PoisonError
+	if errors.As(err, &bad) {
+		return s.quarantine(a, r, bad.Reason)
+	}
+	var wait *WaitError
+	if errors.As(err, &wait) || a.ctx.Err() != nil {
+		return err
+	}
+	return &connector.StopError{Code: 1, What: fmt.Sprintf("decode the record at offset %d of partition %d of topic %s", r.Offset, r.Partition, r.Topic), Err: err}
+}
+
+func (s *Source) quarantine(a *assignment, r *kgo.Record, reason string) error {
 	where := fmt.Sprintf("the record at offset %d of partition %d of topic %s", r.Offset, r.Partition, r.Topic)
 	if s.cfg.Quarantine == nil {
 		return &connector.StopError{Code: 1, What: where + " cannot be decoded: " + reason, Fix: "there is no quarantine; set one"}
 	}
-	p := Poison{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp, Key: r.Key, Value: r.Value, Headers: headers(nil, r), Reason: reason}
-	if err := s.cfg.Quarantine(ctx, p); err != nil {
-		if ctx.Err() != nil {
+	p := Poison{Stream: a.stream, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Time: r.Timestamp, Key: r.Key, Value: r.Value, Headers: headers(nil, r), Reason: reason}
+	if err := s.cfg.Quarantine(a.ctx, p); err != nil {
+		if a.ctx.Err() != nil {
 			return err
 		}
 		return &connector.StopError{Code: 1, What: "store " + where + " in quarantine", Err: err, Fix: "see the error; nothing was passed over"}

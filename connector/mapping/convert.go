@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"brazecdc/connector"
 )
@@ -12,8 +13,45 @@ import (
 // settings are what the conversion of a field's values depends on.
 type settings struct {
 	zone    *time.Location
-	country *dialing   // of a phone
+	country string     // of a phone, ISO 3166-1 alpha-2
+	optedIn bool       // true is opted_in, of a consent
 	never   [][]string // paths in a JSON column that may not leave
+	bounds  *bounds    // nil: those of profile attributes
+}
+
+// bounds are what Braze takes of text and JSON in one place.
+type bounds struct {
+	text    int // characters of a string
+	bytes   int // of an object or array
+	depth   int
+	tooLong string // the notes for text and nested text beyond it
+	within  string
+	barred  string // characters that a nested key may not have
+	// attribute: the rules of profile attributes hold beside, by which some objects are operations, and arrays hold scalars or objects alone.
+	attribute bool
+}
+
+// Braze docs, "Custom attribute data types" and "Nested custom attributes"; "Event object" and "Custom events"; "Replace catalog items". No depth is given for
+// the first two; maxDepth only keeps a hostile value from exhausting the stack.
+var (
+	attributeBounds = bounds{text: maxString, bytes: maxNested, depth: maxDepth, tooLong: noteTooLong, within: noteNestedText, barred: ".$ ", attribute: true}
+	propertyBounds  = bounds{text: maxString, bytes: maxNested, depth: maxDepth, tooLong: noteTooLong, within: noteNestedText, barred: "$"}
+	itemBounds      = bounds{text: 5000, bytes: 1 << 20, depth: 50, tooLong: "longer than 5,000 characters", within: "a nested string or key longer than 5,000 characters is left out", barred: ".$"}
+)
+
+func (s *settings) limits() *bounds {
+	if s.bounds == nil {
+		return &attributeBounds
+	}
+	return s.bounds
+}
+
+// appendText appends a string, refusing what is too long.
+func (s *settings) appendText(dst []byte, text string) ([]byte, string, bool) {
+	if b := s.limits(); len(text) > b.text && utf8.RuneCountInString(text) > b.text {
+		return dst, b.tooLong, false
+	}
+	return appendString(dst, text), "", true
 }
 
 // converter appends a value that is not NULL as JSON. ok is false where the value cannot be sent, with the reason in note; a note beside ok says
@@ -39,7 +77,7 @@ var converters = map[string]converter{
 func (s *settings) appendAuto(dst []byte, v connector.Value) ([]byte, string, bool) {
 	switch v.Kind {
 	case connector.KindText:
-		return appendText(dst, v.Str)
+		return s.appendText(dst, v.Str)
 	case connector.KindInt:
 		return appendInt(dst, v.Int)
 	case connector.KindBool:
@@ -60,12 +98,12 @@ func (s *settings) appendAuto(dst []byte, v connector.Value) ([]byte, string, bo
 	case connector.KindTimestamp, connector.KindTimestampTZ:
 		return s.appendTime(dst, v)
 	case connector.KindTimeTZ, connector.KindInterval:
-		return appendText(dst, v.Str)
+		return s.appendText(dst, v.Str)
 	case connector.KindJSON:
-		out, _, note, ok := appendJSON(dst, v.Str, s.never)
+		out, _, note, ok := s.appendJSON(dst, v.Str, false)
 		return out, note, ok
 	case connector.KindArray:
-		return s.appendArray(dst, v.List)
+		return s.appendArray(dst, v.List, false)
 	case connector.KindNull:
 		return append(dst, "null"...), "", true
 	}
@@ -76,30 +114,30 @@ func (s *settings) appendAuto(dst []byte, v connector.Value) ([]byte, string, bo
 func (s *settings) appendAsText(dst []byte, v connector.Value) ([]byte, string, bool) {
 	switch v.Kind {
 	case connector.KindText:
-		return appendText(dst, v.Str)
+		return s.appendText(dst, v.Str)
 	case connector.KindBytes:
-		return appendText(dst, base64.StdEncoding.EncodeToString([]byte(v.Str)))
+		return s.appendText(dst, base64.StdEncoding.EncodeToString([]byte(v.Str)))
 	case connector.KindJSON:
 		if t, ok := jsonText(v.Str); ok {
-			return appendText(dst, t)
+			return s.appendText(dst, t)
 		}
-		out, _, note, ok := appendJSON(nil, v.Str, s.never)
+		out, _, note, ok := s.appendJSON(nil, v.Str, true)
 		if !ok {
 			return dst, note, false
 		}
-		return appendText(dst, string(out))
+		return s.appendText(dst, string(out))
 	case connector.KindArray:
-		out, note, ok := s.appendArray(nil, v.List)
+		out, note, ok := s.appendArray(nil, v.List, true)
 		if !ok {
 			return dst, note, false
 		}
-		return appendText(dst, string(out))
+		return s.appendText(dst, string(out))
 	}
 	t, ok := scalarText(v, s.zone)
 	if !ok {
 		return dst, "infinity and NaN have no text that Braze reads", false
 	}
-	return appendText(dst, t)
+	return s.appendText(dst, t)
 }
 
 // appendNested appends a value for a field declared as an array or object; text is parsed.
@@ -111,7 +149,7 @@ func (s *settings) appendNested(dst []byte, v connector.Value, first byte) ([]by
 	switch v.Kind {
 	case connector.KindArray:
 		if first == '[' {
-			return s.appendArray(dst, v.List)
+			return s.appendArray(dst, v.List, false)
 		}
 	case connector.KindJSON, connector.KindText:
 		src := v.Str
@@ -121,7 +159,7 @@ func (s *settings) appendNested(dst []byte, v connector.Value, first byte) ([]by
 		if t := strings.TrimSpace(src); t == "" || t[0] != first {
 			return dst, want, false
 		}
-		out, _, note, ok := appendJSON(dst, src, s.never)
+		out, _, note, ok := s.appendJSON(dst, src, false)
 		return out, note, ok
 	}
 	return dst, want, false

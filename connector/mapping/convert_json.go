@@ -6,12 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
-
-	"brazecdc/connector"
 )
 
-// The limits of nested attributes (Braze docs, "Nested custom attributes": 100 KB an attribute, 255 characters a key or string). No depth is
-// given there; maxDepth only keeps a hostile value from exhausting the stack.
+// The limits of nested attributes (Braze docs, "Nested custom attributes").
 const (
 	maxNested   = 100 * 1024
 	maxDepth    = 200
@@ -23,7 +20,10 @@ const (
 	noteBadJSON    = "not valid JSON"
 	noteDeep       = "nested too deeply"
 	noteNestedText = "a nested string or key longer than 255 characters is left out"
-	noteNestedKey  = `a nested key with a blank, "." or "$", which Braze may refuse`
+	noteNestedKey  = `a nested key that is empty or has a character that Braze does not take there (a blank, "." or "$") is left out`
+	noteMixed      = "an array that mixes objects with other values, or holds arrays"
+	noteOperator   = "an object that Braze would read as an operation (inc, add, remove)"
+	noteManyItems  = "an array of more than 500 elements, of which Braze keeps the last 500"
 	noteNestedInt  = "a nested number with more digits than a double holds is sent as text"
 )
 
@@ -39,33 +39,38 @@ func jsonText(s string) (text string, ok bool) {
 	return text, true
 }
 
-// jsonWriter rewrites one JSON text: white space goes, nested nulls go (a null anywhere makes Braze drop the nested updates of a request), what is
-// no UTF-8, NUL and unpaired surrogates become U+FFFD, paths that must never leave are cut.
+// jsonWriter rewrites one JSON text: white space goes, nested nulls and keys that Braze does not take go (one of them makes Braze drop all nested updates of
+// a request), what is no UTF-8, NUL and unpaired surrogates become U+FFFD, paths that must never leave are cut.
 type jsonWriter struct {
 	src   string
 	pos   int
 	dst   []byte
-	depth int
+	level int // of nesting
 	note  string
 	bad   string // why the value cannot be sent
+	free  bool   // the JSON becomes a string, so Braze does not look inside
+	*bounds
 }
 
-// appendJSON appends a JSON text rewritten. first is the first byte of the value: '{', '[', '"', 'n', 't', 'f' or that of a number.
-func appendJSON(dst []byte, src string, never [][]string) (out []byte, first byte, note string, ok bool) {
-	w := jsonWriter{src: src, dst: dst}
+// appendJSON appends a JSON text rewritten; asText says that it becomes a string. first is the first byte of the value: '{', '[', '"', 'n', 't', 'f' or that of a number.
+func (s *settings) appendJSON(dst []byte, src string, asText bool) (out []byte, first byte, note string, ok bool) {
+	w := jsonWriter{src: src, dst: dst, free: asText, bounds: s.limits()}
 	w.space()
 	if w.pos < len(w.src) {
 		first = w.src[w.pos]
 	}
-	if !w.value(never) {
+	if !w.value(s.never) {
 		return dst, first, w.bad, false
 	}
 	w.space()
 	if w.pos != len(w.src) {
 		return dst, first, noteBadJSON, false
 	}
-	if len(w.dst)-len(dst) > maxNested {
+	if len(w.dst)-len(dst) > w.bytes {
 		return dst, first, noteBigNested, false
+	}
+	if !asText && w.attribute && operator(w.dst[len(dst):]) {
+		return dst, first, noteOperator, false
 	}
 	return w.dst, first, w.note, true
 }
@@ -100,11 +105,11 @@ func (w *jsonWriter) value(never [][]string) bool {
 		return w.array(never)
 	case '"':
 		from := len(w.dst)
-		if !w.text() {
+		if !w.copyText() {
 			return false
 		}
-		if w.depth == 0 && encodedTooLong(w.dst[from+1:len(w.dst)-1]) {
-			return w.fail(noteTooLong)
+		if w.level == 0 && encodedTooLong(w.dst[from+1:len(w.dst)-1], w.text) {
+			return w.fail(w.tooLong)
 		}
 		return true
 	case 't':
@@ -131,20 +136,20 @@ func (w *jsonWriter) drop(mark int) bool {
 	switch v := w.dst[mark:]; {
 	case len(v) == 4 && string(v) == "null":
 		return true
-	case v[0] == '"' && encodedTooLong(v[1:len(v)-1]):
-		w.note = noteNestedText
+	case v[0] == '"' && encodedTooLong(v[1:len(v)-1], w.text):
+		w.note = w.within
 		return true
 	}
 	return false
 }
 
 // encodedTooLong is tooLong for text that is encoded already: an escape is one character.
-func encodedTooLong(b []byte) bool {
-	if len(b) <= maxString {
+func encodedTooLong(b []byte, limit int) bool {
+	if len(b) <= limit {
 		return false
 	}
 	n := 0
-	for i := 0; i < len(b) && n <= maxString; n++ {
+	for i := 0; i < len(b) && n <= limit; n++ {
 		switch {
 		case b[i] == '\\' && b[i+1] == 'u':
 			i += 6
@@ -155,13 +160,13 @@ func encodedTooLong(b []byte) bool {
 			i += size
 		}
 	}
-	return n > maxString
+	return n > limit
 }
 
 func (w *jsonWriter) enter() bool {
-	w.depth++
+	w.level++
 	w.pos++
-	return w.depth <= maxDepth || w.fail(noteDeep)
+	return w.level <= w.depth || w.fail(noteDeep)
 }
 
 func (w *jsonWriter) object(never [][]string) bool {
@@ -181,7 +186,7 @@ func (w *jsonWriter) object(never [][]string) bool {
 			return w.fail(noteBadJSON)
 		}
 		keyAt := len(w.dst)
-		if !w.text() {
+		if !w.copyText() {
 			return false
 		}
 		key := w.dst[keyAt+1 : len(w.dst)-1]
@@ -201,24 +206,39 @@ func (w *jsonWriter) object(never [][]string) bool {
 		switch {
 		case cut || w.drop(at):
 			w.dst = w.dst[:mark]
-		case encodedTooLong(key):
-			w.note, w.dst = noteNestedText, w.dst[:mark]
-		case bytes.ContainsAny(key, ".$ "):
-			w.note = noteNestedKey
+		case encodedTooLong(key, w.text):
+			w.note, w.dst = w.within, w.dst[:mark]
+		case w.attribute && string(key) == "$time" && mark == begin && w.timeAlone(at):
+		case !w.free && (len(key) == 0 || bytes.ContainsAny(key, w.barred)):
+			w.note, w.dst = noteNestedKey, w.dst[:mark]
 		}
 		if more = w.next(','); !more && !w.next('}') {
 			return w.fail(noteBadJSON)
 		}
 	}
-	w.depth--
+	w.level--
 	w.dst = append(w.dst, '}')
 	return true
 }
 
+// timeAlone tells whether the value written from at on is a time and ends its object: the form in which Braze takes times inside nested attributes (Braze
+// docs, "Nested custom attributes").
+func (w *jsonWriter) timeAlone(at int) bool {
+	w.space()
+	if w.pos >= len(w.src) || w.src[w.pos] != '}' {
+		return false
+	}
+	v := w.dst[at:]
+	return v[0] == '"' && timeLike(v[1:len(v)-1])
+}
+
+// array writes an array. One that is an attribute's whole value holds either scalars or objects, since Braze knows only these two kinds; inside of objects
+// anything goes.
 func (w *jsonWriter) array(never [][]string) bool {
 	if !w.enter() {
 		return false
 	}
+	objects, items := 0, 0
 	w.dst = append(w.dst, '[')
 	begin := len(w.dst)
 	w.space()
@@ -233,12 +253,25 @@ func (w *jsonWriter) array(never [][]string) bool {
 		}
 		if w.drop(at) {
 			w.dst = w.dst[:mark]
+		} else if items++; w.level == 1 && w.attribute && !w.free {
+			switch w.dst[at] {
+			case '[':
+				return w.fail(noteMixed)
+			case '{':
+				objects++
+			}
 		}
 		if more = w.next(','); !more && !w.next(']') {
 			return w.fail(noteBadJSON)
 		}
 	}
-	w.depth--
+	if w.level == 1 && w.attribute && objects > 0 && objects < items {
+		return w.fail(noteMixed)
+	}
+	if w.level == 1 && w.attribute && objects == 0 && items > maxElements && !w.free && w.note == "" {
+		w.note = noteManyItems
+	}
+	w.level--
 	w.dst = append(w.dst, ']')
 	return true
 }
@@ -293,8 +326,8 @@ func (w *jsonWriter) number() bool {
 	return true
 }
 
-// text copies one string with its escapes made valid.
-func (w *jsonWriter) text() bool {
+// copyText copies one string with its escapes made valid.
+func (w *jsonWriter) copyText() bool {
 	w.pos++
 	w.dst = append(w.dst, '"')
 	for w.pos < len(w.src) {
@@ -377,37 +410,4 @@ func (w *jsonWriter) unit(at int) (rune, bool) {
 	}
 	n, err := strconv.ParseUint(w.src[at:at+4], 16, 32)
 	return rune(n), err == nil
-}
-
-// appendArray appends an array column as a JSON array: elements as columns of their kind would go, NULLs left out, more dimensions nested.
-func (s *settings) appendArray(dst []byte, list []connector.Value) (out []byte, note string, ok bool) {
-	from := len(dst)
-	dst = append(dst, '[')
-	for _, v := range list {
-		mark := len(dst)
-		if mark > from+1 {
-			dst = append(dst, ',')
-		}
-		if v.Kind == connector.KindNull {
-			dst = dst[:mark]
-			continue
-		}
-		next, n, ok := s.appendAuto(dst, v)
-		if n != "" {
-			note = "in an element: " + n
-		}
-		if !ok || string(next[len(dst):]) == "null" {
-			dst = next[:mark]
-			continue
-		}
-		dst = next
-	}
-	dst = append(dst, ']')
-	if len(dst)-from > maxNested {
-		return dst[:from], noteBigNested, false
-	}
-	if note == "" && len(list) > maxElements {
-		note = "an array of more than 500 elements, of which Braze keeps the last 500"
-	}
-	return dst, note, true
 }

@@ -129,7 +129,8 @@ func TestCasesValues(t *testing.T) {
 			}
 			convertAll(t, preset("dob"), true, z, []conversion{
 				{kDate, "1990-05-04", `"1990-05-04"`, ""}, {kText, "1990-05-04", `"1990-05-04"`, ""}, {kTS, "1990-05-04 23:30:00", `"1990-05-04"`, ""},
-				{kText, "1990-05-04T23:30:00Z", `"1990-05-04"`, ""}, {kText, "04.05.1990", out, "not a date"}, {kInt, "5", out, "not a date"}, {kDate, "0044-03-15", `"0044-03-15"`, ""},
+				{kText, "1990-05-04T23:30:00Z", `"1990-05-04"`, ""}, {kText, "04.05.1990", out, "not a date"}, {kInt, "5", out, "not a date"}, {kInt, "19900504", `"1990-05-04"`, ""},
+				{kText, "1990/05/04", `"1990-05-04"`, ""}, {kJSON, `"1990-05-04"`, `"1990-05-04"`, ""}, {kText, "1990-02-30", out, "not a date"}, {kJSON, "{}", out, "not a date"}, {kDate, "0044-03-15", `"0044-03-15"`, ""},
 			})
 		}
 		convertAll(t, custom(""), false, berlin(t), []conversion{
@@ -150,16 +151,21 @@ func TestCasesValues(t *testing.T) {
 			{kInt, "42", out, "not text"}, {kText, "foo@", out, "not an e-mail"}, {kText, " A@X.io\n", `"a@x.io"`, ""}, {kText, "a b@x.io", out, "not an e-mail"},
 			{kText, "ä@x.io", `"ä@x.io"`, ""}, {kText, "a@ü.de", out, "not an e-mail"}, {kText, "a@b", out, "not an e-mail"}, {kText, "a@1.2.3.4", out, "not an e-mail"},
 			{kText, "a..b@x.io", out, "not an e-mail"}, {kText, "@x.io", out, "not an e-mail"}, {kText, "a@-x.io", out, "not an e-mail"}, {kText, "a@x..io", out, "not an e-mail"},
-			{kText, "a+b@xn--bcher-kva.example", `"a+b@xn--bcher-kva.example"`, ""}, {kText, "", out, "not an e-mail"},
+			{kText, "a+b@xn--bcher-kva.example", `"a+b@xn--bcher-kva.example"`, ""}, {kText, "", out, "not an e-mail"}, {kText, "a@x.xn--p1ai", `"a@x.xn--p1ai"`, ""},
+			{kText, "x@gmail.com", out, "not an e-mail"}, {kText, "xy@GMail.com", `"xy@gmail.com"`, ""}, {kText, "a\u00a0b@x.io", out, "not an e-mail"}, {kText, "a@x.c0m", out, "not an e-mail"},
+			{kText, "a\u200bb@x.io", out, "not an e-mail"}, {kText, strings.Repeat("a", 65) + "@x.io", out, "not an e-mail"}, {kJSON, `"A@X.io"`, `"a@x.io"`, ""}, {kText, "\"a b\"@x.io", out, "not an e-mail"},
 		})
 		jp, de, us := preset("phone"), preset("phone"), preset("phone")
 		jp.Country, de.Country, us.Country = "JP", "de", "US"
 		convertAll(t, jp, true, nil, []conversion{{kText, "090-1234-5678", `"+819012345678"`, ""}, {kText, "12", out, "not a national"}, {kText, "+49 171 1234567", `"+491711234567"`, ""}})
-		convertAll(t, de, true, nil, []conversion{{kText, "(0171) 123 45 67", `"+491711234567"`, ""}, {kText, "0043 660 1234567", `"+436601234567"`, ""}, {kText, "171 1234567", out, "not a national"}})
+		convertAll(t, de, true, nil, []conversion{{kText, "(0171) 123 45 67", `"+491711234567"`, ""}, {kText, "0043 660 1234567", `"+436601234567"`, ""}, {kText, "171 1234567", `"+491711234567"`, ""}, {kInt, "1711234567", `"+491711234567"`, ""}, {kText, "110", out, "not a national"}})
 		convertAll(t, us, true, nil, []conversion{{kText, "212-555-0100", `"+12125550100"`, ""}, {kText, "1 212 555 0100", `"+12125550100"`, ""}, {kText, "555-0100", out, "not a national"}})
 		convertAll(t, preset("phone"), true, nil, []conversion{
-			{kText, "+81 90-1234-5678", `"+819012345678"`, ""}, {kText, "2125550100", out, "without +"}, {kText, "+12", out, "7 to 15 digits"}, {kText, "call me", out, "not a phone"},
-			{kText, "+1234567890123456", out, "7 to 15 digits"}, {kText, "", out, "not a phone"}, {kText, "+0123456789", out, "7 to 15"},
+			{kText, "+81 90-1234-5678", `"+819012345678"`, ""}, {kText, "2125550100", out, "without +"}, {kText, "+12", out, "not a phone"}, {kText, "call me", out, "not a phone"},
+			{kText, "+1234567890123456", out, "not a phone"}, {kText, "", out, "not a phone"}, {kText, "+0123456789", out, "not a phone"},
+			{kText, "+999 123456789", out, "not a phone"}, {kText, "+49 (0)171 1234567", `"+491711234567"`, ""}, {kText, "＋４９ 171 1234567", `"+491711234567"`, ""},
+			{kText, "+1 212 555 0100 ext. 5", `"+12125550100"`, "extension"}, {kText, "+39 06 698 12345", `"+390669812345"`, ""}, {kText, "+1 800 FLOWERS", `"+18003569377"`, ""},
+			{kJSON, `"+81 90-1234-5678"`, `"+819012345678"`, ""}, {kJSON, "{}", out, "not text"}, {kText, "+4", out, "not a phone"}, {kText, strings.Repeat("+1", 99), out, "not a phone"},
 		})
 	})
 	t.Run("case 71: sizes", func(t *testing.T) {
@@ -173,10 +179,14 @@ func TestCasesValues(t *testing.T) {
 	t.Run("case 83: country and language", func(t *testing.T) {
 		convertAll(t, preset("country"), true, nil, []conversion{
 			{kText, "Japan", `"JP"`, ""}, {kText, "jp", `"JP"`, ""}, {kText, "JPN", `"JP"`, ""}, {kText, " de ", `"DE"`, ""}, {kText, "united kingdom", `"GB"`, ""}, {kText, "UK", `"GB"`, ""},
+			{kText, "Deutschland", `"DE"`, ""}, {kText, "ALLEMAGNE", `"DE"`, ""}, {kText, "日本", `"JP"`, ""}, {kText, "España", `"ES"`, ""}, {kText, "South Korea", `"KR"`, ""},
+			{kText, "The Netherlands", `"NL"`, ""}, {kText, "Türkiye", `"TR"`, ""}, {kText, "Österreich", `"AT"`, ""}, {kText, "XK", out, "not a country"}, {kJSON, `"Japan"`, `"JP"`, ""},
+			{kText, "Niger", `"NE"`, ""}, {kText, "Guinea", `"GN"`, ""}, {kText, "Georgia", `"GE"`, ""}, {kInt, "81", out, "not text"}, {kText, "USA", `"US"`, ""}, {kText, "Hong Kong", `"HK"`, ""},
 			{kText, "Narnia", out, "not a country"}, {kText, "EU", out, "not a country"}, {kText, "XX", out, "not a country"}, {kText, "392", out, "not a country"}, {kText, "", out, "not a country"},
 		})
 		convertAll(t, preset("language"), true, nil, []conversion{
 			{kText, "DE", `"de"`, ""}, {kText, "de-AT", `"de"`, ""}, {kText, "de_AT.UTF-8", `"de"`, ""}, {kText, "deu", `"de"`, ""}, {kText, "ja", `"ja"`, ""},
+			{kText, "German", `"de"`, ""}, {kText, "Deutsch", `"de"`, ""}, {kText, "日本語", `"ja"`, ""}, {kText, "français", `"fr"`, ""}, {kText, "zh-Hant-TW", `"zh"`, ""}, {kText, "iw", `"he"`, ""},
 			{kText, "klingon", out, "not a language"}, {kText, "xq", out, "not a language"},
 		})
 	})
@@ -201,8 +211,30 @@ func TestNested(t *testing.T) {
 			{kJSON, `{"a":null,"b":{"c":null},"d":[null,1,null]}`, `{"b":{},"d":[1]}`, ""}, {kJSON, `[null]`, `[]`, ""},
 		})
 	})
-	t.Run("keys that Braze may refuse are noted", func(t *testing.T) {
-		convertAll(t, custom(""), false, nil, []conversion{{kJSON, `{"a.b":1,"$c":2}`, `{"a.b":1,"$c":2}`, "a nested key"}})
+	t.Run("keys that Braze does not take are left out, since one of them costs all nested updates of a call", func(t *testing.T) {
+		convertAll(t, custom(""), false, nil, []conversion{
+			{kJSON, `{"a.b":1,"$c":2,"d":{"e f":1,"":2,"g":3}}`, `{"d":{"g":3}}`, "a nested key"}, {kJSON, `[{"a.b":1,"id":2}]`, `[{"id":2}]`, "a nested key"},
+		})
+		convertAll(t, custom("string"), false, nil, []conversion{{kJSON, `{"a.b": [1,{"x":[2]}]}`, `"{\"a.b\":[1,{\"x\":[2]}]}"`, ""}, {kJSON, `[1,{"a":2}]`, `"[1,{\"a\":2}]"`, ""}})
+	})
+	t.Run("a time inside stays in Braze's form", func(t *testing.T) {
+		convertAll(t, custom(""), false, nil, []conversion{
+			{kJSON, `{"at":{"$time": "2026-11-01T00:00:00Z"}}`, `{"at":{"$time":"2026-11-01T00:00:00Z"}}`, ""}, {kJSON, `{"at":{"$time":"soon"}}`, `{"at":{}}`, "a nested key"},
+			{kJSON, `{"at":{"$time":"2026-11-01","x":1}}`, `{"at":{"x":1}}`, "a nested key"}, {kJSON, `{"at":{"x":1,"$time":"2026-11-01"}}`, `{"at":{"x":1}}`, "a nested key"},
+		})
+	})
+	t.Run("an array holds scalars or objects", func(t *testing.T) {
+		convertAll(t, custom(""), false, nil, []conversion{
+			{kJSON, `[1,{"a":2}]`, out, "mixes"}, {kJSON, `[{"a":2},"x"]`, out, "mixes"}, {kJSON, `[[1],[2]]`, out, "mixes"}, {kJSON, `[{"a":[[1],{"b":2},3]}]`, `[{"a":[[1],{"b":2},3]}]`, ""},
+			{kJSON, `[null,{"a":2},null]`, `[{"a":2}]`, ""}, {kJSON, "[1" + strings.Repeat(",1", 500) + "]", "[1" + strings.Repeat(",1", 500) + "]", "more than 500"},
+			{kArr, "{a" + strings.Repeat(",a", 500) + "}", `["a"` + strings.Repeat(`,"a"`, 500) + "]", "more than 500"},
+		})
+	})
+	t.Run("an object that Braze would run is left out", func(t *testing.T) {
+		convertAll(t, custom(""), false, nil, []conversion{
+			{kJSON, `{"inc": 1}`, out, "operation"}, {kJSON, `{"add":["a"]}`, out, "operation"}, {kJSON, `{"remove":["a"],"add":[]}`, out, "operation"},
+			{kJSON, `{"add":"a"}`, `{"add":"a"}`, ""}, {kJSON, `{"inc":1,"of":2}`, `{"inc":1,"of":2}`, ""}, {kJSON, `{"add":[1],"x":1}`, `{"add":[1],"x":1}`, ""}, {kJSON, `{"a":{"inc":1}}`, `{"a":{"inc":1}}`, ""},
+		})
 	})
 	t.Run("numbers that no double holds go as text", func(t *testing.T) {
 		convertAll(t, custom(""), false, nil, []conversion{
@@ -216,5 +248,5 @@ func TestOtherPresets(t *testing.T) {
 	convertAll(t, preset("time_zone"), true, nil, []conversion{{kText, "Mars/Base", out, "not a time zone"}, {kText, "Local", out, "not a time zone"}, {kText, "UTC", `"UTC"`, ""}, {kText, "../x", out, "not a time zone"}})
 	convertAll(t, preset("home_city"), true, nil, []conversion{{kText, "Köln", `"Köln"`, ""}, {kText, strings.Repeat("x", 300), out, "longer"}})
 	convertAll(t, preset("first_name"), true, nil, []conversion{{kText, "Aya", `"Aya"`, ""}, {kInt, "1", `"1"`, ""}})
-	convertAll(t, preset("current_location"), true, nil, []conversion{{kJSON, `{"longitude":1,"latitude":2}`, `{"longitude":1,"latitude":2}`, ""}, {kText, "x", out, "not an object"}})
+	convertAll(t, preset("current_location"), true, nil, []conversion{{kJSON, `{"longitude":1,"latitude":2}`, `{"longitude":1,"latitude":2}`, ""}, {kText, "x", out, "not a location"}})
 }

@@ -54,14 +54,6 @@ func appendEscaped(dst []byte, b byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', digits[b>>4], digits[b&15])
 }
 
-// appendText appends a string attribute, refusing what is too long.
-func appendText(dst []byte, s string) ([]byte, string, bool) {
-	if tooLong(s) {
-		return dst, noteTooLong, false
-	}
-	return appendString(dst, s), "", true
-}
-
 // isBlank tells whether text is empty or of white space only.
 func isBlank(s string) bool {
 	for _, r := range s {

@@ -170,8 +170,22 @@ func (s *settings) appendTime(dst []byte, v connector.Value) ([]byte, string, bo
 	return dst, "an infinite time, or one outside the years 0 to 9999", false
 }
 
+// birthday reads a date that begins with its year; where day and month stand before it, which is which is a guess.
+func birthday(s string) (days int64, ok bool) {
+	s = strings.TrimSpace(s)
+	if len(s) > 10 && (s[10] == 'T' || s[10] == ' ') {
+		s = s[:10]
+	}
+	for _, layout := range []string{time.DateOnly, "2006/01/02", "2006.01.02", "20060102"} {
+		if d, err := time.Parse(layout, s); err == nil {
+			return floorDiv(d.Unix(), 86_400), true
+		}
+	}
+	return 0, false
+}
+
 // appendDOB appends a date of birth as YYYY-MM-DD: a date and a timestamp as they stand, an instant by the calendar of the configured zone, text
-// that begins with an ISO date.
+// or a number that begins with the year.
 func (s *settings) appendDOB(dst []byte, v connector.Value) ([]byte, string, bool) {
 	var days int64
 	switch v.Kind {
@@ -183,16 +197,15 @@ func (s *settings) appendDOB(dst []byte, v connector.Value) ([]byte, string, boo
 		t := microTime(v.Int).In(s.zone)
 		y, m, d := t.Date()
 		days = floorDiv(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix(), 86_400)
-	case connector.KindText:
-		t := strings.TrimSpace(v.Str)
-		if len(t) > 10 && (t[10] == 'T' || t[10] == ' ') {
-			t = t[:10]
+	case connector.KindText, connector.KindJSON, connector.KindInt:
+		text, _ := textOf(v)
+		if v.Kind == connector.KindInt {
+			text = strconv.FormatInt(v.Int, 10)
 		}
-		d, err := time.Parse(time.DateOnly, t)
-		if err != nil {
+		var ok bool
+		if days, ok = birthday(text); !ok {
 			return dst, "not a date as YYYY-MM-DD", false
 		}
-		days = floorDiv(d.Unix(), 86_400)
 	default:
 		return dst, "not a date", false
 	}

@@ -8,12 +8,14 @@ import (
 
 // job is one change, or one row, for one model.
 type job struct {
-	m   *Mapper
-	p   *plan
-	c   *connector.Change // nil in MapRow
-	ids connector.IDs     // nil in MapRow
-	a   *arena
-	key connector.Key
+	m    *Mapper
+	p    *plan
+	c    *connector.Change // nil in MapRow
+	ids  connector.IDs     // nil in MapRow
+	a    *arena
+	key  connector.Key
+	load bool    // MapLoad: the row is one of a load
+	said *string // takes the next note, where it is the reason of a refusal
 }
 
 // whole says how a row is carried.
@@ -47,46 +49,30 @@ func (j *job) effect(kind connector.Kind, u connector.User) connector.Effect {
 	return connector.Effect{User: u, Kind: kind, Model: j.p.m.index, Key: j.key, Owner: j.p.m.owner, Change: j.c}
 }
 
-// track appends an effect that carries the mapped row.
+// track appends an effect that carries the mapped row: of a user's profile, of its subscription groups alone, or of an item.
 func (j *job) track(dst []connector.Effect, u connector.User, after, before connector.Row, w whole) ([]connector.Effect, error) {
-	if !j.admitted(u) {
+	mo := j.p.m
+	if mo.kind != catalogs && !j.admitted(u) {
 		return j.pass(dst, "only_users")
 	}
-	mo := j.p.m
-	proof := w.proof && !mo.enrich && before.Table == after.Table
-	run := j.a.fieldRun(len(j.p.fields))
-	complete := true
-	for i := range j.p.fields {
-		fp := &j.p.fields[i]
-		if fp.stopped {
-			continue
-		}
-		out, oc, column := j.encode(fp, after, j.a.room(), false)
-		var value []byte
-		switch oc {
-		case encoded:
-			value = j.a.kept(out)
-		case encNull:
-			value = jsonNull
-		case skipped:
-			continue
-		case notThere:
-			complete = false
-			switch {
-			case fp.prog != nil && !w.lenient, w.require && !j.m.cfg.NoReread:
-				return dst, j.needs(column)
-			case w.require || fp.prog != nil:
-				j.note(fp, fmt.Sprintf("column %q is not in the change and cannot be read again", column), false)
-			}
-			continue
-		}
-		run = run[:len(run)+1] // filled in place: copying fields costs more than encoding most of them
-		f := &run[len(run)-1]
-		f.Def, f.JSON, f.Was, f.Proof, f.Omit = fp.def, value, 0, connector.NoProof, oc == encNull && w.omit
-		if proof {
-			j.prove(fp, after, before, f)
-		}
+	run, complete, err := j.fields(after, before, w)
+	if err != nil {
+		return dst, err
 	}
+	switch mo.kind {
+	case subscriptions:
+		if len(run) == 0 && (j.c == nil || j.c.OldKey == connector.Key{}) {
+			return j.pass(dst, "no fields")
+		}
+		e := j.effect(connector.Subscribe, u)
+		e.Fields, e.Whole = j.a.keepFields(run), complete
+		return append(dst, e), nil
+	case catalogs:
+		e := j.effect(connector.PutItem, u)
+		e.Fields, e.Creates, e.Whole = j.a.keepFields(run), true, complete
+		return append(dst, e), nil
+	}
+	mo.resetByEmail(run)
 	creates := w.creates && !mo.enrich
 	if len(run) == 0 && !creates && (j.c == nil || j.c.OldKey == connector.Key{}) {
 		return j.pass(dst, "no fields")
@@ -97,27 +83,114 @@ func (j *job) track(dst []connector.Effect, u connector.User, after, before conn
 	return append(dst, e), nil
 }
 
-// unset appends an effect that takes the model's fields away from a user, and never creates one.
-func (j *job) unset(dst []connector.Effect, u connector.User) ([]connector.Effect, error) {
+// fields maps the fields of a row. complete tells whether the image carries them all.
+func (j *job) fields(after, before connector.Row, w whole) (run []connector.Field, complete bool, err error) {
+	mo := j.p.m
+	proof := w.proof && !mo.enrich && before.Table == after.Table
+	run, complete = j.a.fieldRun(len(j.p.fields)), true
+	for i := range j.p.fields {
+		fp := &j.p.fields[i]
+		if fp.stopped {
+			continue
+		}
+		if fp.collect {
+			f, oc, column := j.collected(fp, after, before)
+			switch oc {
+			case encoded:
+				run = append(run, f)
+			case notThere:
+				if complete = false; !w.lenient || !j.m.cfg.NoReread {
+					return run, false, j.needs(column)
+				}
+			}
+			continue
+		}
+		out, oc, column := j.encode(fp, after, j.a.room(), false)
+		var value []byte
+		switch oc {
+		case encoded:
+			if fp.consent && !j.mayConsent(fp, out[len(j.a.json):]) {
+				continue
+			}
+			value = j.a.kept(out)
+		case encNull:
+			value = jsonNull
+		case skipped:
+			continue
+		case notThere:
+			complete = false
+			switch {
+			case fp.prog != nil && !w.lenient, w.require && !j.m.cfg.NoReread, mo.kind == catalogs:
+				return run, false, j.needs(column)
+			case w.require || fp.prog != nil:
+				j.note(fp, fmt.Sprintf("column %q is not in the change and cannot be read again", column), false)
+			}
+			continue
+		}
+		run = run[:len(run)+1] // filled in place: copying fields costs more than encoding most of them
+		f := &run[len(run)-1]
+		*f = connector.Field{Def: fp.def, JSON: value, Omit: oc == encNull && w.omit && mo.kind != catalogs || j.newcomer(fp, value, w)}
+		if proof {
+			j.prove(fp, after, before, f)
+		}
+	}
+	return run, complete, nil
+}
+
+// taking says what a row that is nothing for its model any more takes along.
+type taking struct {
+	fields bool // they become null
+	groups bool // its user leaves them
+}
+
+// unset appends an effect that takes a row's fields away from a user, and never creates one. after and before are the row's last images.
+func (j *job) unset(dst []connector.Effect, u connector.User, after, before connector.Row, what taking) ([]connector.Effect, error) {
 	if !j.admitted(u) {
 		return j.pass(dst, "only_users")
 	}
 	run := j.a.fieldRun(len(j.p.fields))
 	for i := range j.p.fields {
-		if fp := &j.p.fields[i]; !fp.stopped {
-			run = append(run, connector.Field{Def: fp.def, JSON: jsonNull})
+		fp := &j.p.fields[i]
+		f := connector.Field{Def: fp.def, JSON: jsonNull}
+		switch {
+		case fp.def.Group != "":
+			if !what.groups {
+				continue
+			}
+			f.JSON = []byte(`"` + stateUnsubscribed + `"`)
+		case fp.stopped || !what.fields:
+			continue
+		case fp.collect:
+			old, known := j.lastElement(fp, after, before)
+			if !known {
+				return dst, j.identityLost("the change does not tell the value that has to be taken out of the array of " + fp.name())
+			}
+			if old == nil {
+				continue
+			}
+			f.JSON = collection(nil, old)
+		case fp.def.NoNull:
+			continue
 		}
+		run = append(run, f)
 	}
 	if len(run) == 0 {
 		return j.pass(dst, "no fields")
 	}
-	e := j.effect(connector.Track, u)
-	e.Fields, e.UpdateOnly = j.a.keepFields(run), true
+	kind := connector.Track
+	if j.p.m.kind == subscriptions {
+		kind = connector.Subscribe
+	}
+	e := j.effect(kind, u)
+	e.Fields, e.UpdateOnly = j.a.keepFields(run), kind == connector.Track
 	return append(dst, e), nil
 }
 
-// remove appends the delete of a user.
+// remove appends the delete of a user or an item.
 func (j *job) remove(dst []connector.Effect, u connector.User) ([]connector.Effect, error) {
+	if j.p.m.kind == catalogs {
+		return append(dst, j.effect(connector.DeleteItem, u)), nil
+	}
 	if !j.admitted(u) {
 		return j.pass(dst, "only_users")
 	}

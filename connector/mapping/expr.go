@@ -29,6 +29,7 @@ type program struct {
 	code     *vm.Program
 	columns  []string // it reads, each once
 	keys     []string // their names in the environment
+	olds     []string // columns whose old value it reads
 	volatile bool     // it reads the clock
 	zone     *time.Location
 }
@@ -42,9 +43,18 @@ type exprFault struct {
 
 func (f *exprFault) Error() string { return f.what }
 
+// exprUse is where an expression stands.
+type exprUse uint8
+
+const (
+	useValue exprUse = iota
+	useRule          // it has to be true or false
+	useWhen          // a rule about a change, which may ask what becomes of a column
+)
+
 // compileExpr compiles an expression twice: once as written against the columns' types, so that typos and type errors are found, and once with every
 // operator replaced by one that knows NULL. Without a table names and types stay unchecked.
-func compileExpr(source string, table *connector.Table, wantBool bool, zone *time.Location, now func() time.Time) (*program, error) {
+func compileExpr(source string, table *connector.Table, use exprUse, zone *time.Location, now func() time.Time) (*program, error) {
 	if strings.TrimSpace(source) == "" {
 		return nil, &exprFault{what: "the expression is empty"}
 	}
@@ -55,14 +65,14 @@ func compileExpr(source string, table *connector.Table, wantBool bool, zone *tim
 		return nil, faultOf(err, source, nil)
 	}
 	if table != nil {
-		if err := checkTypes(tree, source, table, wantBool); err != nil {
+		if err := checkTypes(tree, source, table, use != useValue); err != nil {
 			return nil, err
 		}
 		if tree, err = parser.ParseWithConfig(source, plain); err != nil {
 			return nil, faultOf(err, source, nil)
 		}
 	}
-	t := &nullLogic{source: source, table: table, funcs: functions(zone, now), bound: map[string]int{}, seen: map[string]bool{}}
+	t := &nullLogic{source: source, table: table, use: use, funcs: functions(zone, now), bound: map[string]int{}, seen: map[string]bool{}}
 	tree.Node = t.node(tree.Node)
 	if t.err != nil {
 		return nil, t.err
@@ -77,7 +87,7 @@ func compileExpr(source string, table *connector.Table, wantBool bool, zone *tim
 	if err != nil {
 		return nil, faultOf(err, source, nil)
 	}
-	p := &program{code: code, columns: t.columns, volatile: t.volatile, zone: zone}
+	p := &program{code: code, columns: t.columns, olds: t.olds, volatile: t.volatile, zone: zone}
 	for _, c := range t.columns {
 		p.keys = append(p.keys, columnPrefix+c)
 	}
@@ -92,6 +102,7 @@ func checkTypes(tree *parser.Tree, source string, table *connector.Table, wantBo
 	}
 	strict := conf.New(env)
 	strict.Strict = true
+	strict.Functions = conf.FunctionsTable{becomesName: {Name: becomesName, Types: []reflect.Type{reflect.TypeFor[func(any, any) bool]()}}}
 	typ, err := checker.Check(tree, strict)
 	if err != nil {
 		return faultOf(err, source, table)
@@ -180,13 +191,18 @@ func (e *absentError) Error() string { return fmt.Sprintf("column %q is not in t
 
 // run evaluates the program over a row; cols are the row's indexes of the program's columns. A column the row does not know gives an *absentError.
 func (p *program) run(r connector.Row, cols []int) (any, error) {
+	return p.evaluate(func(n int) (connector.Value, bool, error) { return r.Value(cols[n]) }, nil)
+}
+
+// evaluate runs the program over the values that column gives for the n-th of its columns. old puts what stood in the columns before into the environment.
+func (p *program) evaluate(column func(n int) (v connector.Value, ok bool, err error), old func(env map[string]any) error) (any, error) {
 	e := evaluators.Get().(*evaluator)
 	defer func() {
 		clear(e.env)
 		evaluators.Put(e)
 	}()
-	for n, i := range cols {
-		v, ok, err := r.Value(i)
+	for n := range p.columns {
+		v, ok, err := column(n)
 		if !ok {
 			return nil, &absentError{column: p.columns[n]}
 		}
@@ -199,21 +215,35 @@ func (p *program) run(r connector.Row, cols []int) (any, error) {
 		}
 		e.env[p.keys[n]] = g
 	}
+	if old != nil {
+		if err := old(e.env); err != nil {
+			return nil, err
+		}
+	}
 	out, err := e.vm.Run(p.code, e.env)
 	if err != nil {
+		var lost *oldError
+		if operatorOf(err, &lost) {
+			return nil, lost
+		}
 		return nil, errors.New("the expression cannot be evaluated for this row: " + plainMessage(err))
 	}
 	return out, nil
 }
 
+// operatorOf finds an error of one of the operators in what the virtual machine made of it.
+func operatorOf[E error](err error, target *E) bool {
+	if errors.As(err, target) {
+		return true
+	}
+	var fe *file.Error
+	return errors.As(err, &fe) && fe.Prev != nil && errors.As(fe.Prev, target)
+}
+
 // plainMessage is the kind of a run-time error without the values that expr puts into some of its messages: notes and logs never hold row values.
 func plainMessage(err error) string {
 	var oe *operatorError
-	if errors.As(err, &oe) {
-		return oe.what
-	}
-	var fe *file.Error
-	if errors.As(err, &fe) && fe.Prev != nil && errors.As(fe.Prev, &oe) {
+	if operatorOf(err, &oe) {
 		return oe.what
 	}
 	return "a function or operator does not accept its value"
@@ -230,7 +260,10 @@ const (
 
 // test runs a rule. A column that is absent gives unknown and its *absentError; NULL gives unknown without an error.
 func (p *program) test(r connector.Row, cols []int) (truth, error) {
-	v, err := p.run(r, cols)
+	return truthOf(p.run(r, cols))
+}
+
+func truthOf(v any, err error) (truth, error) {
 	if err != nil {
 		return unknown, err
 	}

@@ -66,7 +66,7 @@ func vBool(b bool) connector.Value {
 
 func (r *exprRow) eval(t testing.TB, source string) (any, error) {
 	t.Helper()
-	p, err := compileExpr(source, r.table, false, time.UTC, func() time.Time { return testNow })
+	p, err := compileExpr(source, r.table, useValue, time.UTC, func() time.Time { return testNow })
 	if err != nil {
 		t.Fatalf("compile %q: %v", source, err)
 	}
@@ -203,7 +203,7 @@ func TestExprFaults(t *testing.T) {
 		{`s.foo`, false, 2, "", ""},
 		{strings.Repeat("i + ", maxNodes) + "i", false, 0, "", ""},
 	} {
-		_, err := compileExpr(c.source, r.table, c.rule, time.UTC, time.Now)
+		_, err := compileExpr(c.source, r.table, map[bool]exprUse{true: useRule}[c.rule], time.UTC, time.Now)
 		f, ok := errors.AsType[*exprFault](err)
 		name := c.source[:min(len(c.source), 30)]
 		if !ok {
@@ -215,10 +215,10 @@ func TestExprFaults(t *testing.T) {
 		}
 	}
 	t.Run("without a table only the grammar is checked", func(t *testing.T) {
-		if _, err := compileExpr(`anything > 5 and other == "x"`, nil, true, time.UTC, time.Now); err != nil {
+		if _, err := compileExpr(`anything > 5 and other == "x"`, nil, useRule, time.UTC, time.Now); err != nil {
 			t.Error(err)
 		}
-		if _, err := compileExpr(`nosuch(anything)`, nil, true, time.UTC, time.Now); err == nil {
+		if _, err := compileExpr(`nosuch(anything)`, nil, useRule, time.UTC, time.Now); err == nil {
 			t.Error("an unknown function compiled")
 		}
 	})

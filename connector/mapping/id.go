@@ -17,14 +17,24 @@ const (
 
 // idSource is one way to name the user of a row.
 type idSource struct {
-	kind   connector.IDKind
-	label  string
-	column string
-	prog   *program
+	kind    connector.IDKind
+	label   string
+	column  string
+	prog    *program
+	parts   []idSource // of an item's id
+	blanks  bool       // those around an external_id are part of it
+	country string     // of phone numbers without +
 }
 
 func (s *idSource) columns() []string {
-	if s.prog != nil {
+	switch {
+	case s.parts != nil:
+		var all []string
+		for i := range s.parts {
+			all = append(all, s.parts[i].columns()...)
+		}
+		return all
+	case s.prog != nil:
 		return s.prog.columns
 	}
 	return []string{s.column}
@@ -33,12 +43,16 @@ func (s *idSource) columns() []string {
 // identify compiles the ways a model names its users, in order of preference.
 func (c *compiler) identify(mo *model) {
 	id, path := mo.conf.Identify, mo.conf.Path+".identify"
+	if mo.kind == catalogs {
+		c.itemID(mo, path+".item_id")
+		return
+	}
 	switch x := id.ExternalID; {
 	case x.HasValue:
 		c.fault(path+".external_id", "all rows would be one user", "name a column")
 	case x.Expr != "":
-		if p := c.expr(mo, x.Expr, path+".external_id.expr", false); p != nil {
-			mo.ids = append(mo.ids, idSource{prog: p})
+		if p := c.expr(mo, x.Expr, path+".external_id.expr", useValue); p != nil {
+			mo.ids = append(mo.ids, idSource{prog: p, blanks: id.KeepBlanks})
 			c.sentExpr(mo, p, path+".external_id.expr")
 			if p.volatile {
 				c.fault(path+".external_id.expr", "the user of a row cannot depend on the clock", "")
@@ -46,7 +60,7 @@ func (c *compiler) identify(mo *model) {
 		}
 	case x.Column != "":
 		c.sentColumn(mo, x.Column, path+".external_id")
-		mo.ids = append(mo.ids, idSource{column: x.Column})
+		mo.ids = append(mo.ids, idSource{column: x.Column, blanks: id.KeepBlanks})
 	}
 	if id.AliasName != "" {
 		c.sentColumn(mo, id.AliasName, path+".alias.name")
@@ -61,10 +75,28 @@ func (c *compiler) identify(mo *model) {
 	}
 	if id.Phone != "" {
 		c.sentColumn(mo, id.Phone, path+".phone")
-		mo.ids = append(mo.ids, idSource{kind: connector.Phone, column: id.Phone})
+		country := strings.ToUpper(id.PhoneCountry)
+		if country != "" && (countryCode(country) != country || !knownCountry(country)) {
+			c.fault(path+".phone.country", fmt.Sprintf("%q is no country whose phone numbers can be made international", id.PhoneCountry), `use two letters, "DE"`)
+		}
+		mo.ids = append(mo.ids, idSource{kind: connector.Phone, column: id.Phone, country: country})
 	}
-	if len(mo.ids) == 0 && id == (connector.Identify{}) {
+	if len(mo.ids) == 0 && id.ExternalID == (connector.ValueFrom{}) {
 		c.fault(path, "the model does not say which user a row belongs to", "identify: {external_id: COLUMN}")
+	}
+}
+
+// lookedUpBy finds a field that would name the user in the place of the identifier: of an object without a primary one Braze looks the user up by email
+// first, then by phone (Braze docs, "Create and update users").
+func (c *compiler) lookedUpBy(mo *model) {
+	byEmail, byPhone := false, false
+	for i := range mo.ids {
+		byEmail = byEmail || mo.ids[i].kind == connector.Email
+		byPhone = byPhone || mo.ids[i].kind == connector.Phone
+	}
+	if byPhone && !byEmail && mo.email != nil && mo.kind == users {
+		c.fault(mo.conf.Path+".identify.phone", "the model also maps the field email, by which Braze would look the users up in the place of their phone number",
+			"add email to identify, which goes before phone, or remove the field email")
 	}
 }
 
@@ -106,6 +138,9 @@ func (p *plan) identity(r connector.Row) identity {
 }
 
 func (p *plan) identityBy(s *idPlan, r connector.Row) identity {
+	if s.kind == connector.Item {
+		return p.itemIdentity(s, r)
+	}
 	v, err := s.value(r)
 	if err != nil {
 		var ae *absentError
@@ -126,11 +161,15 @@ func (p *plan) identityBy(s *idPlan, r connector.Row) identity {
 	}
 	id := identity{user: connector.User{Kind: s.kind, Label: s.label}}
 	trimmed := strings.TrimSpace(text)
-	if len(trimmed) != len(text) {
-		id.note = "blanks around the identifier are dropped"
-	}
 	if trimmed == "" {
 		return identity{state: idMissing}
+	}
+	switch {
+	case len(trimmed) == len(text):
+	case s.blanks:
+		trimmed = text
+	default:
+		id.note = "blanks around the identifier are dropped"
 	}
 	id.user.ID = trimmed
 	if why := p.refuse(s.kind, trimmed); why != "" {
@@ -144,7 +183,7 @@ func (p *plan) identityBy(s *idPlan, r connector.Row) identity {
 		}
 		id.user.ID = string(b[1 : len(b)-1])
 	case connector.Phone:
-		set := settings{zone: p.m.zone()}
+		set := settings{zone: p.m.zone(), country: s.country}
 		b, why, ok := set.appendPhone(nil, connector.Value{Kind: connector.KindText, Str: trimmed})
 		if !ok {
 			return identity{state: idRefused, reason: why}
@@ -155,15 +194,18 @@ func (p *plan) identityBy(s *idPlan, r connector.Row) identity {
 }
 
 // value reads the source of a row.
-func (s *idPlan) value(r connector.Row) (connector.Value, error) {
+func (s *idPlan) value(r connector.Row) (connector.Value, error) { return s.read(r, s.cols) }
+
+// read reads a source whose columns have these indexes.
+func (s *idSource) read(r connector.Row, cols []int) (connector.Value, error) {
 	if s.prog != nil {
-		g, err := s.prog.run(r, s.cols)
+		g, err := s.prog.run(r, cols)
 		if err != nil {
 			return connector.Value{}, err
 		}
 		return fromGo(g)
 	}
-	v, ok, err := r.Value(s.cols[0])
+	v, ok, err := r.Value(cols[0])
 	if !ok {
 		return v, &absentError{column: s.column}
 	}

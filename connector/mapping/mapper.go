@@ -1,8 +1,11 @@
-// Package mapping turns row changes into effects: it compiles the `users` models of the configuration against the tables' columns, and decides per
-// change which fields, deletes and renames it asks for, in the model's mode.
+// Package mapping turns row changes into effects: it compiles the models of the configuration against the tables' columns, and decides per change which
+// fields, events, items, deletes and renames it asks for, in the model's mode.
 //
-// What may pass is in mode.go, which user a row belongs to in id.go, which field goes where in field.go and plan.go, what a value becomes in the
-// convert_ files, and expressions with SQL's NULL logic in expr.go, null.go and operator.go.
+// What may pass is in mode.go, which user a row belongs to in id.go, which item in item.go, which field goes where in field.go and plan.go. What the other kinds
+// of models have is in kind.go; rows as events in event.go, happened.go, property.go and ecommerce.go. Groups and audiences by rule are in group.go, arrays that
+// rows make up together in collect.go. What a value becomes is in the convert_
+// files, for Braze's own fields in the preset_ files and phone.go; when a consent may be sent is in consent.go, which types Braze would ignore in drift.go.
+// Expressions with SQL's NULL logic are in expr.go, null.go and operator.go.
 package mapping
 
 import (
@@ -21,7 +24,7 @@ import (
 type Config struct {
 	// Models as the configuration file has them; their order is that of Effect.Model.
 	Models []connector.Model
-	// Tables is the present shape of the models' tables by the name the model uses. A model whose table is missing here is compiled loosely:
+	// Tables is the present shape of the models' tables by the name the model uses, or of topics by their own names. A model whose table is missing here is compiled loosely:
 	// names and types of its columns are checked only when rows arrive.
 	Tables map[string]*connector.Table
 	// TimeZone is what timestamps without zone and dates in expressions are read in; default UTC.
@@ -30,6 +33,9 @@ type Config struct {
 	NeverSend []string
 	// OnlyUsers limits everything to these external_ids (a pilot); empty means all users.
 	OnlyUsers []string
+	// Types are the types that Braze's custom attributes have, by name (GET /custom_attributes); a value of another type, which Braze would ignore without
+	// an error, is left out with a note. An attribute that is not listed takes any.
+	Types map[string]connector.AttrType
 	// NoReread says that nobody can answer a NeedRowError (Kafka). Then a field that needs an absent column is left out with a note, and an
 	// identity, rule or expression that needs one is a RowError.
 	NoReread bool
@@ -38,8 +44,8 @@ type Config struct {
 	// Note hears of every field left out and every value changed in its kind, with a reason that holds no row value. Field is "filter",
 	// "delete_when" or "external_id" for those. It may be called concurrently where MapRow is.
 	Note func(model int, field, reason string)
-	// Passed hears of every change that is nothing for a model, and why: "filter", "delete_when", "mode", "only_users",
-	// "no user", "no fields".
+	// Passed hears of every change that is nothing for a model, and why: "filter", "delete_when", "mode", "only_users", "no user", "no fields", and of events
+	// "ops", "when", "load".
 	Passed func(model int, why string)
 	// Logger gets what stops a field; default discards.
 	Logger *slog.Logger
@@ -168,6 +174,9 @@ func (m *Mapper) barePlans(table string) []*plan {
 		for i := range mo.ids {
 			p.ids = append(p.ids, idPlan{idSource: &mo.ids[i]})
 		}
+		if mo.event != nil {
+			p.event = &eventPlan{event: mo.event}
+		}
 		for _, f := range mo.fields {
 			p.fields = append(p.fields, fieldPlan{field: f, col: -1})
 		}
@@ -177,8 +186,18 @@ func (m *Mapper) barePlans(table string) []*plan {
 }
 
 // MapRow maps a living row of a model as a whole row: nulls have Omit set, and a row that the filter or delete_when excludes has no effect. Of the
-// effects it appends, Key.ID and Change are for the caller to fill in, since a Row does not know its key's text.
-func (m *Mapper) MapRow(dst []connector.Effect, model int, r connector.Row, _ time.Time) ([]connector.Effect, error) {
+// effects it appends, Key.ID and Change are for the caller to fill in, since a Row does not know its key's text. A row of events has no effect: it stands for what
+// happened when it was made.
+func (m *Mapper) MapRow(dst []connector.Effect, model int, r connector.Row, at time.Time) ([]connector.Effect, error) {
+	return m.mapRow(dst, model, r, at, false)
+}
+
+// MapLoad is MapRow for the rows of a load: with load_consent they may subscribe, and rows of events are sent if the model's load is all.
+func (m *Mapper) MapLoad(dst []connector.Effect, model int, r connector.Row, at time.Time) ([]connector.Effect, error) {
+	return m.mapRow(dst, model, r, at, true)
+}
+
+func (m *Mapper) mapRow(dst []connector.Effect, model int, r connector.Row, at time.Time, load bool) ([]connector.Effect, error) {
 	if model < 0 || model >= len(m.models) {
 		return dst, fmt.Errorf("map a row: there is no model %d", model)
 	}
@@ -191,7 +210,10 @@ func (m *Mapper) MapRow(dst []connector.Effect, model int, r connector.Row, _ ti
 		}
 		a := m.rows.Get().(*arena)
 		defer m.rows.Put(a)
-		j := job{m: m, p: p, a: a, key: connector.Key{Table: r.Table.Name}}
+		j := job{m: m, p: p, a: a, key: connector.Key{Table: r.Table.Name}, load: load}
+		if p.event != nil {
+			return j.loaded(dst, r, at)
+		}
 		return j.appeared(dst, r, true)
 	}
 	return dst, nil
@@ -237,14 +259,12 @@ func (m *Mapper) planFor(mo *model, t *connector.Table) *plan {
 
 // onTable tells whether rows of the named table or topic are this model's; a table without schema is in "public".
 func (mo *model) onTable(name string) bool {
+	if mo.feeds != nil {
+		return mo.feeds(name)
+	}
 	source := mo.source()
 	return name == source || (!strings.Contains(source, ".") && name == "public."+source)
 }
 
-// source is the table or topic as the configuration names it.
-func (mo *model) source() string {
-	if mo.conf.Table != "" {
-		return mo.conf.Table
-	}
-	return mo.conf.Topic
-}
+// source is the table, the topic or the pattern of topics, as the configuration names it.
+func (mo *model) source() string { return mo.conf.Relation() }

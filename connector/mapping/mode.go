@@ -55,8 +55,14 @@ func (j *job) noteRule(rule string, err error) {
 
 // change maps one change by the model's mode; the README's table of modes says what each may do.
 func (j *job) change(dst []connector.Effect) ([]connector.Effect, error) {
+	if j.p.event != nil && j.c.Op == connector.Delete {
+		return j.pass(dst, "ops") // what happened stays so
+	}
 	if j.p.broken != nil {
 		return dst, j.oldShape()
+	}
+	if j.p.event != nil {
+		return j.happened(dst)
 	}
 	switch j.c.Op {
 	case connector.Insert:
@@ -144,6 +150,8 @@ func (j *job) idName() string {
 		return "email"
 	case connector.Phone:
 		return "phone"
+	case connector.Item:
+		return "item_id"
 	}
 	return "external_id"
 }
@@ -235,7 +243,7 @@ func (j *job) updated(dst []connector.Effect) ([]connector.Effect, error) {
 		if was == wasOut || (was == unsure && now.match == no) {
 			return j.pass(dst, "delete_when")
 		}
-		if was == unsure && mo.filter != nil && mo.sync {
+		if was == unsure && mo.filter != nil && mo.takes() != (taking{}) {
 			// Unknown is never a delete. An update of a row that was dead all along looks the same, so it is a note and no quarantine entry.
 			j.m.cfg.Note(mo.index, "delete_when", "the row counts as deleted, but nothing tells that the filter let it in before; REPLICA IDENTITY FULL would")
 			return j.pass(dst, "delete_when")
@@ -331,7 +339,12 @@ func (j *job) moved(dst []connector.Effect, from, to connector.User, after, befo
 	if !mo.owner {
 		if mo.sync {
 			var err error
-			if dst, err = j.unset(dst, from); err != nil {
+			if mo.kind == catalogs {
+				dst, err = j.remove(dst, from)
+			} else {
+				dst, err = j.unset(dst, from, after, before, mo.takes())
+			}
+			if err != nil {
 				return dst, err
 			}
 		}
@@ -361,7 +374,7 @@ func (j *job) left(dst []connector.Effect, after, before connector.Row, old *pla
 		if err != nil {
 			return dst, err
 		}
-		return j.ended(dst, u)
+		return j.ended(dst, u, after, before, taking{fields: true, groups: j.p.m.kind == subscriptions})
 	case "delete":
 		return j.gone(dst, after, before, old)
 	}
@@ -384,25 +397,41 @@ func (j *job) lastUser(after, before connector.Row, old *plan) (connector.User, 
 	return connector.User{}, nil
 }
 
-// gone maps the end of a row. Only the owner in sync deletes; another model in sync takes its fields back; additive and enrich do nothing.
+// takes says what a row that is gone takes along: in sync its fields, and in all modes the subscription groups where on_delete_groups says so. The groups of a
+// model of subscriptions are its fields.
+func (mo *model) takes() taking {
+	return taking{fields: mo.sync, groups: mo.hasGroups && (mo.conf.OnDeleteGroups == "unsubscribe" || mo.sync && mo.kind == subscriptions)}
+}
+
+// gone maps the end of a row. Only the owner in sync deletes; another model in sync takes its fields back; additive and enrich end subscriptions at most.
 func (j *job) gone(dst []connector.Effect, after, before connector.Row, old *plan) ([]connector.Effect, error) {
-	if !j.p.m.sync {
+	if j.p.m.takes() == (taking{}) {
 		return j.forget(dst, "mode")
 	}
 	u, err := j.lastUser(after, before, old)
 	if err != nil {
 		return dst, err
 	}
-	if !j.p.m.owner {
-		return j.ended(dst, u)
-	}
-	return j.remove(dst, u)
+	return j.finish(dst, u, after, before)
 }
 
-// ended takes the fields of a row back that is nothing for the model any more.
-func (j *job) ended(dst []connector.Effect, u connector.User) ([]connector.Effect, error) {
+// finish ends what a row stood for.
+func (j *job) finish(dst []connector.Effect, u connector.User, after, before connector.Row) ([]connector.Effect, error) {
+	if mo := j.p.m; mo.sync && (mo.owner || mo.kind == catalogs) {
+		n := len(dst)
+		dst, err := j.remove(dst, u)
+		if len(dst) > n && mo.kind == catalogs {
+			dst[n].Ends = true
+		}
+		return dst, err
+	}
+	return j.ended(dst, u, after, before, j.p.m.takes())
+}
+
+// ended takes back what a row gave that is nothing for the model any more.
+func (j *job) ended(dst []connector.Effect, u connector.User, after, before connector.Row, what taking) ([]connector.Effect, error) {
 	n := len(dst)
-	dst, err := j.unset(dst, u)
+	dst, err := j.unset(dst, u, after, before, what)
 	if len(dst) > n {
 		dst[n].Ends = true
 	}
@@ -422,8 +451,8 @@ func (j *job) forget(dst []connector.Effect, why string) ([]connector.Effect, er
 
 // deleted maps the delete of a row.
 func (j *job) deleted(dst []connector.Effect) ([]connector.Effect, error) {
-	mo, before := j.p.m, j.c.Before
-	if !mo.sync {
+	before := j.c.Before
+	if j.p.m.takes() == (taking{}) {
 		return j.forget(dst, "mode")
 	}
 	was, past := j.before(j.p, before)
@@ -447,15 +476,12 @@ func (j *job) deleted(dst []connector.Effect) ([]connector.Effect, error) {
 		case ok:
 			id.user = stored
 		case id.state == idAbsent:
-			return dst, j.identityLost("delete without external_id: the old image carries only the key, and the row is not known to have been sent")
+			return dst, j.identityLost("delete without " + j.idName() + ": the old image carries only the key, and the row is not known to have been sent")
 		default:
 			return j.pass(dst, "no user")
 		}
 	}
-	if !mo.owner {
-		return j.ended(dst, id.user)
-	}
-	return j.remove(dst, id.user)
+	return j.finish(dst, id.user, connector.Row{}, before)
 }
 
 // identityLost is a delete whose user nobody knows, with the statement that keeps the next ones from it.

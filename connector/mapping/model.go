@@ -3,8 +3,10 @@ package mapping
 import (
 	"errors"
 	"fmt"
-	"hash/fnv"
+	"maps"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"brazecdc/connector"
@@ -14,6 +16,7 @@ import (
 type model struct {
 	index      int
 	conf       connector.Model
+	kind       modelKind
 	sync       bool // mode sync: deletes and unsets
 	enrich     bool
 	owner      bool
@@ -21,7 +24,13 @@ type model struct {
 	filter     *program
 	deleteWhen *program
 	fields     []*field // by Order
+	hasGroups  bool     // subscription groups are among them
+	event      *event   // of events and purchases
+	email      *field   // the profile field, where the model writes it
+	emailState *field   // email_subscribe
 	table      *connector.Table
+	others     []*connector.Table      // of the other topics that feed the model
+	feeds      func(topic string) bool // where it names its topics by a pattern
 	tz         *time.Location
 	info       connector.ModelInfo
 }
@@ -47,11 +56,13 @@ func (c *compiler) warn(path, what, fix string) {
 func (c *compiler) model(index int) *model {
 	conf := c.cfg.Models[index]
 	mo := &model{index: index, conf: conf, owner: conf.OwnsUsers, tz: c.cfg.TimeZone}
-	mo.table = c.cfg.Tables[mo.source()]
-	if conf.Kind != "users" && conf.Kind != "" {
-		c.fault(conf.Path+".kind", fmt.Sprintf("models of kind %q are not run by this version yet", conf.Kind), "use kind: users")
+	c.shapes(mo)
+	kind, ok := modelKinds[conf.Kind]
+	if !ok {
+		c.fault(conf.Path+".kind", fmt.Sprintf("there is no kind %q", conf.Kind), "use users, events, purchases, subscriptions or catalog")
 		return mo
 	}
+	mo.kind = kind
 	for _, l := range conf.Later {
 		c.fault(conf.Path+"."+l, l+" is not run by this version yet", "remove it")
 	}
@@ -66,15 +77,32 @@ func (c *compiler) model(index int) *model {
 	}
 	c.identify(mo)
 	if conf.Filter != "" {
-		mo.filter = c.expr(mo, conf.Filter, conf.Path+".filter", true)
+		mo.filter = c.expr(mo, conf.Filter, conf.Path+".filter", useRule)
 		c.onLeave(mo)
 	}
 	if conf.DeleteWhen != "" {
-		mo.deleteWhen = c.expr(mo, conf.DeleteWhen, conf.Path+".delete_when", true)
+		mo.deleteWhen = c.expr(mo, conf.DeleteWhen, conf.Path+".delete_when", useRule)
 		if mo.deleteWhen != nil && mo.deleteWhen.volatile {
 			c.fault(conf.Path+".delete_when", "delete_when cannot read the clock: a profile is deleted by a change of its row", "compare columns only")
 		}
 	}
+	switch mo.kind {
+	case users:
+		c.users(mo)
+	case subscriptions:
+		c.subscriptions(mo)
+	case catalogs:
+		c.catalog(mo)
+	default:
+		c.event(mo)
+	}
+	mo.describe()
+	return mo
+}
+
+// users compiles what only a model of users has.
+func (c *compiler) users(mo *model) {
+	conf := &mo.conf
 	switch conf.OnIDChange {
 	case "", "rename", "create", "stop":
 	default:
@@ -83,6 +111,12 @@ func (c *compiler) model(index int) *model {
 	for i := range conf.Fields {
 		if f := c.field(mo, &conf.Fields[i], true); f != nil {
 			mo.fields = append(mo.fields, f)
+			switch f.def.Name {
+			case "email":
+				mo.email = f
+			case "email_subscribe":
+				mo.emailState = f
+			}
 		}
 	}
 	for i := range conf.Custom {
@@ -90,12 +124,48 @@ func (c *compiler) model(index int) *model {
 			mo.fields = append(mo.fields, f)
 		}
 	}
-	mo.describe()
-	return mo
+	c.groups(mo)
+	c.audiences(mo)
+	c.lookedUpBy(mo)
+}
+
+// shapes finds the tables of a model.
+func (c *compiler) shapes(mo *model) {
+	if mo.conf.TopicPattern == "" {
+		mo.table = c.cfg.Tables[mo.source()]
+		return
+	}
+	mo.feeds = remember(mo.conf.Reads())
+	for _, name := range slices.Sorted(maps.Keys(c.cfg.Tables)) {
+		switch {
+		case !mo.feeds(name):
+		case mo.table == nil:
+			mo.table = c.cfg.Tables[name]
+		default:
+			mo.others = append(mo.others, c.cfg.Tables[name])
+		}
+	}
+}
+
+// remember keeps what a function said of each name: a pattern is asked of every change, and topics are few.
+func remember(f func(string) bool) func(string) bool {
+	var known sync.Map
+	return func(name string) bool {
+		if v, ok := known.Load(name); ok {
+			return v.(bool)
+		}
+		v := f(name)
+		known.Store(name, v)
+		return v
+	}
 }
 
 func (c *compiler) onLeave(mo *model) {
 	path := mo.conf.Path + ".on_leave"
+	if mo.kind != users {
+		c.onLeaveOf(mo, path)
+		return
+	}
 	switch mo.conf.OnLeave {
 	case "keep", "unset":
 	case "":
@@ -114,8 +184,8 @@ func (c *compiler) onLeave(mo *model) {
 }
 
 // expr compiles an expression or reports its fault.
-func (c *compiler) expr(mo *model, source, path string, rule bool) *program {
-	p, err := compileExpr(source, mo.table, rule, c.cfg.TimeZone, c.cfg.Now)
+func (c *compiler) expr(mo *model, source, path string, use exprUse) *program {
+	p, err := compileExpr(source, mo.table, use, c.cfg.TimeZone, c.cfg.Now)
 	if err == nil {
 		return p
 	}
@@ -130,8 +200,14 @@ func (c *compiler) expr(mo *model, source, path string, rule bool) *program {
 
 // column checks that the table has the column, where the table is known.
 func (c *compiler) column(mo *model, name, path string) {
-	if mo.table != nil && mo.table.Column(name) < 0 {
-		c.fault(path, fmt.Sprintf("there is no column %q in %s", name, mo.table.Name), meant(name, columnNames(mo.table)))
+	if mo.table == nil {
+		return
+	}
+	for _, t := range append([]*connector.Table{mo.table}, mo.others...) {
+		if t.Column(name) < 0 {
+			c.fault(path, fmt.Sprintf("there is no column %q in %s", name, t.Name), meant(name, columnNames(t)))
+			return
+		}
 	}
 }
 
@@ -156,24 +232,43 @@ func (c *compiler) sentExpr(mo *model, p *program, path string) {
 
 // neverSent tells whether a column may not leave as a whole, or which paths inside it may not.
 func (c *compiler) neverSent(mo *model, column string) (whole bool, below [][]string) {
-	full := mo.source()
-	short := full[strings.LastIndexByte(full, '.')+1:]
-	for i, entry := range c.cfg.NeverSend {
+	return banned(c.cfg.NeverSend, mo.named, column, func(entry int) { c.matched[entry] = true })
+}
+
+// named tells whether a word before a column in never_send means the model's table: by its full name, or by the last part of it.
+func (mo *model) named(word string) bool {
+	if mo.feeds == nil {
+		return called(word, mo.source())
+	}
+	if mo.feeds(word) || strings.HasSuffix(mo.conf.TopicPattern, "."+word) || strings.HasSuffix(mo.conf.TopicPattern, ")"+word) {
+		return true
+	}
+	return mo.table != nil && slices.ContainsFunc(append([]*connector.Table{mo.table}, mo.others...), func(t *connector.Table) bool { return called(word, t.Name) })
+}
+
+func called(word, table string) bool {
+	return word == table || word == table[strings.LastIndexByte(table, '.')+1:]
+}
+
+// banned tells what entries of never_send say of a column of the table that named knows: that it may not leave as a whole, or which paths inside it may
+// not. hit hears of the entries that mean the column.
+func banned(entries []string, named func(word string) bool, column string, hit func(entry int)) (whole bool, below [][]string) {
+	for i, entry := range entries {
 		rests := []string{entry}
-		for _, t := range []string{full, short} {
-			if r, ok := strings.CutPrefix(entry, t+"."); ok {
-				rests = append(rests, r)
+		for at := range len(entry) {
+			if entry[at] == '.' && named(entry[:at]) {
+				rests = append(rests, entry[at+1:])
 			}
 		}
 		for _, r := range rests {
-			if r == column || strings.HasPrefix(r, column+".") {
-				c.matched[i] = true
-			}
-			if r == column {
+			inside, isBelow := strings.CutPrefix(r, column+".")
+			switch {
+			case r == column:
+				hit(i)
 				return true, nil
-			}
-			if p, ok := strings.CutPrefix(r, column+"."); ok {
-				below = append(below, strings.Split(p, "."))
+			case isBelow:
+				hit(i)
+				below = append(below, strings.Split(inside, "."))
 			}
 		}
 	}
@@ -203,10 +298,11 @@ func (c *compiler) unmatched(models []*model) {
 // describe fills in what the pipeline asks of a model.
 func (mo *model) describe() {
 	mo.info = connector.ModelInfo{
-		Name: mo.conf.Name, Table: mo.source(), Owner: mo.owner, ProofAllowed: !mo.enrich, Load: mo.conf.Load == "all",
+		Name: mo.conf.Name, Table: mo.source(), Owner: mo.owner, ProofAllowed: !mo.enrich, PrintsAllowed: !mo.enrich && mo.event == nil, Load: mo.conf.Load == "all",
 		Filter: mo.filter != nil || mo.deleteWhen != nil, Hash: mo.hash(),
 	}
-	if mo.table != nil {
+	mo.info.Feeds = mo.feeds
+	if mo.table != nil && mo.feeds == nil {
 		mo.info.Table = mo.table.Name
 	}
 	for _, f := range mo.fields {
@@ -215,8 +311,8 @@ func (mo *model) describe() {
 	if len(mo.ids) == 1 && mo.ids[0].kind == connector.ExternalID && mo.ids[0].prog == nil {
 		mo.info.IDColumn = mo.ids[0].column
 	}
-	if mo.table == nil || len(mo.ids) == 0 {
-		return
+	if mo.table == nil || len(mo.ids) == 0 || mo.feeds != nil {
+		return // of topics that are still to come nothing is known, and rows of two may name one user
 	}
 	cols := map[int]bool{}
 	mo.info.IDFromKey = true
@@ -232,7 +328,7 @@ func (mo *model) describe() {
 			mo.info.IDFromKey = false
 		}
 	}
-	if mo.info.IDColumn == "" {
+	if mo.info.IDColumn == "" && mo.kind != catalogs {
 		return
 	}
 	for _, key := range mo.table.Unique {
@@ -246,18 +342,19 @@ func (mo *model) describe() {
 
 // hash is the fingerprint of what decides the model's effects, the same in every process. Its fields have hashes of their own.
 func (mo *model) hash() uint64 {
-	h := fnv.New64a()
 	id := mo.conf.Identify
-	for _, s := range []string{
+	parts := []string{
 		mo.source(), mo.conf.Mode, id.ExternalID.Column, id.ExternalID.Expr, id.ExternalID.Value, id.AliasLabel, id.AliasName, id.Email, id.Phone,
+		id.PhoneCountry, fmt.Sprint(id.KeepBlanks),
 		mo.conf.OnIDChange, mo.conf.Filter, mo.conf.OnLeave, mo.conf.DeleteWhen, fmt.Sprint(mo.owner),
-	} {
-		fmt.Fprintf(h, "%d:%s;", len(s), s)
 	}
-	return h.Sum64()
+	if mo.kind != users || mo.conf.OnDeleteGroups == "unsubscribe" {
+		parts = append(parts, mo.conf.Kind, mo.conf.OnDeleteGroups, mo.conf.Catalog, fmt.Sprint(id.ItemID), fmt.Sprintf("%+v", mo.conf.Event))
+	}
+	return hashOf(parts...)
 }
 
-// crossCheck finds what only shows between models: two owners of the users, and one field written by two.
+// crossCheck finds what only shows between models: two owners of the users, and one field of users, group, or catalog written by two.
 func (c *compiler) crossCheck(models []*model) {
 	owner := ""
 	written := map[string]*model{}
@@ -270,14 +367,23 @@ func (c *compiler) crossCheck(models []*model) {
 			}
 		}
 		for _, f := range mo.fields {
-			other := written[f.def.Name]
+			name := f.def.Name
 			switch {
+			case f.def.Group != "":
+				name = "group " + f.def.Group
+			case mo.kind == catalogs:
+				name = "catalog " + mo.conf.Catalog + " " + name
+			}
+			other := written[name]
+			written[name] = mo
+			switch {
+			case f.def.Group != "" && other != nil && other.kind != mo.kind:
+				c.warn(f.path, fmt.Sprintf("model %q sets the same subscription group: the last change of either counts", other.conf.Name), "keep one of the two, unless their rows always agree")
 			case other == mo:
 				c.fault(f.path, fmt.Sprintf("%q is mapped twice", f.def.Name), "remove one")
 			case other != nil:
 				c.fault(f.path, fmt.Sprintf("model %q writes %q already", other.conf.Name, f.def.Name), "remove one, or give it another name")
 			}
-			written[f.def.Name] = mo
 		}
 	}
 }

@@ -3,6 +3,7 @@ package mapping
 import (
 	"fmt"
 	"regexp"
+	"slices"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/builtin"
@@ -24,6 +25,8 @@ type nullLogic struct {
 	bound    map[string]int // names declared by let, by how many times
 	seen     map[string]bool
 	columns  []string
+	olds     []string
+	use      exprUse
 	volatile bool
 	fresh    int
 	err      error
@@ -34,6 +37,12 @@ var binaryFunctions = map[string]string{
 	"+": "_add", "-": "_sub", "*": "_mul", "/": "_div", "%": "_mod", "**": "_pow", "^": "_pow",
 	"in": "_in", "contains": "_contains", "startsWith": "_startsWith", "endsWith": "_endsWith", "matches": "_matches", "..": "_range",
 }
+
+// becomesName is the function that is true where a column has a value now and had another before.
+const becomesName = "becomes"
+
+// oldPrefix is columnPrefix for what stood in a column before.
+const oldPrefix = "old "
 
 // predicates are the functions whose argument is a condition on each element; the others that take a predicate use its value.
 var predicates = map[string]bool{
@@ -222,11 +231,34 @@ func (t *nullLogic) call(n *ast.CallNode) ast.Node {
 			return &ast.CallNode{Callee: &ast.MemberNode{Node: v(), Property: callee.Property, Method: callee.Method}, Arguments: args}
 		})
 	case *ast.IdentifierNode:
+		if callee.Value == becomesName {
+			return t.becomes(n)
+		}
 		t.fail(n, fmt.Sprintf("there is no function %q", callee.Value), meant(callee.Value, builtin.Names))
 	default:
 		t.fail(n, "only functions can be called", "")
 	}
 	return n
+}
+
+// becomes rewrites becomes(column, value).
+func (t *nullLogic) becomes(n *ast.CallNode) ast.Node {
+	var id *ast.IdentifierNode
+	if len(n.Arguments) == 2 {
+		id, _ = n.Arguments[0].(*ast.IdentifierNode)
+	}
+	switch {
+	case t.use != useWhen:
+		t.fail(n, "becomes() is about a change, and this is about a row", "it belongs to when of events and purchases")
+		return n
+	case id == nil || t.bound[id.Value] > 0:
+		t.fail(n, "becomes() takes a column and a value", `write becomes(status, "paid")`)
+		return n
+	}
+	if !slices.Contains(t.olds, id.Value) {
+		t.olds = append(t.olds, id.Value)
+	}
+	return call("_becomes", t.node(id), t.node(n.Arguments[1]), &ast.IdentifierNode{Value: oldPrefix + id.Value})
 }
 
 func (t *nullLogic) builtin(n *ast.BuiltinNode) ast.Node {

@@ -89,6 +89,7 @@ func functions(zone *time.Location, now func() time.Time) conf.FunctionsTable {
 	add("_matches", strict(matches))
 	add("_range", strict(rangeOf))
 	add("_get", strict(member))
+	add("_becomes", func(a ...any) (any, error) { return becomes(a[0], a[1], a[2]) })
 	return t
 }
 
@@ -118,6 +119,33 @@ func nullAware(name string, f func(...any) (any, error)) func(...any) (any, erro
 		}
 		return f(args...)
 	}
+}
+
+// What stands for an old value where there is none: noOld in a row that is new, an oldError where it is not known.
+type noOld struct{}
+
+// oldError says that a change does not tell what stood in a column before.
+type oldError struct{ column string }
+
+func (e *oldError) Error() string {
+	return fmt.Sprintf("the change does not tell what column %q was before", e.column)
+}
+
+// becomes tells whether a column has a value now that it had not before.
+func becomes(now, wanted, old any) (any, error) {
+	if isNull(now) || isNull(wanted) {
+		return nil, nil
+	}
+	if !equal(now, wanted) {
+		return false, nil
+	}
+	switch old := old.(type) {
+	case noOld:
+		return true, nil
+	case *oldError:
+		return nil, old
+	}
+	return isNull(old) || !equal(old, wanted), nil
 }
 
 func isNull(a any) bool { return a == nil }

@@ -2,69 +2,92 @@ package mapping
 
 import (
 	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"github.com/nyaruka/phonenumbers"
 
 	"brazecdc/connector"
 )
 
-// dialing is how a country's national numbers become international ones: the trunk prefix is dropped and the code put before the rest, whose number
-// of digits must lie between min and max. Only countries where this holds for all numbers are listed.
-type dialing struct {
-	code     string
-	trunk    string
-	min, max int
-}
+const (
+	notePhone      = "not a phone number that can be dialled internationally"
+	notePhoneBare  = "a phone number without + and without a country set for the field"
+	notePhoneHere  = "not a national phone number of the field's country"
+	notePhoneExtra = "a phone number's extension is not sent"
+)
 
-var dialings = map[string]dialing{
-	"AT": {"43", "0", 7, 13}, "AU": {"61", "0", 9, 9}, "BE": {"32", "0", 8, 9}, "CA": {"1", "1", 10, 10}, "CH": {"41", "0", 9, 9},
-	"CZ": {"420", "", 9, 9}, "DE": {"49", "0", 7, 11}, "DK": {"45", "", 8, 8}, "EE": {"372", "", 7, 8}, "ES": {"34", "", 9, 9},
-	"FI": {"358", "0", 6, 11}, "FR": {"33", "0", 9, 9}, "GB": {"44", "0", 9, 10}, "GR": {"30", "", 10, 10}, "IE": {"353", "0", 7, 9},
-	"IN": {"91", "0", 10, 10}, "JP": {"81", "0", 9, 10}, "KR": {"82", "0", 8, 10}, "LU": {"352", "", 6, 9}, "NL": {"31", "0", 9, 9},
-	"NO": {"47", "", 8, 8}, "NZ": {"64", "0", 8, 10}, "PL": {"48", "", 9, 9}, "PT": {"351", "", 9, 9}, "SE": {"46", "0", 7, 9},
-	"SG": {"65", "", 8, 8}, "SI": {"386", "0", 8, 8}, "SK": {"421", "0", 9, 9}, "TR": {"90", "0", 10, 10}, "US": {"1", "1", 10, 10},
-}
-
-const notePhone = "not a phone number as + and 7 to 15 digits"
-
-// appendPhone appends a phone number in E.164. What people write between digits goes; a number without + is a national one of the field's country,
-// or refused where no country is set, because Braze would read ten digits as a number of the United States (Braze docs, "User phone numbers").
+// appendPhone appends a phone number in E.164 (Braze docs, "User phone numbers"). A number without + is a national one of the field's country, or refused
+// where no country is set, because Braze would read ten digits as a number of the United States. Of a number only its length is judged, by its country's
+// numbering plan, since new ranges are opened faster than programs learn of them.
 func (s *settings) appendPhone(dst []byte, v connector.Value) ([]byte, string, bool) {
 	raw := v.Str
 	switch v.Kind {
 	case connector.KindText:
 	case connector.KindInt:
 		raw = strconv.FormatInt(v.Int, 10)
+	case connector.KindJSON:
+		t, ok := jsonText(raw)
+		if !ok {
+			return dst, "not text", false
+		}
+		raw = t
 	default:
 		return dst, "not text", false
 	}
-	digits, plus, ok := phoneDigits(raw)
-	if !ok {
+	digits, plus, plain := phoneDigits(raw)
+	if plus && plain && dialable(digits) {
+		return append(append(append(dst, '"', '+'), digits...), '"'), "", true
+	}
+	raw = strings.TrimSpace(raw)
+	if len(raw) == 0 || len(raw) > 60 {
 		return dst, notePhone, false
 	}
-	if !plus {
-		if s.country == nil {
-			return dst, "a phone number without + and without a country set for the field", false
+	international := strings.ContainsAny(raw, "+＋")
+	if !international && s.country == "" {
+		if !plain {
+			return dst, notePhone, false
 		}
-		if digits, ok = s.country.international(digits); !ok {
-			return dst, "not a national phone number of the field's country", false
-		}
+		return dst, notePhoneBare, false
 	}
-	if len(digits) < 7 || len(digits) > 15 || digits[0] == '0' {
-		return dst, notePhone, false
+	refusal := notePhone
+	if !international {
+		refusal = notePhoneHere
 	}
-	dst = append(append(dst, '"', '+'), digits...)
-	return append(dst, '"'), "", true
+	n, err := phonenumbers.Parse(raw, s.country)
+	if err != nil || phonenumbers.IsPossibleNumberWithReason(n) != phonenumbers.IS_POSSIBLE {
+		return dst, refusal, false
+	}
+	note := ""
+	if n.GetExtension() != "" {
+		note = notePhoneExtra
+	}
+	e164 := phonenumbers.Format(n, phonenumbers.E164)
+	if len(e164) < 8 || len(e164) > 16 {
+		return dst, refusal, false
+	}
+	return append(append(append(dst, '"'), e164...), '"'), note, true
 }
 
-// phoneDigits strips separators; ok is false where letters or other characters show that it is no number.
+// knownCountry tells whether national numbers of a country, two capital letters, can be made international.
+func knownCountry(code string) bool { return phonenumbers.GetCountryCodeForRegion(code) != 0 }
+
+// phoneDigits drops what people write between the digits of a number; ok is false where it has anything else.
 func phoneDigits(s string) (digits string, plus, ok bool) {
-	b := make([]byte, 0, 20)
+	var b [20]byte
+	n := 0
 	for _, r := range s {
 		switch {
-		case r >= '0' && r <= '9':
-			b = append(b, byte(r))
 		case r >= '０' && r <= '９':
-			b = append(b, byte(r-'０'+'0'))
-		case (r == '+' || r == '＋') && len(b) == 0 && !plus:
+			r += '0' - '０'
+			fallthrough
+		case r >= '0' && r <= '9':
+			if n == len(b) {
+				return "", false, false
+			}
+			b[n] = byte(r)
+			n++
+		case (r == '+' || r == '＋') && n == 0 && !plus:
 			plus = true
 		default:
 			switch r {
@@ -73,24 +96,46 @@ func phoneDigits(s string) (digits string, plus, ok bool) {
 				return "", false, false
 			}
 		}
-		if len(b) > 20 {
-			return "", false, false
-		}
 	}
-	return string(b), plus, len(b) > 0
+	return string(b[:n]), plus, n > 0
 }
 
-func (d *dialing) international(digits string) (string, bool) {
-	if len(digits) > 2 && digits[:2] == "00" && d.code != "1" {
-		return digits[2:], true
+// lengths remembers by calling code how many digits its national numbers may have: bit n for n digits, bit 0 for "looked up". The numbering plans judge
+// by length alone, and asking them costs a thousand times as much.
+var lengths [1000]atomic.Uint32
+
+// dialable tells whether the digits behind a + are a calling code and a number of a possible length. A number that begins with 0, as a few countries'
+// do and as people write by mistake, is left to the parser.
+func dialable(digits string) bool {
+	if len(digits) < 7 || len(digits) > 15 {
+		return false // E.164's bounds
 	}
-	if d.trunk != "" && digits[:1] == d.trunk && (d.code != "1" || len(digits) == 11) {
-		digits = digits[1:]
-	} else if d.trunk == "0" {
-		return "", false
+	code := 0
+	for i := 1; i <= 3 && i < len(digits); i++ {
+		code = code*10 + int(digits[i-1]-'0')
+		if mask := possible(code); mask > 1 {
+			n := len(digits) - i
+			return digits[i] != '0' && mask&(1<<n) != 0
+		}
 	}
-	if len(digits) < d.min || len(digits) > d.max {
-		return "", false
+	return false
+}
+
+// possible gives a calling code's lengths, 1 where there is no such code.
+func possible(code int) uint32 {
+	if mask := lengths[code].Load(); mask != 0 {
+		return mask
 	}
-	return d.code + digits, true
+	mask := uint32(1)
+	if phonenumbers.GetRegionCodeForCountryCode(code) != phonenumbers.UNKNOWN_REGION {
+		country := int32(code)
+		for n, number := 1, uint64(1); n < 16; n, number = n+1, number*10+1 {
+			p := phonenumbers.PhoneNumber{CountryCode: &country, NationalNumber: &number}
+			if phonenumbers.IsPossibleNumberWithReason(&p) == phonenumbers.IS_POSSIBLE {
+				mask |= 1 << n
+			}
+		}
+	}
+	lengths[code].Store(mask)
+	return mask
 }

@@ -18,6 +18,7 @@ type plan struct {
 	filterCols []int
 	deadCols   []int
 	fields     []fieldPlan
+	event      *eventPlan
 	needed     []int // columns that any part reads
 	broken     *connector.StopError
 	lacks      string // the column that broken is about
@@ -29,6 +30,16 @@ type fieldPlan struct {
 	col     int // -1: none
 	cols    []int
 	stopped bool // its column is gone, or cannot be sent
+}
+
+// fieldPlan is the plan of a field, nil where the table version has none.
+func (p *plan) fieldPlan(f *field) *fieldPlan {
+	for i := range p.fields {
+		if p.fields[i].field == f {
+			return &p.fields[i]
+		}
+	}
+	return nil
 }
 
 func (mo *model) zone() *time.Location { return mo.tz }
@@ -74,29 +85,61 @@ func (m *Mapper) compilePlan(mo *model, t *connector.Table) *plan {
 	if mo.deleteWhen != nil {
 		p.deadCols = must(mo.deleteWhen.columns, "delete_when")
 	}
+	if mo.event != nil {
+		p.event = m.planEvent(mo, t, must, resolve)
+	}
 	for _, f := range mo.fields {
-		fp := fieldPlan{field: f, col: -1}
-		var gone []string
-		switch {
-		case f.prog != nil:
-			fp.cols, gone = resolve(f.prog.columns)
-		case f.constant == nil:
-			fp.cols, gone = resolve([]string{f.column})
-			fp.col = fp.cols[0]
-		}
-		switch {
-		case gone != nil:
-			fp.stopped = true
-			m.cfg.Note(mo.index, f.def.Name, fmt.Sprintf("column %q is gone from %s: the field stops", gone[0], t.Name))
-			m.cfg.Logger.Error("a mapped column is gone; its field stops, no nulls are sent", "table", t.Name, "column", gone[0],
-				"model", mo.conf.Name, "field", f.def.Name)
-		case fp.col >= 0 && t.Columns[fp.col].Kind == connector.KindBytes && f.declared != "string":
-			fp.stopped = true
-			m.cfg.Note(mo.index, f.def.Name, "bytes have no JSON form: declare type: string to send them in base64")
-		}
-		p.fields = append(p.fields, fp)
+		p.fields = append(p.fields, m.planField(mo, f, t, resolve))
 	}
 	return p
+}
+
+// planField finds a field's columns.
+func (m *Mapper) planField(mo *model, f *field, t *connector.Table, resolve func(names []string) (cols []int, gone []string)) fieldPlan {
+	fp := fieldPlan{field: f, col: -1}
+	var gone []string
+	switch {
+	case f.prog != nil:
+		fp.cols, gone = resolve(f.prog.columns)
+	case f.pair[0] != "":
+		fp.cols, gone = resolve(f.pair[:])
+	case f.constant == nil:
+		fp.cols, gone = resolve([]string{f.column})
+		fp.col = fp.cols[0]
+	}
+	switch {
+	case gone == nil && m.forbidden(mo, f, t):
+		fp.stopped = true
+		m.cfg.Note(mo.index, f.name(), "never_send forbids its column in this topic")
+	case gone != nil:
+		fp.stopped = true
+		m.cfg.Note(mo.index, f.name(), fmt.Sprintf("column %q is gone from %s: the field stops", gone[0], t.Name))
+		m.cfg.Logger.Error("a mapped column is gone; its field stops, no nulls are sent", "table", t.Name, "column", gone[0],
+			"model", mo.conf.Name, "field", f.name())
+	case fp.col >= 0 && t.Columns[fp.col].Kind == connector.KindBytes && f.declared != "string":
+		fp.stopped = true
+		m.cfg.Note(mo.index, f.name(), "bytes have no JSON form: declare type: string to send them in base64")
+	}
+	return fp
+}
+
+// forbidden tells whether never_send names a field's column, or something inside it, by a topic that was not known when the model was compiled.
+func (m *Mapper) forbidden(mo *model, f *field, t *connector.Table) bool {
+	if mo.feeds == nil || len(m.cfg.NeverSend) == 0 || mo.table == t {
+		return false
+	}
+	columns := []string{f.column}
+	if f.prog != nil {
+		columns = f.prog.columns
+	}
+	for _, name := range columns {
+		_, known := banned(m.cfg.NeverSend, mo.named, name, func(int) {})
+		whole, below := banned(m.cfg.NeverSend, func(word string) bool { return called(word, t.Name) }, name, func(int) {})
+		if whole || len(below) > len(known) {
+			return true
+		}
+	}
+	return false
 }
 
 // outcome is what became of a field of one row image.
@@ -127,6 +170,10 @@ func (j *job) encode(fp *fieldPlan, r connector.Row, dst []byte, quiet bool) (ou
 				return dst, skipped, ""
 			}
 		}
+	case fp.pair[0] != "":
+		return j.encodePair(fp, r, dst, quiet)
+	case fp.drive != noRule:
+		return j.encodeRule(fp, r, dst, quiet)
 	case fp.prog != nil:
 		g, err := fp.prog.run(r, fp.cols)
 		if err == nil {
@@ -142,22 +189,76 @@ func (j *job) encode(fp *fieldPlan, r connector.Row, dst []byte, quiet bool) (ou
 		}
 	default:
 		if bytes.Equal(fp.constant, jsonNull) {
-			return dst, encNull, ""
+			return fp.encodeNull(dst)
 		}
 		return append(dst, fp.constant...), encoded, ""
 	}
-	if v.Kind == connector.KindNull || (fp.nullLike && v.Kind == connector.KindText && isBlank(v.Str)) {
-		return fp.encodeNull(dst)
+	return j.encodeValue(fp.field, v, dst, quiet)
+}
+
+// encodeValue appends a value as a field carries it.
+func (j *job) encodeValue(f *field, v connector.Value, dst []byte, quiet bool) (out []byte, oc outcome, column string) {
+	if v.Kind == connector.KindNull || (f.nullLike && v.Kind == connector.KindText && isBlank(v.Str)) {
+		return f.encodeNull(dst)
 	}
-	out, note, ok := fp.convert(&fp.set, dst, v)
+	out, note, ok := f.convert(&f.set, dst, v)
+	if !ok && v.Kind == connector.KindText && isBlank(v.Str) {
+		note += "; it is blank, which blank: null_like would take for NULL"
+	}
 	if note != "" {
-		j.note(fp, note, quiet)
+		j.noteField(f, note, quiet)
 	}
 	if !ok {
 		return dst, skipped, ""
 	}
 	if len(out)-len(dst) == 4 && string(out[len(dst):]) == "null" { // JSON's own null
+		return f.encodeNull(dst)
+	}
+	if note := f.drifts(out[len(dst):]); note != "" {
+		j.noteField(f, note, quiet)
+		return dst, skipped, ""
+	}
+	return out, encoded, ""
+}
+
+// encodePair appends a location out of two columns. It is NULL where both are; one alone is no location.
+func (j *job) encodePair(fp *fieldPlan, r connector.Row, dst []byte, quiet bool) (out []byte, oc outcome, column string) {
+	var at [2]float64
+	nulls := 0
+	for k, i := range fp.cols {
+		v, there, err := r.Value(i)
+		if !there {
+			return dst, notThere, fp.pair[k]
+		}
+		switch {
+		case err != nil:
+			j.note(fp, "its column cannot be decoded", quiet)
+			return dst, skipped, ""
+		case v.Kind == connector.KindNull, v.Kind == connector.KindText && isBlank(v.Str) && fp.nullLike:
+			nulls++
+			continue
+		}
+		var ok bool
+		if at[k], ok = degreesOf(v); !ok {
+			j.note(fp, "latitude or longitude is not a number", quiet)
+			return dst, skipped, ""
+		}
+	}
+	switch nulls {
+	case 1:
+		j.note(fp, noteHalf, quiet)
+		return dst, skipped, ""
+	case 2:
 		return fp.encodeNull(dst)
+	}
+	form := place.appendObject
+	if fp.declared == geo {
+		form = place.appendPair
+	}
+	out, note, ok := form(place{lon: at[1], lat: at[0]}, dst)
+	if !ok {
+		j.note(fp, note, quiet)
+		return dst, skipped, ""
 	}
 	return out, encoded, ""
 }
@@ -169,19 +270,28 @@ func (f *field) encodeNull(dst []byte) ([]byte, outcome, string) {
 	case nullValue:
 		return append(dst, f.standin...), encoded, ""
 	}
+	if f.def != nil && f.def.NoNull {
+		return dst, skipped, ""
+	}
 	return dst, encNull, ""
 }
 
-func (j *job) note(fp *fieldPlan, reason string, quiet bool) {
-	if !quiet {
-		j.m.cfg.Note(j.p.m.index, fp.def.Name, reason)
+func (j *job) note(fp *fieldPlan, reason string, quiet bool) { j.noteField(fp.field, reason, quiet) }
+
+func (j *job) noteField(f *field, reason string, quiet bool) {
+	switch {
+	case quiet:
+	case j.said != nil:
+		*j.said = reason
+	default:
+		j.m.cfg.Note(j.p.m.index, f.name(), reason)
 	}
 }
 
 // prove says what the before-image proves about a field whose new encoding is known. Cells with equal raw bytes hold equal values; two that differ
 // may still encode alike.
 func (j *job) prove(fp *fieldPlan, after, before connector.Row, f *connector.Field) {
-	if fp.col < 0 && fp.prog == nil {
+	if fp.constant != nil {
 		f.Proof = connector.Unchanged // a constant
 		return
 	}
@@ -214,4 +324,7 @@ func (j *job) prove(fp *fieldPlan, after, before connector.Row, f *connector.Fie
 		return
 	}
 	f.Proof, f.Was = connector.Changed, connector.HashJSON(old)
+	if d := fp.def; oc == encoded && (d.Merge || d.Array != connector.ArrayWhole) {
+		f.Old = j.a.kept(append(j.a.room(), old...))
+	}
 }

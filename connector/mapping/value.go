@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -88,6 +89,9 @@ func decodeJSON(s string) (any, error) {
 	d.UseNumber()
 	var v any
 	if err := d.Decode(&v); err != nil {
+		return nil, errors.New("the JSON is not valid")
+	}
+	if _, err := d.Token(); err != io.EOF {
 		return nil, errors.New("the JSON is not valid")
 	}
 	return plainNumbers(v), nil

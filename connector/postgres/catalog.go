@@ -22,6 +22,7 @@ type pgType struct {
 	length   int
 	delim    byte
 	name     string
+	hstore   bool // the type of the extension hstore, whose OID differs from database to database
 }
 
 // typeCache remembers types by OID: neither a type's base nor its elements ever change. Methods may be called concurrently.
@@ -46,10 +47,10 @@ func (t *typeCache) learn(ctx context.Context, c *pgconn.PgConn, oids []uint32) 
 		return nil
 	}
 	rows, err := query(ctx, c, `WITH RECURSIVE t AS (
-  SELECT oid, typtype, typbasetype, typelem, typcategory, typlen, typdelim FROM pg_catalog.pg_type WHERE oid IN (`+strings.Join(missing, ",")+`)
-  UNION SELECT p.oid, p.typtype, p.typbasetype, p.typelem, p.typcategory, p.typlen, p.typdelim
+  SELECT oid, typtype, typbasetype, typelem, typcategory, typlen, typdelim, typname FROM pg_catalog.pg_type WHERE oid IN (`+strings.Join(missing, ",")+`)
+  UNION SELECT p.oid, p.typtype, p.typbasetype, p.typelem, p.typcategory, p.typlen, p.typdelim, p.typname
   FROM pg_catalog.pg_type p JOIN t ON p.oid IN (t.typbasetype, t.typelem))
-SELECT oid, typtype, typbasetype, typelem, typcategory, typlen, typdelim, pg_catalog.format_type(oid, NULL) FROM t`)
+SELECT oid, typtype, typbasetype, typelem, typcategory, typlen, typdelim, pg_catalog.format_type(oid, NULL), typtype = 'b' AND typname = 'hstore' FROM t`)
 	if err != nil {
 		return fmt.Errorf("read the types of columns: %w", err)
 	}
@@ -57,7 +58,8 @@ SELECT oid, typtype, typbasetype, typelem, typcategory, typlen, typdelim, pg_cat
 	defer t.mu.Unlock()
 	for _, r := range rows {
 		length, _ := strconv.Atoi(string(r[5])) // a number of the catalog
-		t.types[oid(r[0])] = pgType{kind: char(r[1]), base: oid(r[2]), elem: oid(r[3]), category: char(r[4]), length: length, delim: char(r[6]), name: string(r[7])}
+		t.types[oid(r[0])] = pgType{kind: char(r[1]), base: oid(r[2]), elem: oid(r[3]), category: char(r[4]), length: length, delim: char(r[6]),
+			name: string(r[7]), hstore: char(r[8]) == 't'}
 	}
 	return nil
 }
@@ -88,6 +90,9 @@ func (t *typeCache) decoder(o uint32) (connector.ValueKind, decodeFunc) {
 			delim = ','
 		}
 		return connector.KindArray, decodeArray(elem, delim)
+	}
+	if p.hstore {
+		return connector.KindJSON, decodeHstore
 	}
 	return scalar(base)
 }

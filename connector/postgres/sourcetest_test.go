@@ -1,8 +1,6 @@
 package postgres
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 
 	"brazecdc/connector"
@@ -10,16 +8,15 @@ import (
 )
 
 func TestSource(t *testing.T) {
+	all := sourcetest.ReadValues(t)
 	sourcetest.Run(t, func(t *testing.T) sourcetest.Subject {
-		d := newDB(t, `CREATE TABLE rows(id int PRIMARY KEY, v text)`)
-		var cols, vals []string
-		for _, v := range sourcetest.Values {
-			cols = append(cols, v.Name+" "+v.Type)
-			vals = append(vals, v.Literal)
+		d := newDB(t, append(all.Create(), `CREATE TABLE rows(id int PRIMARY KEY, v text)`)...)
+		tables := []string{"public.rows"}
+		for _, name := range all.Tables() {
+			tables = append(tables, "public."+name)
 		}
-		d.exec(`CREATE TABLE vals(id serial PRIMARY KEY, ` + strings.Join(cols, ", ") + `)`)
 		// Without a record a slot is read from where it stands, so it is made before the first row is written.
-		start(t, d.config(), connector.Start{Tables: []string{"public.rows", "public.vals"}}).close()
+		start(t, d.config(), connector.Start{Tables: tables}).close()
 		return sourcetest.Subject{
 			Table: "public.rows",
 			Reads: true,
@@ -45,9 +42,12 @@ func TestSource(t *testing.T) {
 				}
 				d.exec(`COMMIT`)
 			},
-			WriteValues: func(t testing.TB) string {
-				d.exec(fmt.Sprintf(`INSERT INTO vals VALUES (DEFAULT, %s)`, strings.Join(vals, ", ")))
-				return "public.vals"
+			ValueTable: func(name string) string { return "public." + name },
+			WriteValues: func(t testing.TB, all sourcetest.Values) {
+				t.Helper()
+				for _, r := range all.Rows {
+					d.exec(r.Insert())
+				}
 			},
 		}
 	})

@@ -25,10 +25,11 @@ type Subject struct {
 	Write func(t testing.TB, rows ...Row)
 	// Large is how many rows the test of back-pressure writes; 0 takes 20,000.
 	Large int
-	// WriteValues writes one row that holds Values, each in a column of its name, into a table or topic of its own and gives that name. Nil
-	// leaves the values out. Without names the values it cannot hold.
-	WriteValues func(t testing.TB) (table string)
-	Without     []string
+	// WriteValues writes every row of the table of values, each into the table or topic that ValueTable names. Nil leaves the values out. Loses names what
+	// the encoding of a table loses, as Value.Lossy does; nil is nothing.
+	WriteValues func(t testing.TB, all Values)
+	ValueTable  func(name string) string
+	Loses       func(table string) string
 	// Reads: Rows and Describe read living rows. A topic has none.
 	Reads bool
 }

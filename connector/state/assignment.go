@@ -1,7 +1,6 @@
 package state
 
 import (
-	"math"
 	"strconv"
 	"strings"
 
@@ -45,14 +44,10 @@ func superseded(streams, known map[string]uint64) (out []string) {
 	return out
 }
 
-// forgetAssignments takes positions of earlier assignments away, and what was remembered as done on them: the later one hands those changes out under its own
-// name.
+// forgetAssignments takes positions of earlier assignments away. What was done of their partitions is remembered for the later ones.
 func forgetAssignments(tx *bbolt.Tx, streams []string) error {
 	for _, s := range streams {
 		if err := bucketPosition.delete(tx, hash(s)); err != nil {
-			return err
-		}
-		if err := prune(tx, s, math.MaxUint64); err != nil {
 			return err
 		}
 	}

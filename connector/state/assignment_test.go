@@ -16,9 +16,9 @@ func TestAssignments(t *testing.T) {
 	t.Run("the position of a later assignment replaces those of the partition's earlier ones", func(t *testing.T) {
 		dir := t.TempDir()
 		d := openData(t, dir)
-		apply(t, d, connector.Record{Positions: append(append(at("users/0@9", 5), at("users/1@2", 7)...), at("slot/a", 3)...), Done: []connector.DoneID{done("users/0@9", 8)}})
+		apply(t, d, connector.Record{Positions: append(append(at("users/0@9", 5), at("users/1@2", 7)...), at("slot/a", 3)...), Done: []connector.DoneID{done("users/0", 8)}})
 		apply(t, d, connector.Record{Positions: at("users/0@10", 4)}) // 10 is later than 9, and may begin before it
-		want := &connector.State{Positions: append(append(at("users/0@10", 4), at("users/1@2", 7)...), at("slot/a", 3)...)}
+		want := &connector.State{Positions: append(append(at("users/0@10", 4), at("users/1@2", 7)...), at("slot/a", 3)...), Done: []connector.DoneID{done("users/0", 8)}}
 		d = reopen(t, d, dir)
 		wantState(t, d.State(), want)
 		apply(t, d, connector.Record{Positions: at("users/0@9", 6)}) // a late word of the earlier one
@@ -27,6 +27,17 @@ func TestAssignments(t *testing.T) {
 		if _, kept := d.positions["users/0@9"]; kept {
 			t.Error("the earlier assignment is remembered")
 		}
+	})
+	t.Run("what was done of a partition is remembered until any of its assignments has passed it, or its topic was replaced", func(t *testing.T) {
+		dir := t.TempDir()
+		d := openData(t, dir)
+		apply(t, d, connector.Record{Positions: at("users/0@1", 5), Done: []connector.DoneID{done("users/0", 8), done("users/0", 12), done("users/1", 3), done("users/0", 4)}})
+		apply(t, d, connector.Record{Positions: at("users/0@2", 9)})
+		d = reopen(t, d, dir)
+		wantState(t, d.State(), &connector.State{Positions: at("users/0@2", 9), Done: []connector.DoneID{done("users/0", 12), done("users/1", 3)}})
+		apply(t, d, connector.Record{Undone: []string{"users/0"}})
+		d = reopen(t, d, dir)
+		wantState(t, d.State(), &connector.State{Positions: at("users/0@2", 9), Done: []connector.DoneID{done("users/1", 3)}})
 	})
 	t.Run("assignments of one record are told apart", func(t *testing.T) {
 		dir := t.TempDir()

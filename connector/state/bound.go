@@ -33,16 +33,16 @@ type Cut struct {
 }
 
 // Bound gives a copy of e that the quarantine can keep, whatever the size of e: long values of Before and After become a Cut; fields of Effect that are longer than
-// Braze takes are left out, never shortened, and named in Reason; Raw keeps its beginning, which Reason says. e is not changed; what fits is shared with it.
+// Braze takes are left out, never shortened, and named in Reason; Original keeps its beginning, which Reason says. e is not changed; what fits is shared with it.
 func Bound(e *connector.Entry) *connector.Entry {
 	n := *e
 	var notes []string
 	n.Before = boundImage(e.Before)
 	n.After = boundImage(e.After)
 	n.Effect, notes = boundEffect(e.Effect)
-	if len(e.Raw) > maxRaw {
-		n.Raw = slices.Clip(e.Raw[:maxRaw])
-		notes = append(notes, fmt.Sprintf("the first %d of %d raw bytes are kept", maxRaw, len(e.Raw)))
+	if o, note := boundOriginal(e.Original); note != "" {
+		n.Original = o
+		notes = append(notes, note)
 	}
 	if len(n.Reason) > maxReason {
 		n.Reason = fmt.Sprintf("%s… (%d bytes)", strings.ToValidUTF8(n.Reason[:maxReason], ""), len(n.Reason))
@@ -51,6 +51,27 @@ func Bound(e *connector.Entry) *connector.Entry {
 		n.Reason = strings.TrimPrefix(n.Reason+"; "+strings.Join(notes, "; "), "; ")
 	}
 	return &n
+}
+
+// boundOriginal cuts a record that is too long to keep; its note is empty where nothing was cut. Retrying such an entry reads the record again.
+func boundOriginal(o *connector.Original) (*connector.Original, string) {
+	if o == nil {
+		return o, ""
+	}
+	headers := 0
+	for _, h := range o.Headers {
+		headers += len(h.Key) + len(h.Value)
+	}
+	if len(o.Key) <= maxRaw && len(o.Value) <= maxRaw && headers <= maxRaw {
+		return o, ""
+	}
+	n := *o
+	n.Cut = true
+	n.Key, n.Value = slices.Clip(n.Key[:min(len(n.Key), maxRaw)]), slices.Clip(n.Value[:min(len(n.Value), maxRaw)])
+	if headers > maxRaw {
+		n.Headers = nil
+	}
+	return &n, fmt.Sprintf("of a record of %d bytes the beginning is kept", len(o.Key)+len(o.Value)+headers)
 }
 
 func boundEffect(e *connector.StoredEffect) (*connector.StoredEffect, []string) {

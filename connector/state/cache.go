@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -18,12 +17,13 @@ import (
 )
 
 // cacheFormat is the version of the files in `cache/`. A cache of any other version is dropped.
-const cacheFormat = 1
+const cacheFormat = 2
 
-// What pebble may hold in memory: two tables being written and the blocks last read.
+// What pebble may hold in memory. It takes the tables being written, two as a rule, out of what it was given for blocks: without room for them it keeps no
+// block at all.
 const (
 	cacheTable  = 4 << 20
-	cacheBlocks = 8 << 20
+	cacheBlocks = 2*cacheTable + 12<<20
 )
 
 // CacheConfig says whose content OpenCache opens.
@@ -42,6 +42,7 @@ type CacheConfig struct {
 // begins anew. Who has no cache goes on without: everything in it is then unknown.
 type Cache struct {
 	folder string
+	disk   vfs.FS // where folder is
 	cfg    CacheConfig
 	lock   *folderLock
 	head   []byte
@@ -54,6 +55,7 @@ type Cache struct {
 	names   sync.RWMutex
 	pairs   map[pair]uint16
 	last    uint16
+	parts   parts
 	covered map[string]uint64 // offset by stream
 }
 
@@ -63,6 +65,11 @@ var _ connector.Fingerprints = (*Cache)(nil)
 // dropped with a warning. Only a folder in use by another process (*connector.StopError with ExitStoreLocked) and a folder that cannot be
 // written are errors.
 func OpenCache(path string, cfg CacheConfig) (*Cache, error) {
+	return openCacheOn(vfs.Default, path, cfg)
+}
+
+// openCacheOn keeps the rows on disk, which a test may take the power from; the folder around them and its lock are always real.
+func openCacheOn(disk vfs.FS, path string, cfg CacheConfig) (*Cache, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -74,7 +81,7 @@ func OpenCache(path string, cfg CacheConfig) (*Cache, error) {
 	head.uint(cacheFormat)
 	head.str(cfg.Workspace)
 	head.str(plainEndpoint(cfg.Endpoint))
-	c := &Cache{folder: filepath.Join(own, "rows"), cfg: cfg, lock: lock, head: head}
+	c := &Cache{folder: filepath.Join(own, "rows"), disk: disk, cfg: cfg, lock: lock, head: head}
 	if err = c.open(); err != nil && !full(err) {
 		c.warn(err)
 		err = c.restart()
@@ -88,7 +95,7 @@ func OpenCache(path string, cfg CacheConfig) (*Cache, error) {
 // open opens what is in the folder. On an error nothing is open.
 func (c *Cache) open() (err error) {
 	c.failure = &failure{}
-	c.pairs, c.last, c.covered, c.db = map[pair]uint16{}, 0, map[string]uint64{}, nil
+	c.pairs, c.last, c.parts, c.covered, c.db = map[pair]uint16{}, 0, noParts(), map[string]uint64{}, nil
 	defer func() {
 		if failed := c.failure.get(); failed != nil && err == nil {
 			err = failed
@@ -98,7 +105,7 @@ func (c *Cache) open() (err error) {
 			c.db = nil
 		}
 	}()
-	if c.db, err = openPebble(c.folder, tolerantFS{vfs.Default, c.failure}, c.cfg.Logger); err != nil {
+	if c.db, err = openPebble(c.folder, tolerantFS{c.disk, c.failure}, c.cfg.Logger); err != nil {
 		return err
 	}
 	head, err := read(c.db, cacheHead)
@@ -113,7 +120,7 @@ func (c *Cache) open() (err error) {
 	case string(head) != string(c.head):
 		return errors.New("it was written for another workspace or endpoint, or by another version")
 	}
-	return errors.Join(c.readNames(), c.readCovered())
+	return errors.Join(c.readNames(), c.readParts(), c.readCovered())
 }
 
 func openPebble(folder string, disk tolerantFS, log *slog.Logger) (db *pebble.DB, err error) {
@@ -128,7 +135,7 @@ func openPebble(folder string, disk tolerantFS, log *slog.Logger) (db *pebble.DB
 			disk.failure.absorb(&DamageError{File: i.Path, What: "what it holds does not match its checksums"})
 		}},
 	}
-	o.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
+	o.Levels[0].FilterPolicy = bloom.FilterPolicy(10) // the levels below take it over
 	return pebble.Open(folder, o)
 }
 
@@ -178,47 +185,47 @@ func (c *Cache) empty() (bool, error) {
 	return empty, errors.Join(it.Error(), it.Close())
 }
 
-func (c *Cache) readNames() error {
-	it, err := c.db.NewIter(&pebble.IterOptions{LowerBound: cacheNames, UpperBound: after(cacheNames)})
+// each calls f with what follows prefix in each key that begins with it, and the value; both are valid until f returns.
+func (c *Cache) each(prefix []byte, f func(rest, v []byte) error) error {
+	it, err := c.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
 	if err != nil {
 		return err
 	}
-	for it.First(); it.Valid(); it.Next() {
-		d := decoder{b: it.Key()[len(cacheNames):]}
-		p := pair{d.str(), d.str()}
-		if d.end() != nil || len(it.Value()) != prefixSize {
-			return errors.Join(errors.New("a name cannot be read"), it.Close())
-		}
-		c.pairs[p] = binary.BigEndian.Uint16(it.Value())
+	for it.First(); it.Valid() && err == nil; it.Next() {
+		err = f(it.Key()[len(prefix):], it.Value())
 	}
-	if err = errors.Join(it.Error(), it.Close()); err != nil {
-		return err
-	}
+	return errors.Join(err, it.Error(), it.Close())
+}
+
+func (c *Cache) readNames() error {
 	last, err := read(c.db, cacheNumber)
 	if err == nil && len(last) == prefixSize {
 		c.last = binary.BigEndian.Uint16(last)
 	}
-	for _, n := range c.pairs {
-		if n > c.last {
+	return errors.Join(err, c.each(cacheNames, func(name, v []byte) error {
+		d := decoder{b: name}
+		p := pair{d.str(), d.str()}
+		if d.end() != nil || len(v) != prefixSize {
+			return errors.New("a name cannot be read")
+		}
+		n := binary.BigEndian.Uint16(v)
+		if n == 0 || n > c.last {
 			return errors.New("its numbers do not fit its names")
 		}
-	}
-	return err
+		c.pairs[p] = n
+		return nil
+	}))
 }
 
 func (c *Cache) readCovered() error {
-	it, err := c.db.NewIter(&pebble.IterOptions{LowerBound: cacheCovered, UpperBound: after(cacheCovered)})
-	if err != nil {
-		return err
-	}
-	for it.First(); it.Valid(); it.Next() {
-		offset, n := binary.Uvarint(it.Value())
+	return c.each(cacheCovered, func(stream, v []byte) error {
+		offset, n := binary.Uvarint(v)
 		if n <= 0 {
-			return errors.Join(errors.New("a covered position cannot be read"), it.Close())
+			return errors.New("a covered position cannot be read")
 		}
-		c.covered[string(it.Key()[len(cacheCovered):])] = offset
-	}
-	return errors.Join(it.Error(), it.Close())
+		c.covered[string(stream)] = offset
+		return nil
+	})
 }
 
 // after is the first key behind all that begin with a prefix.
@@ -269,7 +276,7 @@ func (c *Cache) giveUp(again bool) {
 	}
 	_ = closePebble(c.db) // the write that did not succeed is the error that matters
 	c.db = nil
-	if err := os.RemoveAll(c.folder); err != nil {
+	if err := c.remove(); err != nil {
 		c.cfg.Logger.Warn("what is left of the cache cannot be removed; it will be at the next start", "folder", c.folder, "err", err)
 	}
 }
@@ -296,21 +303,33 @@ func (c *Cache) restart() error {
 		c.db = nil
 	}
 	c.written.Store(0)
-	if err := os.RemoveAll(c.folder); err != nil {
+	if err := c.remove(); err != nil {
 		return err
 	}
 	return c.open()
 }
 
+// remove takes all files away so that they stay away: were they there again after a power cut, what was dropped would be known again.
+func (c *Cache) remove() error {
+	if err := c.disk.RemoveAll(c.folder); err != nil {
+		return err
+	}
+	dir, err := c.disk.OpenDir(filepath.Dir(c.folder))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
 // size is the length of all files of the cache in bytes.
 func (c *Cache) size() (n int64) {
-	entries, err := os.ReadDir(c.folder)
+	names, err := c.disk.List(c.folder)
 	if err != nil {
 		return 0
 	}
-	for _, e := range entries {
+	for _, name := range names {
 		// A file may be gone by now; then it has no length.
-		if info, err := e.Info(); err == nil && !e.IsDir() {
+		if info, err := c.disk.Stat(c.disk.PathJoin(c.folder, name)); err == nil && !info.IsDir() {
 			n += info.Size()
 		}
 	}
@@ -327,7 +346,7 @@ func (c *Cache) Close() error {
 		err = closePebble(c.db)
 		c.db = nil
 		if failed := c.failure.get(); failed != nil {
-			err = errors.Join(failed, os.RemoveAll(c.folder))
+			err = errors.Join(failed, c.remove())
 		}
 	}
 	c.lock.release()

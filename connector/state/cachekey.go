@@ -4,17 +4,27 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"math"
 
 	"brazecdc/connector"
 )
 
-// The keys of the cache. A row's key begins with the number that its model and table were given, so that neither name is repeated a million times; number 0
-// holds what the cache says of itself.
+// The keys of the cache. The key of a row or of a user's fingerprints begins with the number that its model and table were given, so that neither name is
+// repeated a million times; number 0 holds what the cache says of itself.
 const (
 	prefixSize = 2
 	maxPairs   = 1<<16 - 1
 	// maxPlainID is up to where a row's ID stands in the key as it is; a longer one is stood for by its SHA-256.
 	maxPlainID = 64
+	// userHash is how many bytes of its SHA-256 stand for a user: nobody who may choose an ID finds two that share them.
+	userHash = 16
+)
+
+// What the byte behind the number says of a key.
+const (
+	keyPlain  = iota // a row by its ID
+	keyHashed        // a row by the SHA-256 of its ID
+	keyPrints        // a user's fingerprints, under the number of the model with no table
 )
 
 var (
@@ -22,6 +32,8 @@ var (
 	cacheCovered = []byte{0, 0, 'c'} // followed by the stream; the value is the offset
 	cacheNames   = []byte{0, 0, 'n'} // followed by model and table; the value is the number
 	cacheNumber  = []byte{0, 0, 'l'} // the last number given
+	cacheParts   = []byte{0, 0, 'p'} // followed by the part; the value is its tag
+	cacheTag     = []byte{0, 0, 't'} // the last tag given
 )
 
 // pair is a model and a table.
@@ -34,26 +46,66 @@ func (p pair) key() []byte {
 	return e
 }
 
-// appendRowKey appends the key of a row; its third byte tells an ID from a hash.
+// appendRowKey appends the key of a row.
 func appendRowKey(b []byte, number uint16, id string) []byte {
 	b = binary.BigEndian.AppendUint16(b, number)
 	if len(id) <= maxPlainID {
-		return append(append(b, 0), id...)
+		return append(append(b, keyPlain), id...)
 	}
 	sum := sha256.Sum256([]byte(id))
-	return append(append(b, 1), sum[:]...)
+	return append(append(b, keyHashed), sum[:]...)
 }
 
-// sameID marks a user whose ID is the row's own, which needs no second copy.
-const sameID = 1 << 7
+// appendPrintKey appends the key of a user's fingerprints. Kind and label are hashed too: users that differ in either are two.
+func appendPrintKey(b []byte, number uint16, u *connector.User) []byte {
+	b = append(binary.BigEndian.AppendUint16(b, number), keyPrints)
+	start := len(b)
+	b = append(b, byte(u.Kind))
+	b = binary.AppendUvarint(b, uint64(len(u.Label)))
+	b = append(append(b, u.Label...), u.ID...)
+	sum := sha256.Sum256(b[start:])
+	return append(b[:start], sum[:userHash]...)
+}
 
-func appendUser(b []byte, u connector.User, rowID string) []byte {
-	kind := byte(u.Kind)
+// The first byte of a value: flags, and in a row's the kind of its user.
+const (
+	sameID = 1 << 7 // the user's ID is the row's own, which needs no second copy
+	tagged = 1 << 6 // a tag follows
+)
+
+// appendHead begins a value with its first byte and, unless it is 0, the tag of its part.
+func appendHead(b []byte, first byte, tag uint32) []byte {
+	if tag == 0 {
+		return append(b, first)
+	}
+	return binary.AppendUvarint(append(b, first|tagged), uint64(tag))
+}
+
+var errValue = errors.New("a value cannot be read")
+
+// readHead takes the first byte, without tagged, and the tag off a value.
+func readHead(v []byte) (first byte, tag uint32, rest []byte, err error) {
+	if len(v) == 0 {
+		return 0, 0, nil, errValue
+	}
+	first, rest = v[0], v[1:]
+	if first&tagged == 0 {
+		return first, 0, rest, nil
+	}
+	n, size := binary.Uvarint(rest)
+	if size <= 0 || n == 0 || n > math.MaxUint32 {
+		return 0, 0, nil, errValue
+	}
+	return first &^ tagged, uint32(n), rest[size:], nil
+}
+
+func appendUser(b []byte, u *connector.User, rowID string, tag uint32) []byte {
+	first := byte(u.Kind)
 	same := u.ID == rowID
 	if same {
-		kind |= sameID
+		first |= sameID
 	}
-	b = append(b, kind)
+	b = appendHead(b, first, tag)
 	if u.Kind == connector.Alias {
 		b = binary.AppendUvarint(b, uint64(len(u.Label)))
 		b = append(b, u.Label...)
@@ -64,27 +116,70 @@ func appendUser(b []byte, u connector.User, rowID string) []byte {
 	return append(b, u.ID...)
 }
 
-var errCachedUser = errors.New("a cached user cannot be read")
-
-func readUser(b []byte, rowID string) (u connector.User, err error) {
-	if len(b) == 0 {
-		return u, errCachedUser
+// readUser reads what appendUser wrote for the row of that ID.
+func readUser(v []byte, rowID string) (u connector.User, tag uint32, err error) {
+	first, tag, rest, err := readHead(v)
+	if err != nil {
+		return u, 0, err
 	}
-	u.Kind = connector.IDKind(b[0] &^ sameID)
-	same := b[0]&sameID != 0
-	b = b[1:]
+	same := first&sameID != 0
+	if u.Kind = connector.IDKind(first &^ sameID); u.Kind > connector.Phone {
+		return connector.User{}, 0, errValue
+	}
 	if u.Kind == connector.Alias {
-		n, size := binary.Uvarint(b)
-		if size <= 0 || n > uint64(len(b)-size) {
-			return connector.User{}, errCachedUser
+		n, size := binary.Uvarint(rest)
+		if size <= 0 || n > uint64(len(rest)-size) {
+			return connector.User{}, 0, errValue
 		}
-		u.Label = string(b[size : size+int(n)])
-		b = b[size+int(n):]
+		u.Label = string(rest[size : size+int(n)])
+		rest = rest[size+int(n):]
 	}
-	if same {
+	switch {
+	case !same:
+		u.ID = string(rest)
+	case len(rest) != 0:
+		return connector.User{}, 0, errValue
+	default:
 		u.ID = rowID
-	} else {
-		u.ID = string(b)
 	}
-	return u, nil
+	return u, tag, nil
+}
+
+// The bytes of a fingerprint in a value: all leaves come first, then all sums. The leaves of a model's users are the same, so that a block's compression
+// takes them once; the sums are random.
+const (
+	leafSize  = 4
+	sumSize   = 8
+	printSize = leafSize + sumSize
+)
+
+// appendPrints appends the value of a user's fingerprints; they are sorted by Leaf, without doubles.
+func appendPrints(b []byte, prints []connector.Print, tag uint32) []byte {
+	b = appendHead(b, 0, tag)
+	for i := range prints {
+		b = binary.BigEndian.AppendUint32(b, prints[i].Leaf)
+	}
+	for i := range prints {
+		b = binary.BigEndian.AppendUint64(b, prints[i].Sum)
+	}
+	return b
+}
+
+// readPrints appends what a value of appendPrints holds; on an error dst comes back as it was.
+func readPrints(dst []connector.Print, v []byte) (prints []connector.Print, tag uint32, err error) {
+	first, tag, rest, err := readHead(v)
+	if err != nil || first != 0 || len(rest)%printSize != 0 {
+		return dst, 0, errValue
+	}
+	n := len(rest) / printSize
+	leaves, sums := rest[:n*leafSize], rest[n*leafSize:]
+	prints = dst
+	for i := range n {
+		p := connector.Print{Leaf: binary.BigEndian.Uint32(leaves[i*leafSize:]), Sum: binary.BigEndian.Uint64(sums[i*sumSize:])}
+		if i > 0 && p.Leaf <= prints[len(prints)-1].Leaf {
+			return dst, 0, errValue
+		}
+		prints = append(prints, p)
+	}
+	return prints, tag, nil
 }

@@ -89,6 +89,36 @@ func (e *encoder) effect(s *connector.StoredEffect) {
 	e.bool(s.UpdateOnly)
 	e.bool(s.Owner)
 	e.bool(s.Creates)
+	e.bool(s.Event != nil)
+	if v := s.Event; v != nil {
+		e.bool(v.Purchase)
+		e.str(v.Name)
+		e.time(v.Time)
+		e.bytes(v.JSON)
+	}
+}
+
+func (e *encoder) original(o *connector.Original) {
+	e.bool(o != nil)
+	if o == nil {
+		return
+	}
+	e.str(o.Topic)
+	e.uint(uint64(o.Partition))
+	e.uint(uint64(o.Offset))
+	e.time(o.Time)
+	e.bytes(o.Key)
+	e.bytes(o.Value)
+	e.uint(uint64(len(o.Headers)))
+	for _, h := range o.Headers {
+		e.str(h.Key)
+		e.bytes(h.Value)
+	}
+	e.uint(uint64(o.Size))
+	e.bool(o.Cut)
+	e.str(o.Kept)
+	e.uint(uint64(o.KeptAt))
+	e.bool(o.Gone)
 }
 
 // decoder reads what an encoder wrote. After its first error all further members are zero; it never panics, whatever the bytes.
@@ -136,6 +166,14 @@ func (d *decoder) take(n uint64) []byte {
 }
 
 func (d *decoder) str() string { return string(d.take(d.uint())) }
+
+// lastStr is a string at a value's end that values of before do not have.
+func (d *decoder) lastStr() string {
+	if len(d.b) == 0 {
+		return ""
+	}
+	return d.str()
+}
 
 func (d *decoder) bytes() []byte {
 	n := d.uint()
@@ -190,6 +228,9 @@ func (d *decoder) effect() *connector.StoredEffect {
 		s.Fields = append(s.Fields, connector.StoredField{Model: d.str(), Name: d.str(), JSON: d.bytes(), Omit: d.bool()})
 	}
 	s.UpdateOnly, s.Owner, s.Creates = d.bool(), d.bool(), d.bool()
+	if d.bool() {
+		s.Event = &connector.StoredEvent{Purchase: d.bool(), Name: d.str(), Time: d.time(), JSON: d.bytes()}
+	}
 	return s
 }
 
@@ -199,4 +240,16 @@ func (d *decoder) end() error {
 		d.err = errShort
 	}
 	return d.err
+}
+
+func (d *decoder) original() *connector.Original {
+	if !d.bool() {
+		return nil
+	}
+	o := &connector.Original{Topic: d.str(), Partition: int32(d.uint()), Offset: int64(d.uint()), Time: d.time(), Key: d.bytes(), Value: d.bytes()}
+	for range d.count() {
+		o.Headers = append(o.Headers, connector.OriginalHeader{Key: d.str(), Value: d.bytes()})
+	}
+	o.Size, o.Cut, o.Kept, o.KeptAt, o.Gone = int(d.uint()), d.bool(), d.str(), int64(d.uint()), d.bool()
+	return o
 }

@@ -24,8 +24,8 @@ import (
 	"brazecdc/connector"
 )
 
-// format is the version of the files in `data/`. It is raised with every change that an older program would misread.
-const format = 1
+// format is the version of the files in `data/`. It is raised with every change that another program would misread.
+const format = 2
 
 // DataConfig says whose content OpenData opens.
 type DataConfig struct {
@@ -223,6 +223,13 @@ func (h header) open(path string, readOnly bool, buckets []bucket) (*file, error
 				Code: connector.ExitStoreLocked,
 				What: fmt.Sprintf("%s was written by a newer version of brazecdc (format %d, this version knows up to %d)", path, version, format),
 				Fix:  "run that newer version, or one after it; an older one would misread the recorded positions",
+			}
+		}
+		if version < format {
+			return &connector.StopError{
+				Code: connector.ExitStoreLocked,
+				What: fmt.Sprintf("%s was written by an earlier version of brazecdc (format %d, this version reads %d)", path, version, format),
+				Fix:  "stop that version with SIGTERM when nothing waits (brazecdc status), move the folder away, and start: the slot or the group is streamed on from where it stands",
 			}
 		}
 		b, err := bucketHead.get(tx, keyBound)

@@ -34,7 +34,7 @@ func userKey(u connector.User) []byte { return hash(string(rune(u.Kind)), u.ID, 
 func doneKey(i *connector.DoneID) []byte {
 	k := binary.BigEndian.AppendUint64(hash(i.Stream), i.ID.Commit)
 	k = binary.BigEndian.AppendUint32(k, i.ID.N)
-	return append(k, hash(i.Table, i.Kind.String(), string(userKey(i.User)))...)
+	return append(k, hash(i.Table, i.Kind.String(), string(userKey(i.User)), i.Model)...)
 }
 
 // loadStream is the name of the stream that carries a load's chunks, see connector.Load.
@@ -67,7 +67,11 @@ func (d *Data) Apply(ctx context.Context, r *connector.Record) error {
 	}
 	old := superseded(positions, d.positions)
 	err := d.journal.update(func(tx *bbolt.Tx) error {
-		if err := applyRecord(tx, r, d.positions, positions); err != nil {
+		current := maps.Clone(positions) // a late word of an earlier assignment ends no memory
+		for _, s := range old {
+			delete(current, s)
+		}
+		if err := applyRecord(tx, r, d.positions, current); err != nil {
 			return err
 		}
 		return forgetAssignments(tx, old)
@@ -96,13 +100,17 @@ func applyRecord(tx *bbolt.Tx, r *connector.Record, recorded, positions map[stri
 	for _, id := range r.DropLoads {
 		dropped[loadStream(id)] = true
 	}
+	lasting := map[string]uint64{}
+	for _, m := range []map[string]uint64{recorded, positions} {
+		for stream, offset := range m {
+			if !dropped[stream] {
+				lasting[connector.Lasting(stream)] = offset
+			}
+		}
+	}
 	for i := range r.Done {
 		id := &r.Done[i]
-		offset, ok := positions[id.Stream]
-		if !ok && !dropped[id.Stream] {
-			offset, ok = recorded[id.Stream]
-		}
-		if ok && id.ID.Commit < offset {
+		if offset, ok := lasting[id.Stream]; ok && id.ID.Commit < offset {
 			continue
 		}
 		if err := bucketDone.put(tx, doneKey(id), encodeDone(id)); err != nil {
@@ -110,7 +118,7 @@ func applyRecord(tx *bbolt.Tx, r *connector.Record, recorded, positions map[stri
 		}
 	}
 	for stream, offset := range positions {
-		if err := prune(tx, stream, offset); err != nil {
+		if err := prune(tx, connector.Lasting(stream), offset); err != nil {
 			return err
 		}
 	}
@@ -137,6 +145,11 @@ func applyEnds(tx *bbolt.Tx, r *connector.Record) error {
 			return err
 		}
 		if err := prune(tx, loadStream(id), math.MaxUint64); err != nil {
+			return err
+		}
+	}
+	for _, name := range r.Undone {
+		if err := prune(tx, name, math.MaxUint64); err != nil {
 			return err
 		}
 	}

@@ -85,7 +85,10 @@ func (q *Quarantine) Put(ctx context.Context, e *connector.Entry) (uint64, error
 		n.At = q.now()
 	}
 	var replaced []*connector.Entry
-	o := &operation{bytes: len(n.Before) + len(n.After) + len(n.Raw) + 512}
+	o := &operation{bytes: len(n.Before) + len(n.After) + 512}
+	if n.Original != nil {
+		o.bytes += len(n.Original.Key) + len(n.Original.Value)
+	}
 	o.write = func(tx *bbolt.Tx) (err error) {
 		replaced, err = q.put(tx, n)
 		return err

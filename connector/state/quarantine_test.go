@@ -27,7 +27,9 @@ func TestQuarantine(t *testing.T) {
 		dir := t.TempDir()
 		d := openData(t, dir, func(c *DataConfig) { c.Now = func() time.Time { return testTime } })
 		want := entry(1)
-		want.Key.ID, want.Field, want.Raw, want.Before = "1\x00\xff", "email", []byte{0, 255}, []byte(`{"id":null}`)
+		want.Key.ID, want.Field, want.Before = "1\x00\xff", "email", []byte(`{"id":null}`)
+		want.Original = &connector.Original{Topic: "t", Partition: 3, Offset: 9, Time: time.Unix(7, 8).UTC(), Key: []byte{}, Value: []byte{0, 255},
+			Headers: []connector.OriginalHeader{{Key: "h", Value: []byte("v")}, {Key: "null"}}, Size: 2, Kept: "q", KeptAt: 4, Gone: true}
 		want.Effect = &connector.StoredEffect{Kind: connector.Rename, User: user(1), To: user(2), Rows: []connector.StoredRow{{Model: "m", Whole: true}}}
 		want.ID = put(t, d.Quarantine(), want)
 		want.At = testTime
@@ -73,7 +75,7 @@ func TestQuarantine(t *testing.T) {
 		q := openData(t, t.TempDir()).Quarantine()
 		for i := range 3 {
 			for range 2 {
-				put(t, q, connector.Entry{Stream: "t/0", Offset: uint64(i), Class: "undecodable", Raw: []byte("?")})
+				put(t, q, connector.Entry{Stream: "t/0", Offset: uint64(i), Class: "undecodable", Original: &connector.Original{Value: []byte("?")}})
 			}
 		}
 		if n := len(listed(t, q, connector.EntryFilter{})); n != 3 {
@@ -221,7 +223,7 @@ func TestQuarantine(t *testing.T) {
 			t.Fatal(err)
 		}
 		e := entry(1)
-		e.After, e.Raw = image, []byte(huge)
+		e.After, e.Original = image, &connector.Original{Value: []byte(huge), Size: len(huge)}
 		e.Effect = &connector.StoredEffect{
 			Rows:   []connector.StoredRow{{Whole: true}},
 			Fields: []connector.StoredField{{Name: "bio", JSON: []byte(`"` + huge + `"`)}, {Name: "plan", JSON: []byte(`"x"`)}},
@@ -249,8 +251,8 @@ func TestQuarantine(t *testing.T) {
 		if !c.Cut || c.Bytes != 100<<20+2 || !strings.HasPrefix(huge, c.Begins) || len(c.Begins) < maxValue-8 {
 			t.Errorf("got cut %v, %d bytes, %d kept", c.Cut, c.Bytes, len(c.Begins))
 		}
-		if len(got.Raw) != maxRaw || len(got.Effect.Fields) != 1 || got.Effect.Fields[0].Name != "plan" || got.Effect.Rows[0].Whole {
-			t.Errorf("got %d raw bytes, fields %v, rows %v", len(got.Raw), len(got.Effect.Fields), got.Effect.Rows)
+		if len(got.Original.Value) != maxRaw || !got.Original.Cut || got.Original.Size != len(huge) || len(got.Effect.Fields) != 1 || got.Effect.Fields[0].Name != "plan" || got.Effect.Rows[0].Whole {
+			t.Errorf("got %d raw bytes, fields %v, rows %v", len(got.Original.Value), len(got.Effect.Fields), got.Effect.Rows)
 		}
 		for _, note := range []string{"no e-mail address; ", `"bio"`, "104857602", "104857600"} {
 			if !strings.Contains(got.Reason, note) {

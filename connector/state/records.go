@@ -50,12 +50,13 @@ func encodeDone(i *connector.DoneID) []byte {
 	e.change(i.ID)
 	e = append(e, byte(i.Kind))
 	e.user(i.User)
+	e.str(i.Model)
 	return e
 }
 
 func decodeDone(b []byte) (i connector.DoneID, err error) {
 	d := decoder{b: b}
-	i = connector.DoneID{Stream: d.str(), Table: d.str(), ID: d.change(), Kind: connector.Kind(d.byte()), User: d.user()}
+	i = connector.DoneID{Stream: d.str(), Table: d.str(), ID: d.change(), Kind: connector.Kind(d.byte()), User: d.user(), Model: d.lastStr()}
 	return i, d.end()
 }
 
@@ -64,12 +65,13 @@ func encodeSettling(s *connector.Settling) []byte {
 	e.user(s.User)
 	e.time(s.Until)
 	e.effect(s.Waits)
+	e.str(s.Part)
 	return e
 }
 
 func decodeSettling(b []byte) (s connector.Settling, err error) {
 	d := decoder{b: b}
-	s = connector.Settling{User: d.user(), Until: d.time(), Waits: d.effect()}
+	s = connector.Settling{User: d.user(), Until: d.time(), Waits: d.effect(), Part: d.lastStr()}
 	return s, d.end()
 }
 
@@ -80,12 +82,13 @@ func encodeHeld(h *connector.HeldDelete) []byte {
 	e.key(h.Key)
 	e.str(h.Reason)
 	e.time(h.At)
+	e.str(h.Part)
 	return e
 }
 
 func decodeHeld(b []byte) (h connector.HeldDelete, err error) {
 	d := decoder{b: b}
-	h = connector.HeldDelete{User: d.user(), Model: d.str(), Key: d.key(), Reason: d.str(), At: d.time()}
+	h = connector.HeldDelete{User: d.user(), Model: d.str(), Key: d.key(), Reason: d.str(), At: d.time(), Part: d.lastStr()}
 	return h, d.end()
 }
 
@@ -174,7 +177,8 @@ func encodeEntry(n *connector.Entry) []byte {
 	e.bytes(n.Before)
 	e.bytes(n.After)
 	e.effect(n.Effect)
-	e.bytes(n.Raw)
+	e.bytes(nil) // what could not be decoded, before Original was kept
+	e.original(n.Original)
 	return e
 }
 
@@ -183,7 +187,15 @@ func decodeEntry(b []byte) (*connector.Entry, error) {
 	n := &connector.Entry{
 		ID: d.uint(), At: d.time(), Model: d.str(), Class: d.str(), Key: d.key(), User: d.user(), Closed: d.str(), ClosedAt: d.time(),
 		Stream: d.str(), Offset: d.uint(), Change: d.change(), Op: d.str(), Reason: d.str(), Field: d.str(), Attempts: int(d.uint()),
-		Before: d.bytes(), After: d.bytes(), Effect: d.effect(), Raw: d.bytes(),
+		Before: d.bytes(), After: d.bytes(), Effect: d.effect(),
+	}
+	if raw := d.bytes(); raw != nil {
+		n.Original = &connector.Original{Value: raw, Size: len(raw), Cut: true}
+	}
+	if len(d.b) > 0 { // values of before end here
+		if o := d.original(); o != nil {
+			n.Original = o
+		}
 	}
 	return n, d.end()
 }

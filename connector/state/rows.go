@@ -3,16 +3,42 @@ package state
 import (
 	"encoding/binary"
 	"errors"
-	"maps"
-	"slices"
+	"fmt"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"brazecdc/connector"
 )
 
-// sizeStep is how many bytes are written between two looks at the size of the cache.
-const sizeStep = 16 << 20
+// scratch is what a call builds keys and values in; pebble copies both.
+type scratch struct{ key, value []byte }
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// lookUpOptions: DB.Get leaves the filters of the last level out, which holds nearly all; then a key that is nowhere costs as much as one that is there.
+var lookUpOptions = pebble.IterOptions{UseL6Filters: true}
+
+// lookUp gives the value of a key, which stays valid until at is closed; at is nil where there is none.
+func lookUp(db *pebble.DB, key []byte) (v []byte, at *pebble.Iterator, err error) {
+	if at, err = db.NewIter(&lookUpOptions); err != nil {
+		return nil, nil, err
+	}
+	if !at.SeekPrefixGE(key) {
+		return nil, nil, at.Close()
+	}
+	if v, err = at.ValueAndErr(); err != nil {
+		return nil, nil, errors.Join(err, at.Close())
+	}
+	return v, at, nil
+}
+
+// unreadable says that a value is not what was written, and has the cache begun anew: the next one may look right and be wrong.
+func (c *Cache) unreadable(what string) error {
+	err := &DamageError{File: c.folder, Bucket: what, What: errValue.Error()}
+	c.failure.absorb(err)
+	return err
+}
 
 // RowUser gives the user a row of a model was last accepted under; ok is false where nothing is known.
 func (c *Cache) RowUser(model string, key connector.Key) (u connector.User, ok bool, err error) {
@@ -25,34 +51,66 @@ func (c *Cache) RowUser(model string, key connector.Key) (u connector.User, ok b
 	if !ok {
 		return u, false, nil
 	}
-	var buf [prefixSize + 1 + maxPlainID]byte
-	v, closer, err := db.Get(appendRowKey(buf[:0], n, key.ID))
-	if errors.Is(err, pebble.ErrNotFound) {
-		return u, false, nil
-	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.key = appendRowKey(s.key[:0], n, key.ID)
+	v, at, err := lookUp(db, s.key)
 	if err != nil {
 		return u, false, c.explain(err)
 	}
-	u, err = readUser(v, key.ID)
-	if err = errors.Join(err, closer.Close()); err != nil {
+	if at == nil {
+		return u, false, nil
+	}
+	u, tag, err := readUser(v, key.ID)
+	if err != nil {
+		err = c.unreadable("rows")
+	}
+	if err = errors.Join(err, at.Close()); err != nil || !c.alive(tag) {
 		return connector.User{}, false, c.explain(err)
 	}
 	return u, true, nil
 }
 
-// Prints gives ok false for every user: fingerprints of fields are not stored, so that nothing is known of any.
-func (c *Cache) Prints(connector.User, string) (map[string]uint64, bool, error) {
-	return nil, false, nil
+// Prints appends the fingerprints of what Braze last accepted of a user by one model, sorted by Leaf; where nothing is known, ok is false and dst comes back
+// as it was. It allocates nothing where dst has room.
+func (c *Cache) Prints(dst []connector.Print, u connector.User, model string) (prints []connector.Print, ok bool, err error) {
+	db, err := c.use()
+	if err != nil {
+		return dst, false, err
+	}
+	defer c.mu.RUnlock()
+	n, ok := c.number(pair{model: model})
+	if !ok {
+		return dst, false, nil
+	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.key = appendPrintKey(s.key[:0], n, &u)
+	v, at, err := lookUp(db, s.key)
+	if err != nil {
+		return dst, false, c.explain(err)
+	}
+	if at == nil {
+		return dst, false, nil
+	}
+	prints, tag, err := readPrints(dst, v)
+	if err != nil {
+		err = c.unreadable("fingerprints")
+	}
+	if err = errors.Join(err, at.Close()); err != nil || !c.alive(tag) {
+		return dst, false, c.explain(err)
+	}
+	return prints, true, nil
 }
 
-// Write stores what was accepted, all of puts or nothing; of two puts of one row the later counts. It survives the end of the process, and that of the machine
+// Write stores what was accepted, all of rows and prints or nothing; of two puts of one row, or of one user's fingerprints, the later counts. It is durable
 // only after Sync.
-func (c *Cache) Write(puts []connector.RowPut) error {
+func (c *Cache) Write(rows []connector.RowPut, prints []connector.PrintPut) error {
 	db, err := c.use()
 	if err != nil {
 		return err
 	}
-	n, err := c.write(db, puts)
+	n, err := c.write(db, rows, prints)
 	c.mu.RUnlock()
 	if err != nil {
 		return c.explain(err)
@@ -63,30 +121,47 @@ func (c *Cache) Write(puts []connector.RowPut) error {
 	return nil
 }
 
-func (c *Cache) write(db *pebble.DB, puts []connector.RowPut) (int, error) {
+// write commits one batch and gives its length in bytes.
+func (c *Cache) write(db *pebble.DB, rows []connector.RowPut, prints []connector.PrintPut) (int, error) {
 	b := db.NewBatch()
 	defer b.Close()
-	var key, value []byte
-	for i := range puts {
-		p := &puts[i]
-		at := pair{p.Model, p.Key.Table}
-		n, ok := c.number(at)
-		if !ok && p.Gone {
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	for i := range rows {
+		p := &rows[i]
+		n, tag, err := c.numbers(db, pair{p.Model, p.Key.Table}, p.Part, p.Gone)
+		if err != nil {
+			return 0, err
+		}
+		if n == 0 {
 			continue
 		}
-		if !ok {
-			var err error
-			if n, err = c.name(db, at); err != nil {
-				return 0, err
-			}
-		}
-		key = appendRowKey(key[:0], n, p.Key.ID)
-		var err error
+		s.key = appendRowKey(s.key[:0], n, p.Key.ID)
 		if p.Gone {
-			err = b.Delete(key, nil)
+			err = b.Delete(s.key, nil)
 		} else {
-			value = appendUser(value[:0], p.User, p.Key.ID)
-			err = b.Set(key, value, nil)
+			s.value = appendUser(s.value[:0], &p.User, p.Key.ID, tag)
+			err = b.Set(s.key, s.value, nil)
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	for i := range prints {
+		p := &prints[i]
+		n, tag, err := c.numbers(db, pair{model: p.Model}, p.Part, p.Prints == nil)
+		if err != nil {
+			return 0, err
+		}
+		if n == 0 {
+			continue
+		}
+		s.key = appendPrintKey(s.key[:0], n, &p.User)
+		if p.Prints == nil {
+			err = b.Delete(s.key, nil)
+		} else if err = ascending(p); err == nil {
+			s.value = appendPrints(s.value[:0], p.Prints, tag)
+			err = b.Set(s.key, s.value, nil)
 		}
 		if err != nil {
 			return 0, err
@@ -97,6 +172,32 @@ func (c *Cache) write(db *pebble.DB, puts []connector.RowPut) (int, error) {
 		return 0, err
 	}
 	return size, c.failure.get()
+}
+
+// ascending refuses fingerprints that would not be read again.
+func ascending(p *connector.PrintPut) error {
+	for i := 1; i < len(p.Prints); i++ {
+		if p.Prints[i].Leaf <= p.Prints[i-1].Leaf {
+			return fmt.Errorf("store the fingerprints of model %s: leaf %d follows %d, they have to be sorted and without doubles", p.Model,
+				p.Prints[i].Leaf, p.Prints[i-1].Leaf)
+		}
+	}
+	return nil
+}
+
+// numbers gives the number of a model and table and the tag of a part, new ones where they have none yet; number 0 where what is to end was never there.
+func (c *Cache) numbers(db *pebble.DB, at pair, part string, end bool) (n uint16, tag uint32, err error) {
+	n, ok := c.number(at)
+	if end {
+		return n, 0, nil
+	}
+	if !ok {
+		if n, err = c.name(db, at); err != nil {
+			return 0, 0, err
+		}
+	}
+	tag, err = c.tag(db, part)
+	return n, tag, err
 }
 
 // number gives the number of a model and table, if they have one.
@@ -119,127 +220,16 @@ func (c *Cache) name(db *pebble.DB, p pair) (uint16, error) {
 	}
 	n := c.last + 1
 	v := binary.BigEndian.AppendUint16(nil, n)
-	b := db.NewBatch()
-	defer b.Close()
-	if err := errors.Join(b.Set(p.key(), v, nil), b.Set(cacheNumber, v, nil), b.Commit(pebble.NoSync)); err != nil {
+	if err := setBoth(db, p.key(), cacheNumber, v); err != nil {
 		return 0, err
 	}
 	c.pairs[p], c.last = n, n
 	return n, nil
 }
 
-// trim drops the cache when it is larger than it may be.
-func (c *Cache) trim() error {
-	c.written.Store(0)
-	if c.size() <= c.cfg.MaxSize {
-		return nil
-	}
-	c.cfg.Logger.Warn("the cache has reached its size and is begun anew; rows are unknown until they are accepted again",
-		"folder", c.folder, "max_size", c.cfg.MaxSize)
-	return c.Drop("")
-}
-
-func coveredKey(stream string) []byte {
-	return append(cacheCovered[:len(cacheCovered):len(cacheCovered)], stream...)
-}
-
-// Sync makes everything written so far durable, together with the note that it covers these positions. Streams that covers does not name keep theirs: what
-// was written for them is durable too.
-func (c *Cache) Sync(covers []connector.Position) error {
-	db, err := c.use()
-	if err != nil {
-		return err
-	}
-	defer c.mu.RUnlock()
+// setBoth gives two keys one value, in one step.
+func setBoth(db *pebble.DB, one, other, v []byte) error {
 	b := db.NewBatch()
 	defer b.Close()
-	// The log is written in order, so that these values are never there without all that was written before them.
-	streams := make(map[string]uint64, len(covers))
-	for _, p := range covers {
-		streams[p.Stream] = p.Offset
-		err = errors.Join(err, b.Set(coveredKey(p.Stream), binary.AppendUvarint(nil, p.Offset), nil))
-	}
-	c.names.RLock()
-	old := superseded(streams, c.covered)
-	c.names.RUnlock()
-	for _, s := range old {
-		err = errors.Join(err, b.Delete(coveredKey(s), nil))
-	}
-	err = errors.Join(err, b.LogData(nil, nil))
-	if err == nil {
-		err = b.Commit(pebble.Sync)
-	}
-	if err == nil {
-		err = c.failure.get()
-	}
-	if err != nil {
-		return c.explain(err)
-	}
-	c.names.Lock()
-	defer c.names.Unlock()
-	for _, p := range covers {
-		c.covered[p.Stream] = p.Offset
-	}
-	for _, s := range old {
-		delete(c.covered, s)
-	}
-	return nil
-}
-
-// Covered gives the position that each stream's last Sync covers, of this run or one before, by name of the stream; none after Drop("").
-func (c *Cache) Covered() []connector.Position {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	c.names.RLock()
-	defer c.names.RUnlock()
-	var out []connector.Position
-	for _, stream := range slices.Sorted(maps.Keys(c.covered)) {
-		out = append(out, connector.Position{Stream: stream, Offset: c.covered[stream]})
-	}
-	return out
-}
-
-// Drop forgets all rows of a model; "" forgets everything by removing the files, which also makes a cache usable again that could not be written.
-func (c *Cache) Drop(model string) error {
-	if model == "" {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.lock == nil {
-			return c.explain(ErrClosed)
-		}
-		if err := c.restart(); err != nil {
-			return c.explain(err)
-		}
-		return nil
-	}
-	db, err := c.use()
-	if err != nil {
-		return err
-	}
-	defer c.mu.RUnlock()
-	c.names.Lock()
-	defer c.names.Unlock()
-	b := db.NewBatch()
-	defer b.Close()
-	var gone []pair
-	for p, n := range c.pairs {
-		if p.model != model {
-			continue
-		}
-		gone = append(gone, p)
-		prefix := binary.BigEndian.AppendUint16(nil, n)
-		if err = errors.Join(b.Delete(p.key(), nil), b.DeleteRange(prefix, after(prefix), nil)); err != nil {
-			return c.explain(err)
-		}
-	}
-	if err = b.Commit(pebble.Sync); err == nil {
-		err = c.failure.get()
-	}
-	if err != nil {
-		return c.explain(err)
-	}
-	for _, p := range gone {
-		delete(c.pairs, p)
-	}
-	return nil
+	return errors.Join(b.Set(one, v, nil), b.Set(other, v, nil), b.Commit(pebble.NoSync))
 }

@@ -117,15 +117,15 @@ func (s *Server) applyAttributes(t *track, o *object, at time.Time) (points int)
 			continue
 		}
 		if m.act == actIgnore {
-			s.ignored[m.why]++
+			s.ignore(p, m.name, m.why)
 			continue
 		}
 		if t.loose && (m.act == actObject || m.act == actObjects || m.act == actEdit) {
-			s.ignored[reasonNested]++
+			s.ignore(p, m.name, reasonNested)
 			continue
 		}
 		if !m.name.preset() && m.name >= nameName && !s.accepts(m) {
-			s.ignored[reasonType]++
+			s.ignore(p, m.name, reasonType)
 			continue
 		}
 		if m.act == actSet {
@@ -230,7 +230,7 @@ func (w *writer) special(o *object, m *member, raw []byte) {
 // nested stores an object or array of objects; above 100 KB the old value stays (Braze docs, Array of objects).
 func (w *writer) nested(name nameID, n *node) {
 	if len(n.append(nil)) > maxNested {
-		w.s.ignored[reasonLarge]++
+		w.s.ignore(w.p, name, reasonLarge)
 		return
 	}
 	w.node(name, n)
@@ -240,7 +240,7 @@ func (w *writer) nested(name nameID, n *node) {
 func (w *writer) inc(name nameID, by *node) {
 	sum, ok := new(big.Int).SetString(string(by.text), 10)
 	if !ok || len(by.text) > 64 {
-		w.s.ignored[reasonInc]++
+		w.s.ignore(w.p, name, reasonInc)
 		return
 	}
 	result := sum.String()
@@ -252,7 +252,7 @@ func (w *writer) inc(name nameID, by *node) {
 			step, _ := new(big.Float).SetInt(sum).Float64()
 			f += step
 			if math.IsInf(f, 0) {
-				w.s.ignored[reasonInc]++
+				w.s.ignore(w.p, name, reasonInc)
 				return
 			}
 			result = strconv.FormatFloat(f, 'g', -1, 64)

@@ -13,6 +13,7 @@ const (
 	idEmail
 	idPhone
 	idToken // an anonymous push token import
+	idItem  // no user: an item of a catalog
 )
 
 const (

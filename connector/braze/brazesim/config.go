@@ -63,6 +63,8 @@ type Config struct {
 	RequireFields bool
 	// Types fixes the type of custom attributes beforehand: string, number, boolean, date, array, object, object_array.
 	Types map[string]string
+	// Catalogs exist from the start, without items; their Items and Updated do not count.
+	Catalogs []Catalog
 	// Seed makes the random delays repeatable; 0 draws one.
 	Seed uint64
 	// Now gives the wall clock for rate windows, profiles and the request log; default time.Now. Delays run on the process's own timers.
@@ -87,7 +89,7 @@ func (c Config) Validate() error {
 		return fmt.Errorf("check brazesim settings: Limit %d in %v must not be negative", c.Limit.Requests, c.Limit.Window)
 	}
 	for path, l := range c.Limits {
-		if endpointOf(path) == nil {
+		if endpointsAt(path) == nil {
 			return fmt.Errorf("check brazesim settings: Limits names %q, which is no endpoint of the simulator", path)
 		}
 		if l.Requests <= 0 || l.Window <= 0 {
@@ -97,6 +99,11 @@ func (c Config) Validate() error {
 	for name, typ := range c.Types {
 		if _, ok := typeNames[typ]; !ok {
 			return fmt.Errorf("check brazesim settings: Types[%q] is %q, want string, number, boolean, date, array, object or object_array", name, typ)
+		}
+	}
+	for _, d := range c.Catalogs {
+		if f := d.check(); f != nil {
+			return fmt.Errorf("check brazesim settings: catalog %q: %s: %s", d.Name, f.code, f.text)
 		}
 	}
 	if c.RateStyle == "" {

@@ -15,12 +15,17 @@ import (
 //
 //	GET  /_sim/users/{external_id}   one Profile; 404 if there is none (escape the id as for a URL path)
 //	GET  /_sim/users                 all profiles, as an array
+//	GET  /_sim/events                events and purchases of all users, in the order of their effect
+//	GET  /_sim/groups                the states of subscription groups, by group
+//	GET  /_sim/catalogs              catalogs with their items
+//	GET  /_sim/ignored               the newest values that were dropped without a word
 //	GET  /_sim/stats                 Stats
 //	GET  /_sim/violations            the list of Violation
 //	GET  /_sim/requests?limit=N      the newest N requests (default 100), newest last
 //	POST /_sim/faults                one fault or an array of them; {"clear": true} removes all, with "endpoint" those of one
 //	POST /_sim/reset                 as Server.Reset
 //	GET  /_sim/quiet?timeout=30s     answers 200 when all is applied, 504 when the time is over
+//	GET  /_sim/livez                 answers 200
 func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(r.URL.EscapedPath(), "/_sim/")
 	method := http.MethodGet
@@ -37,6 +42,14 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 		respond(w, http.StatusOK, s.Stats())
 	case "users":
 		respond(w, http.StatusOK, s.Profiles())
+	case "events":
+		respond(w, http.StatusOK, s.Happenings())
+	case "groups":
+		respond(w, http.StatusOK, s.Groups())
+	case "catalogs":
+		respond(w, http.StatusOK, s.Catalogs())
+	case "ignored":
+		respond(w, http.StatusOK, s.Ignored())
 	case "violations":
 		respond(w, http.StatusOK, append([]Violation{}, s.Violations()...))
 	case "requests":
@@ -57,6 +70,8 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 		respond(w, http.StatusOK, map[string]string{"message": "success"})
 	case "quiet":
 		s.controlQuiet(w, r)
+	case "livez":
+		respond(w, http.StatusOK, map[string]string{"message": "success"})
 	default:
 		id, isUser := strings.CutPrefix(path, "users/")
 		id, err := url.PathUnescape(id)

@@ -1,6 +1,6 @@
 // Package brazesim is a strict stand-in for Braze's REST API, in memory and able to fail on demand.
 //
-// It keeps profiles, events, purchases and subscription states, and enforces what Braze documents for /users/track, /users/delete,
+// It keeps profiles, events, purchases, subscription states and catalogs, and enforces what Braze documents for /users/track, /users/delete,
 // /users/external_ids/rename and /remove, /users/export/ids and the calls that belong to them. Like Braze it answers first and applies later:
 // with [Config.ApplyDelay] each request takes effect at a random moment after its answer, and two requests of one user may then swap.
 //
@@ -15,6 +15,6 @@
 //	check.go         what refuses an object; preset.go, custom.go: what becomes of one field
 //	schedule.go      who is open, what is pending, when it is applied
 //	apply.go         what a request does to the profiles of store.go
-//	users.go ...     the other endpoints
+//	users.go ...     the other endpoints; catalog.go: catalogs and their items
 //	control.go       /_sim/...
 package brazesim

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -34,7 +35,7 @@ func (f ItemFault) hits(externalID string) bool {
 
 // Fault makes the next calls of an endpoint fail. Calls that are refused for their key, URL, size or rate do not use it up.
 type Fault struct {
-	// Endpoint is the path; empty means every endpoint.
+	// Endpoint is the path, or method and path ("PUT /catalogs/shops/items"), {catalog} standing for any; empty means every endpoint.
 	Endpoint string
 	// Count is how many calls it hits; 0 means until Reset or ClearFaults.
 	Count int
@@ -89,7 +90,7 @@ func (j faultJSON) fault() (Fault, error) {
 
 func (f Fault) validate() error {
 	switch {
-	case f.Endpoint != "" && endpointOf(f.Endpoint) == nil:
+	case f.Endpoint != "" && endpointsAt(f.Endpoint[strings.IndexByte(f.Endpoint, ' ')+1:]) == nil:
 		return fmt.Errorf("read fault: endpoint %q is not served here", f.Endpoint)
 	case f.Count < 0 || f.Delay < 0:
 		return fmt.Errorf("read fault: count %d and delay %v must not be negative", f.Count, f.Delay)
@@ -134,7 +135,7 @@ func (s *Server) takeFault(c *call) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, a := range s.faults {
-		if a.Endpoint != "" && a.Endpoint != c.path || len(a.ExternalIDs) > 0 && !mentions(c.body, a.ExternalIDs) {
+		if a.Endpoint != "" && !c.is(a.Endpoint) || len(a.ExternalIDs) > 0 && !mentions(c.body, a.ExternalIDs) {
 			continue
 		}
 		if a.Count > 0 {

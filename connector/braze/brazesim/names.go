@@ -11,7 +11,7 @@ type nameID uint32
 
 // The names with a meaning of their own. Their order is that of fixedNames.
 const (
-	nameBad nameID = iota // empty or longer than 255 characters
+	nameBad nameID = iota // empty, or longer than 255 characters or 479 bytes
 	nameExternalID
 	nameUserAlias
 	nameBrazeID
@@ -31,6 +31,7 @@ const (
 	nameFirstName
 	nameLastName
 	nameHomeCity
+	nameImageURL
 	nameDob
 	nameGender
 	nameCountry
@@ -56,7 +57,7 @@ const (
 var fixedNames = [nameDynamic]string{
 	"", "external_id", "user_alias", "braze_id", "_update_existing_only", "_merge_objects", "push_token_import", "email_subscription_info",
 	"subscription_groups", "push_tokens", "email", "phone", "email_subscribe", "push_subscribe", "email_open_tracking_disabled",
-	"email_click_tracking_disabled", "marked_email_as_spam_at", "first_name", "last_name", "home_city", "dob", "gender", "country", "language",
+	"email_click_tracking_disabled", "marked_email_as_spam_at", "first_name", "last_name", "home_city", "image_url", "dob", "gender", "country", "language",
 	"time_zone", "current_location", "date_of_first_session", "date_of_last_session", "facebook", "twitter",
 	"name", "time", "app_id", "properties", "product_id", "currency", "price", "quantity",
 }
@@ -82,7 +83,7 @@ func newNames() *names {
 // id numbers a decoded key. Blanks around a name do not count (Braze docs, Custom attributes), its case does.
 func (n *names) id(key []byte) nameID {
 	key = bytes.Trim(key, " ")
-	if len(key) == 0 || len(key) > maxText && utf8.RuneCount(key) > maxText {
+	if len(key) == 0 || len(key) > maxText && (len(key) > maxKey || utf8.RuneCount(key) > maxText) {
 		return nameBad
 	}
 	n.mu.RLock()

@@ -6,6 +6,7 @@ import (
 )
 
 const (
+	maxKey    = 479        // bytes of an attribute's name (braze-docs issue 11804)
 	maxText   = 255        // characters of a string or of an attribute's name (Braze docs, Custom attribute data types)
 	maxNested = 100 * 1024 // bytes of an object or array (Braze docs, Nested custom attributes; Array of objects)
 	maxArray  = 500        // items of an array of scalars (Braze docs, Custom attribute data types)

@@ -6,7 +6,11 @@ import (
 	"sync"
 	"time"
 	_ "time/tzdata" // time zones must be known wherever the simulator runs
+	"unicode/utf8"
 )
+
+// maxImageURL is how many characters an image_url may have (Braze docs, Standard attributes).
+const maxImageURL = 1024
 
 // preset validates one of Braze's own fields and decides what becomes of it (Braze docs, User attributes object).
 func (m *member) preset(raw []byte) fault {
@@ -47,8 +51,10 @@ func (m *member) preset(raw []byte) fault {
 		ok = true
 	case nameOpenTracking, nameClickTracking:
 		ok = m.kind == kindBool
-	case nameFacebook, nameTwitter:
-		ok = m.kind == kindObject && len(raw) <= maxNested
+	case nameFacebook:
+		ok = m.kind == kindObject && len(raw) <= maxNested && shaped(parseNode(raw), facebookKeys)
+	case nameTwitter:
+		ok = m.kind == kindObject && len(raw) <= maxNested && shaped(parseNode(raw), twitterKeys)
 	default:
 		ok = m.kind == kindString && presetText(m.name, text(raw))
 	}
@@ -64,8 +70,31 @@ func (m *member) preset(raw []byte) fault {
 	return faultNone
 }
 
+// The keys of Braze's own objects, and whether each is a string, a whole number or an array of strings (Braze docs, User attributes object).
+var (
+	facebookKeys = map[string]func(*node) bool{"id": isText, "likes": isTexts, "num_friends": isWhole}
+	twitterKeys  = map[string]func(*node) bool{"id": isWhole, "screen_name": isText, "followers_count": isWhole, "friends_count": isWhole, "statuses_count": isWhole}
+)
+
+func isText(n *node) bool  { return n.kind == kindString && !tooLong(n.text) }
+func isWhole(n *node) bool { return n.kind == kindNumber && !bytes.ContainsAny(n.text, ".eE") }
+func isTexts(n *node) bool { _, ok := n.strings(); return ok }
+
+// shaped reports whether an object has at least one of the keys, and nothing else.
+func shaped(n *node, keys map[string]func(*node) bool) bool {
+	for i, k := range n.keys {
+		if fits := keys[k]; fits == nil || !fits(n.kids[i]) {
+			return false
+		}
+	}
+	return len(n.keys) > 0
+}
+
 // presetText checks the fields that are strings; what fails is not set, and no error tells.
 func presetText(name nameID, v []byte) bool {
+	if name == nameImageURL { // longer than other strings (Braze docs, Standard attributes)
+		return utf8.RuneCount(v) <= maxImageURL
+	}
 	if len(v) > maxText && tooLong(appendQuoted(nil, v)) {
 		return false
 	}
@@ -158,11 +187,7 @@ func isUUID(v string) bool {
 
 // tokens validates push_tokens (Braze docs, User attributes object; Errors and responses).
 func (m *member) tokens(raw []byte) fault {
-	if m.kind == kindNull {
-		m.set(actUnset, typeUnknown, 0)
-		return faultNone
-	}
-	if m.kind != kindArray {
+	if m.kind != kindArray { // null is no array of objects either
 		return faultTokenValue
 	}
 	for _, item := range parseNode(raw).kids {

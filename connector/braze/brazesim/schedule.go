@@ -32,7 +32,7 @@ func (t *track) class() class { return classWrite }
 type pending struct {
 	due    time.Time
 	seq    uint64
-	path   string
+	key    string
 	recs   []*record
 	effect effect
 }
@@ -72,7 +72,7 @@ func (s *Server) open(c *call, r *record) {
 	}
 	if r.open > 0 || r.closedAt > c.seq {
 		s.counters.Overlaps++
-		s.endpoint(c.path).Overlaps++
+		s.endpoint(keyOf(c.method, c.path)).Overlaps++
 		s.violate(Violation{Kind: KindOverlap, ExternalID: r.id, Earlier: r.openedBy, Later: c.seq, Time: c.began})
 	}
 	r.open++
@@ -94,7 +94,7 @@ func (s *Server) take(c *call, eff effect) *reply {
 	if eff.class() == classRead || c.epoch != s.epoch {
 		return r
 	}
-	p := &pending{seq: c.seq, path: c.path, recs: c.recs, effect: eff}
+	p := &pending{seq: c.seq, key: keyOf(c.method, c.path), recs: c.recs, effect: eff}
 	delay := s.cfg.ApplyDelay
 	if eff.class() == classDelete {
 		delay = s.cfg.DeleteDelay
@@ -153,14 +153,14 @@ func (s *Server) run(p *pending) {
 		}
 		if r.applied > p.seq {
 			s.counters.Reordered++
-			s.endpoint(p.path).Reordered++
+			s.endpoint(p.key).Reordered++
 			s.violate(Violation{Kind: KindReordered, ExternalID: r.id, Earlier: p.seq, Later: r.applied, Time: s.cfg.Now()})
 		}
 		r.applied = max(r.applied, p.seq)
 	}
 	points := p.effect.apply(s, s.cfg.Now())
 	s.counters.DataPoints += points
-	s.endpoint(p.path).DataPoints += points
+	s.endpoint(p.key).DataPoints += points
 	if t, ok := p.effect.(*track); ok {
 		t.free()
 	}

@@ -31,7 +31,10 @@ type Server struct {
 	all         map[*profile]struct{}
 	addresses   map[address][]*profile
 	types       []attrType
+	catalogs    map[string]*catalog
+	waiting     map[address][]waitingState
 	lastProfile uint64
+	lastEvent   uint64
 	writer      writer
 	random      *rand.Rand
 
@@ -45,6 +48,7 @@ type Server struct {
 	ignored    [reasonCount]int
 	perPath    map[string]*EndpointStats
 	violations []Violation
+	dropped    []IgnoredValue
 	log        requestLog
 	faults     []*armed
 	windows    map[string]*window
@@ -58,7 +62,7 @@ func New(cfg Config) *Server {
 	s := &Server{cfg: cfg.withDefaults(), names: newNames(), broken: cfg.Validate()}
 	s.poolLimits = make(map[string]Limit, len(cfg.Limits))
 	for path, l := range cfg.Limits {
-		if ep := endpointOf(path); ep != nil {
+		for _, ep := range endpointsAt(path) {
 			s.poolLimits[ep.pool] = l
 		}
 	}
@@ -74,7 +78,12 @@ func New(cfg Config) *Server {
 // clear empties the workspace; the caller holds mu or is alone.
 func (s *Server) clear() {
 	s.recs, s.handles, s.all = make(map[string]*record), make(map[handle]*record), make(map[*profile]struct{})
-	s.addresses, s.violations, s.faults = nil, nil, nil
+	s.addresses, s.violations, s.faults, s.dropped = nil, nil, nil, nil
+	s.waiting = make(map[address][]waitingState)
+	s.catalogs = make(map[string]*catalog, len(s.cfg.Catalogs))
+	for _, c := range s.cfg.Catalogs {
+		s.addCatalog(c)
+	}
 	s.types = make([]attrType, len(s.cfg.Types)+int(nameDynamic))
 	s.counters, s.ignored = Counters{}, [reasonCount]int{}
 	s.perPath, s.windows = make(map[string]*EndpointStats), make(map[string]*window)
@@ -165,6 +174,11 @@ type call struct {
 	note    string
 }
 
+// is tells whether a call is what a fault names: its path, or method and path, of this catalog or any.
+func (c *call) is(name string) bool {
+	return name == c.path || name == c.method+" "+c.path || name == keyOf(c.method, c.path) || name == itemsPath && catalogIn(c.path) != ""
+}
+
 // reply is what a client gets.
 type reply struct {
 	status int
@@ -204,7 +218,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve takes one request through authorisation, rate limit, faults and effect.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, c *call) {
-	ep := endpointOf(c.path)
+	ep := endpointOf(c.method, c.path)
 	bad := s.read(w, r, c)
 	if bad == nil {
 		bad = s.admit(ep, r)
@@ -279,7 +293,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request, c *call) *reply {
 
 // admit checks URL, key and content type (Braze docs, API overview; Errors and responses).
 func (s *Server) admit(ep *endpoint, r *http.Request) *reply {
-	if ep == nil || r.Method != ep.method {
+	if ep == nil {
 		return refusal(404, "Not found")
 	}
 	key, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -289,7 +303,7 @@ func (s *Server) admit(ep *endpoint, r *http.Request) *reply {
 	case s.cfg.APIKey != "" && subtle.ConstantTimeCompare([]byte(key), []byte(s.cfg.APIKey)) != 1, key == "":
 		return refusal(401, "Invalid API key: "+key) // real answers were seen to echo the key
 	}
-	if ep.method == http.MethodPost {
+	if ep.method != http.MethodGet {
 		media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		if err != nil || media != "application/json" {
 			return refusal(415, "Content-Type must be application/json")
@@ -299,11 +313,14 @@ func (s *Server) admit(ep *endpoint, r *http.Request) *reply {
 }
 
 func (s *Server) parse(ep *endpoint, r *http.Request, c *call) (effect, *reply) {
-	if ep.method == http.MethodPost && (len(c.body) == 0 || !utf8.Valid(c.body)) {
+	if ep.method != http.MethodGet && (len(c.body) == 0 || !utf8.Valid(c.body)) {
 		return nil, invalidJSON
 	}
-	if ep.query != nil {
+	switch {
+	case ep.query != nil:
 		return ep.query(s, r.URL.Query())
+	case ep.items != nil:
+		return ep.items(s, catalogIn(c.path), c.body)
 	}
 	return ep.parse(s, c.body)
 }

@@ -242,6 +242,7 @@ func TestControl(t *testing.T) {
 	get("/_sim/reset", 405)
 	get("/_sim/requests?limit=x", 400)
 	get("/_sim/quiet?timeout=1s", 200)
+	get("/_sim/livez", 200)
 	var st brazesim.Stats
 	if err := json.Unmarshal([]byte(get("/_sim/stats", 200)), &st); err != nil {
 		t.Fatal(err)

@@ -20,6 +20,8 @@ type Counters struct {
 	Overlaps int `json:"overlaps"`
 	// Reordered counts, per user, requests that were applied after a later one.
 	Reordered int `json:"reordered"`
+	// Duplicates counts events and purchases of a user that equal one recorded before, time and properties included.
+	Duplicates int `json:"duplicates"`
 	// Missed counts update-only objects whose user did not exist.
 	Missed int `json:"missed"`
 	// Created, Deleted and Renamed count profiles.
@@ -50,7 +52,7 @@ type Stats struct {
 	// Ignored counts values that were dropped without a word, by reason: attribute_name, string_too_long, array_value, nested_discarded,
 	// too_large, type_mismatch, preset_value, inc_value, event_property, unknown_user.
 	Ignored map[string]int `json:"ignored"`
-	// Endpoints is by path.
+	// Endpoints is by path; where one has several methods, by both ("PUT /catalogs/{catalog}/items").
 	Endpoints map[string]EndpointStats `json:"endpoints"`
 }
 
@@ -73,15 +75,23 @@ type Violation struct {
 	Time       time.Time `json:"time"`
 }
 
-// endpoint returns the sums of a path.
-func (s *Server) endpoint(path string) *EndpointStats {
-	if endpointOf(path) == nil {
-		path = "other"
+// keyOf gives what statistics call a request.
+func keyOf(method, path string) string {
+	if e := endpointOf(method, path); e != nil {
+		return e.key
 	}
-	e := s.perPath[path]
+	if all := endpointsAt(path); all != nil {
+		return all[0].path
+	}
+	return "other"
+}
+
+// endpoint returns the sums under a key of keyOf.
+func (s *Server) endpoint(key string) *EndpointStats {
+	e := s.perPath[key]
 	if e == nil {
 		e = &EndpointStats{Statuses: make(map[int]int)}
-		s.perPath[path] = e
+		s.perPath[key] = e
 	}
 	return e
 }
@@ -90,7 +100,7 @@ func (s *Server) count(c *call, status int) {
 	s.counters.Requests++
 	s.counters.Objects += c.objects
 	s.counters.Refused += c.refused
-	e := s.endpoint(c.path)
+	e := s.endpoint(keyOf(c.method, c.path))
 	e.Requests++
 	e.Objects += c.objects
 	e.Refused += c.refused
@@ -124,6 +134,33 @@ func (s *Server) Violations() []Violation {
 	defer s.mu.Unlock()
 	s.settle(time.Now())
 	return append([]Violation(nil), s.violations...)
+}
+
+// IgnoredValue is one value that was dropped without a word. The value itself is not kept.
+type IgnoredValue struct {
+	ExternalID string `json:"external_id,omitempty"`
+	Name       string `json:"name"` // of the attribute; "properties" for one of an event
+	Reason     string `json:"reason"`
+}
+
+const keepIgnored = 1000
+
+// ignore counts a value that has no effect, and notes whose it was.
+func (s *Server) ignore(p *profile, name nameID, why reason) {
+	s.ignored[why]++
+	v := IgnoredValue{Name: s.names.text(name), Reason: reasonNames[why]}
+	if p.rec != nil {
+		v.ExternalID = p.rec.id
+	}
+	s.dropped = keep(append(s.dropped, v), keepIgnored)
+}
+
+// Ignored returns the newest 1,000 values that were dropped without a word, newest last; Stats.Ignored counts all.
+func (s *Server) Ignored() []IgnoredValue {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settle(time.Now())
+	return append([]IgnoredValue{}, s.dropped...)
 }
 
 // Request is one logged call. Its headers, and so the key, are not kept; the Answer of a 401 may echo a wrong key, as Braze's does.

@@ -157,12 +157,17 @@ func (s *Server) byAddress(name nameID, v string) []*profile {
 			s.index(p, namePhone, "", p.value(namePhone))
 		}
 	}
+	return s.addresses[addressOf(name, v)]
+}
+
+// addressOf gives an email or phone as it is stored.
+func addressOf(name nameID, v string) address {
 	if name == namePhone {
 		if n := phoneOf([]byte(v)); n != "" {
 			v = n
 		}
 	}
-	return s.addresses[address{name, string(appendQuoted(nil, []byte(v)))}]
+	return address{name, string(appendQuoted(nil, []byte(v)))}
 }
 
 // index notes that an email or phone changed.
@@ -181,6 +186,7 @@ func (s *Server) index(p *profile, name nameID, was, is string) {
 	if is != "" {
 		a := address{name, is}
 		s.addresses[a] = append(s.addresses[a], p)
+		s.inherit(p, a)
 	}
 }
 
@@ -226,7 +232,7 @@ func (s *Server) remove(p *profile) {
 			s.handle(h).prof = nil
 		}
 	}
-	if s.addresses != nil {
+	if s.addresses != nil { // with the last profile of an address its states go too (Braze docs, Update user's subscription group status)
 		s.index(p, nameEmail, p.value(nameEmail), "")
 		s.index(p, namePhone, p.value(namePhone), "")
 	}

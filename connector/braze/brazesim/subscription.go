@@ -1,6 +1,11 @@
 package brazesim
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+)
 
 // status is a parsed call of either subscription endpoint.
 type status struct{ sets []statusSet }
@@ -27,8 +32,8 @@ func (u *status) answer(_ *Server, c *call) *reply {
 	return &reply{status: 201, body: []byte(`{"message":"success"}`)}
 }
 
-// apply sets the state. An unknown external_id gets a profile, since these calls cannot be update-only; an unknown address gets none, and
-// all profiles that share an address change together (Braze docs, Update user's subscription group status).
+// apply sets the state. An unknown external_id gets a profile, since these calls cannot be update-only; an unknown address gets none, but its state waits
+// for one, and all profiles that share an address change together (Braze docs, Update user's subscription group status).
 func (u *status) apply(s *Server, at time.Time) int {
 	for _, set := range u.sets {
 		for _, t := range set.targets {
@@ -45,7 +50,7 @@ func (u *status) apply(s *Server, at time.Time) int {
 				found = []*profile{t.rec.prof}
 			}
 			if len(found) == 0 {
-				s.ignored[reasonUnknownUser]++
+				s.await(t, set, at)
 			}
 			for _, p := range found {
 				p.updated = at.UnixNano()
@@ -54,6 +59,92 @@ func (u *status) apply(s *Server, at time.Time) int {
 		}
 	}
 	return 0
+}
+
+// waits is how long the state of an address without a profile is kept (Braze docs, Update user's subscription group status).
+const waits = 30 * 24 * time.Hour
+
+// waitingState is a state for an address that no profile has.
+type waitingState struct {
+	group
+	until time.Time
+}
+
+func (s *Server) await(t target, set statusSet, at time.Time) {
+	name := nameEmail
+	if t.who == idPhone {
+		name = namePhone
+	}
+	a := addressOf(name, t.h.a)
+	list := slices.DeleteFunc(s.waiting[a], func(w waitingState) bool { return w.id == set.group })
+	s.waiting[a] = append(list, waitingState{group{set.group, set.state}, at.Add(waits)})
+}
+
+// inherit gives a profile what waited for its address.
+func (s *Server) inherit(p *profile, a address) {
+	for _, w := range s.waiting[a] {
+		if s.cfg.Now().Before(w.until) {
+			s.setGroup(p, w.id, w.state)
+		}
+	}
+	delete(s.waiting, a)
+}
+
+// Member is one user's state in a subscription group.
+type Member struct {
+	ExternalID string `json:"external_id,omitempty"`
+	BrazeID    string `json:"braze_id,omitempty"` // empty where no profile has the address yet
+	Email      string `json:"email,omitempty"`
+	Phone      string `json:"phone,omitempty"`
+	State      string `json:"state"` // subscribed or unsubscribed
+}
+
+// Groups returns all states of subscription groups by the group's id, sorted by external_id, email and phone; among them those of addresses that no
+// profile has yet.
+func (s *Server) Groups() map[string][]Member {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settle(time.Now())
+	out := map[string][]Member{}
+	for p := range s.all {
+		if p.more == nil {
+			continue
+		}
+		m := Member{BrazeID: p.brazeID(), Email: p.string(nameEmail), Phone: p.string(namePhone)}
+		if p.rec != nil {
+			m.ExternalID = p.rec.id
+		}
+		for _, g := range p.more.groups {
+			m.State = g.state
+			out[g.id] = append(out[g.id], m)
+		}
+	}
+	for a, list := range s.waiting {
+		var m Member
+		if v := string(text([]byte(a.val))); a.name == nameEmail {
+			m.Email = v
+		} else {
+			m.Phone = v
+		}
+		for _, w := range list {
+			m.State = w.state
+			out[w.id] = append(out[w.id], m)
+		}
+	}
+	for _, list := range out {
+		slices.SortFunc(list, func(a, b Member) int {
+			return cmp.Or(strings.Compare(a.ExternalID, b.ExternalID), strings.Compare(a.Email, b.Email), strings.Compare(a.Phone, b.Phone), strings.Compare(a.BrazeID, b.BrazeID))
+		})
+	}
+	return out
+}
+
+// string gives the text of a field that is a string, or "".
+func (p *profile) string(name nameID) string {
+	if v := p.value(name); v != "" {
+		return string(text([]byte(v)))
+	}
+	return ""
 }
 
 // parseSet reads one group with its users; the keys differ between the versions.

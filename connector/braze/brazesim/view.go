@@ -109,7 +109,15 @@ func (s *Server) exported(p *profile, fields []string) json.RawMessage {
 		out["external_id"] = v.ExternalID
 	}
 	for name, val := range v.Attributes {
-		out[name] = val
+		switch name {
+		case "current_location":
+			n := parseNode(val)
+			out["last_coordinates"] = []json.RawMessage{n.get("longitude").append(nil), n.get("latitude").append(nil)}
+		case "push_tokens", "facebook", "twitter", "image_url", "marked_email_as_spam_at", "email_open_tracking_disabled", "email_click_tracking_disabled",
+			"date_of_first_session", "date_of_last_session": // not exported, or in another shape
+		default:
+			out[name] = val
+		}
 	}
 	if len(v.Custom) > 0 {
 		out["custom_attributes"] = v.Custom

@@ -3,11 +3,11 @@ package throwaway
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
-	"strings"
+	"slices"
 	"syscall"
 )
 
@@ -61,27 +61,15 @@ func Start(ctx context.Context, cfg Config) (*Broker, error) {
 	return b, nil
 }
 
-// format writes the settings and prepares the storage.
-func (b *Broker) format(ctx context.Context) error {
-	ports, err := freePorts(4)
-	if err != nil {
-		return err
-	}
-	b.addr = fmt.Sprintf("127.0.0.1:%d", ports[0])
-	if err := os.WriteFile(b.p.path("log4j2.properties"), []byte(log4j), 0o600); err != nil {
-		return err
-	}
-	settings := map[string]string{
+// BrokerSettings are the settings of every broker here, without those that name its addresses and its folder.
+func BrokerSettings() map[string]string {
+	return map[string]string{
 		"process.roles":                                    "broker,controller",
 		"node.id":                                          "1",
-		"controller.quorum.voters":                         fmt.Sprintf("1@127.0.0.1:%d", ports[1]),
-		"listeners":                                        fmt.Sprintf("PLAINTEXT://%s,CONTROLLER://127.0.0.1:%d", b.addr, ports[1]),
-		"advertised.listeners":                             "PLAINTEXT://" + b.addr,
 		"listener.security.protocol.map":                   "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
 		"inter.broker.listener.name":                       "PLAINTEXT",
 		"controller.listener.names":                        "CONTROLLER",
-		"log.dirs":                                         b.p.path("data"),
-		"num.partitions":                                   fmt.Sprint(max(1, b.cfg.Partitions)),
+		"num.partitions":                                   "1",
 		"auto.create.topics.enable":                        "true",
 		"offsets.topic.num.partitions":                     "1",
 		"offsets.topic.replication.factor":                 "1",
@@ -100,6 +88,26 @@ func (b *Broker) format(ctx context.Context) error {
 		"broker.heartbeat.interval.ms":                     "500",  // after kill -9 a restart waits for the end of this session,
 		"broker.session.timeout.ms":                        "2000", // 9 s by default
 	}
+}
+
+// format writes the settings and prepares the storage.
+func (b *Broker) format(ctx context.Context) error {
+	ports, err := freePorts(4)
+	if err != nil {
+		return err
+	}
+	b.addr = fmt.Sprintf("127.0.0.1:%d", ports[0])
+	if err := os.WriteFile(b.p.path("log4j2.properties"), []byte(log4j), 0o600); err != nil {
+		return err
+	}
+	settings := BrokerSettings()
+	settings["controller.quorum.voters"] = fmt.Sprintf("1@127.0.0.1:%d", ports[1])
+	settings["listeners"] = fmt.Sprintf("PLAINTEXT://%s,CONTROLLER://127.0.0.1:%d", b.addr, ports[1])
+	settings["advertised.listeners"] = "PLAINTEXT://" + b.addr
+	settings["log.dirs"] = b.p.path("data")
+	if b.cfg.Partitions > 0 {
+		settings["num.partitions"] = fmt.Sprint(b.cfg.Partitions)
+	}
 	args := []string{"kafka.tools.StorageTool", "format", "-t", clusterID(), "-c", b.p.path("server.properties")}
 	if b.cfg.Secure {
 		if err := b.makeSecure(settings, ports[2], ports[3]); err != nil {
@@ -109,15 +117,19 @@ func (b *Broker) format(ctx context.Context) error {
 			args = append(args, "--add-scram", m+"=[name=bob,password=bob-secret]")
 		}
 	}
-	var lines []string
-	for k, v := range settings {
-		lines = append(lines, k+"="+v)
-	}
-	sort.Strings(lines)
-	if err := os.WriteFile(b.p.path("server.properties"), []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(b.p.path("server.properties"), properties(settings), 0o600); err != nil {
 		return err
 	}
 	return b.p.run(ctx, b.java(args...))
+}
+
+// properties writes settings as a file that Java reads.
+func properties(settings map[string]string) []byte {
+	var out []byte
+	for _, k := range slices.Sorted(maps.Keys(settings)) {
+		out = fmt.Appendf(out, "%s=%s\n", k, settings[k])
+	}
+	return out
 }
 
 func (b *Broker) makeSecure(settings map[string]string, saslPort, tlsPort int) error {

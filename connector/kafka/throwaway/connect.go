@@ -22,12 +22,15 @@ type Connect struct {
 
 // StartConnect starts a worker that keeps its state in the broker's topics, and waits until it serves. Config.Secure and Partitions say nothing here.
 func StartConnect(ctx context.Context, b *Broker, cfg Config) (*Connect, error) {
-	libs, err := jars(ctx, cfg, "connect-"+kafkaVersion+"-"+debeziumVersion, connectDeps)
+	libs, err := jars(ctx, cfg, "connect-"+kafkaVersion, connectDeps)
 	if err != nil {
 		return nil, err
 	}
-	plugins, err := jars(ctx, cfg, "converter-"+apicurioVersion, converterDeps)
-	if err != nil {
+	plugins := map[string]string{} // by name, its folder
+	if plugins["debezium"], err = jars(ctx, cfg, "debezium-"+debeziumVersion, debeziumDeps); err != nil {
+		return nil, err
+	}
+	if plugins["converter"], err = jars(ctx, cfg, "converter-"+apicurioVersion, converterDeps); err != nil {
 		return nil, err
 	}
 	ports, err := freePorts(1)
@@ -46,36 +49,43 @@ func StartConnect(ctx context.Context, b *Broker, cfg Config) (*Connect, error) 
 	return c, nil
 }
 
-func (c *Connect) start(ctx context.Context, b *Broker, cfg Config, libs, plugins string, port int) error {
+// WorkerSettings are the settings of every worker here, without those that name addresses and folders.
+func WorkerSettings() map[string]string {
+	return map[string]string{
+		"group.id":                          "connect",
+		"key.converter":                     "org.apache.kafka.connect.json.JsonConverter",
+		"value.converter":                   "org.apache.kafka.connect.json.JsonConverter",
+		"config.storage.topic":              "_connect_configs",
+		"config.storage.replication.factor": "1",
+		"offset.storage.topic":              "_connect_offsets",
+		"offset.storage.replication.factor": "1",
+		"offset.storage.partitions":         "1",
+		"status.storage.topic":              "_connect_status",
+		"status.storage.replication.factor": "1",
+		"status.storage.partitions":         "1",
+		"offset.flush.interval.ms":          "1000",
+		"scheduled.rebalance.max.delay.ms":  "0",
+	}
+}
+
+func (c *Connect) start(ctx context.Context, b *Broker, cfg Config, libs string, plugins map[string]string, port int) error {
 	// A plugin is a folder below plugin.path.
 	dir := c.p.path("plugins")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.Symlink(plugins, filepath.Join(dir, "converter")); err != nil {
-		return err
+	for name, folder := range plugins {
+		if err := os.Symlink(folder, filepath.Join(dir, name)); err != nil {
+			return err
+		}
 	}
-	settings := strings.Join([]string{
-		"bootstrap.servers=" + b.Addr(),
-		"group.id=connect",
-		"key.converter=org.apache.kafka.connect.json.JsonConverter",
-		"value.converter=org.apache.kafka.connect.json.JsonConverter",
-		"config.storage.topic=_connect_configs",
-		"config.storage.replication.factor=1",
-		"offset.storage.topic=_connect_offsets",
-		"offset.storage.replication.factor=1",
-		"offset.storage.partitions=1",
-		"status.storage.topic=_connect_status",
-		"status.storage.replication.factor=1",
-		"status.storage.partitions=1",
-		"offset.flush.interval.ms=1000",
-		"scheduled.rebalance.max.delay.ms=0",
-		"listeners=" + c.url,
-		"rest.advertised.host.name=127.0.0.1",
-		fmt.Sprintf("rest.advertised.port=%d", port),
-		"plugin.path=" + dir,
-	}, "\n")
-	if err := os.WriteFile(c.p.path("worker.properties"), []byte(settings+"\n"), 0o600); err != nil {
+	settings := WorkerSettings()
+	settings["bootstrap.servers"] = b.Addr()
+	settings["listeners"] = c.url
+	settings["rest.advertised.host.name"] = "127.0.0.1"
+	settings["rest.advertised.port"] = fmt.Sprint(port)
+	settings["plugin.path"] = dir
+	if err := os.WriteFile(c.p.path("worker.properties"), properties(settings), 0o600); err != nil {
 		return err
 	}
 	if err := os.WriteFile(c.p.path("log4j2.properties"), []byte(log4j), 0o600); err != nil {

@@ -37,10 +37,12 @@ var connectDeps = append(brokerDeps[:2:2],
 	dep{group: "org.apache.kafka", artifact: "connect-runtime", version: kafkaVersion},
 	dep{group: "org.apache.kafka", artifact: "connect-json", version: kafkaVersion},
 	dep{group: "org.apache.kafka", artifact: "connect-transforms", version: kafkaVersion},
-	dep{group: "io.debezium", artifact: "debezium-connector-postgres", version: debeziumVersion},
 )
 
-// The converter is a plugin: Kafka's own jars stay out of its folder.
+// The connector and the converter are plugins: Kafka's own jars stay out of their folders.
+var debeziumDeps = []dep{{group: "io.debezium", artifact: "debezium-connector-postgres", version: debeziumVersion,
+	exclude: []string{"org.apache.kafka:connect-api", "org.apache.kafka:kafka-clients", "org.slf4j:slf4j-api"}}}
+
 var converterDeps = []dep{{group: "io.apicurio", artifact: "apicurio-registry-utils-converter", version: apicurioVersion,
 	exclude: []string{"org.apache.kafka:connect-api", "org.apache.kafka:connect-json", "org.apache.kafka:kafka-clients", "org.slf4j:slf4j-api"}}}
 
@@ -161,4 +163,9 @@ func size(dir string) (n int64) {
 		return nil
 	})
 	return n
+}
+
+// Versions are those of the parts started here, by the name of the part.
+func Versions() map[string]string {
+	return map[string]string{"kafka": kafkaVersion, "debezium": debeziumVersion, "apicurio": apicurioVersion}
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"bytes"
+	"context"
 	"testing"
 	"time"
 
@@ -14,12 +15,16 @@ func TestQuarantineTopic(t *testing.T) {
 	b := newBed(t)
 	b.topic("users", 1)
 	cfg := b.config("users")
-	q, err := reader(t, cfg).OpenQuarantine(t.Context(), "held")
+	q, err := reader(t, cfg).OpenQuarantine(t.Context(), "held", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer q.Close()
-	cfg.Quarantine = q.Put
+	put := func(ctx context.Context, p Poison) error {
+		_, err := q.Put(ctx, &Held{Poison: p, Class: "undecodable", Model: "users"})
+		return err
+	}
+	cfg.Quarantine = put
 	m := start(t, cfg, nil, false)
 	bad := value("users", 0, "bad")
 	bad.Timestamp = time.UnixMilli(1793491200000)
@@ -41,10 +46,10 @@ func TestQuarantineTopic(t *testing.T) {
 	if _, _, err := cfg.Decode(t.Context(), open[0].Record()); err == nil {
 		t.Error("the original decodes")
 	}
-	if err := q.Put(t.Context(), open[1].Poison); err != nil { // again, as after a crash
+	if err := put(t.Context(), open[1].Poison); err != nil { // again, as after a crash
 		t.Fatal(err)
 	}
-	if err := q.Done(t.Context(), open[0].Poison, "discarded"); err != nil {
+	if err := q.Done(t.Context(), &open[0], "discarded"); err != nil {
 		t.Fatal(err)
 	}
 	open, err = q.Open(t.Context())
@@ -54,7 +59,7 @@ func TestQuarantineTopic(t *testing.T) {
 	null := Poison{Topic: "users", Partition: 3, Offset: 9, Time: bad.Timestamp, Reason: "no key"}
 	large := Poison{Topic: "users", Partition: 3, Offset: 10, Time: bad.Timestamp, Value: bytes.Repeat([]byte("x"), 20<<20), Reason: "too large"}
 	for _, p := range []Poison{null, large} {
-		if err := q.Put(t.Context(), p); err != nil {
+		if err := put(t.Context(), p); err != nil {
 			t.Fatal(err)
 		}
 	}

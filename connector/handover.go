@@ -1,0 +1,236 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Assigned is what a source tells of a partition that this process was given.
+type Assigned struct {
+	Stream string
+	// From is the first offset that will be handed out.
+	From uint64
+	// First: nobody has read the partition before.
+	First bool
+	// Gap: others went on with it since this process had it, if ever.
+	Gap bool
+	// Fresh: its topic was deleted and made again, so that what was done before was done of other records.
+	Fresh bool
+}
+
+// TakeOver prepares for a partition that was given to this process, and must be called before its first batch is handed out: what the cache knew of it is
+// dropped where others went on with it, what the processes share of it is put into place, and requests of its last owner get their gap. It may be called by
+// any goroutine while Run works.
+func (p *Pipeline) TakeOver(ctx context.Context, a Assigned) error {
+	part := PartOf(a.Stream)
+	c := p.care
+	if a.Gap || a.Fresh {
+		p.log.Info("others went on with this partition; what the cache knew of it is dropped", "stream", a.Stream)
+		if p.cfg.Prints != nil {
+			if err := p.cfg.Prints.DropPart(part); err != nil {
+				p.cacheFailed(err)
+			}
+		}
+	}
+	if a.Fresh {
+		c.mu.Lock()
+		c.undo(part)
+		c.refresh()
+		c.mu.Unlock()
+		p.pend.add(func(r *Record) { r.Undone = append(r.Undone, part) })
+	}
+	if shared, ok := p.journal.(SharedJournal); ok {
+		st, err := shared.Adopt(ctx, part, a.From, a.Fresh)
+		if err != nil {
+			return fmt.Errorf("read what the other processes left of %s: %w", part, err)
+		}
+		c.mu.Lock()
+		c.install(st)
+		for i := range st.Entries {
+			c.installEntry(&st.Entries[i])
+		}
+		c.refresh()
+		c.mu.Unlock()
+		p.restoreUsers(st)
+	} else if a.Gap {
+		p.log.Warn("another process went on with this partition, and what it held back or had already deleted is not known here; name a source.kafka.state_topic for all processes of the group",
+			"stream", a.Stream)
+	}
+	c.mu.Lock()
+	c.owned[part] = true
+	c.mu.Unlock()
+	if a.First {
+		return nil
+	}
+	return sleep(ctx, p.cfg.UserGap)
+}
+
+// owns tells whether this process has a partition.
+func (p *Pipeline) owns(part string) bool {
+	p.care.mu.Lock()
+	defer p.care.mu.Unlock()
+	return p.care.owned[part]
+}
+
+// revokeFlush is how long Revoke waits for the last record, which the next owner reads.
+const revokeFlush = 5 * time.Second
+
+// Revoke gives streams up that go to another process: it waits until what is open of them is done and confirmed, and when ctx ends takes what is unsent out
+// of the queues. What is being sent then may be sent once more by the other process; its late acknowledgement counts for nothing here. The source must
+// hand out nothing of these streams any more. It may be called by any goroutine while Run works.
+func (p *Pipeline) Revoke(ctx context.Context, streams []string) {
+	set, parts := map[string]bool{}, map[string]bool{}
+	for _, s := range streams {
+		set[s], parts[PartOf(s)] = true, true
+	}
+	if replay, ok := p.revokeReplay(streams); ok {
+		set[replay] = true
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !p.tracker.idleOf(set) {
+		select {
+		case <-tick.C:
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	withdrawn := p.queue.withdraw(set)
+	p.tracker.drop(set)
+	for _, s := range withdrawn {
+		p.ids.release(s)
+	}
+	if n := len(withdrawn); n > 0 {
+		p.log.Info("took unsent changes of revoked partitions out of the queues; their new owner sends them", "count", n)
+	}
+	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), revokeFlush)
+	defer cancel()
+	if err := p.flush(flush); err != nil {
+		p.log.Warn("the last record before partitions go away was not written in time; their new owner may repeat what it would have told", "streams", streams, "err", err)
+	}
+	p.leave(flush, parts)
+}
+
+// flush waits until what is done by now is recorded and confirmed. The record of positions that are no longer open may still be on its way. Behind the last
+// record of a run there is nothing to wait for: a source that closes may be asked for partitions even then.
+func (p *Pipeline) flush(ctx context.Context) error {
+	done := make(chan struct{})
+	p.pend.addThen(func(*Record) {}, nil, func() { close(done) })
+	select {
+	case <-done:
+	case <-p.over:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// leave forgets what the next owners of partitions know from the shared journal. Without one it stays, in case the partitions come back.
+func (p *Pipeline) leave(ctx context.Context, parts map[string]bool) {
+	c := p.care
+	shared, ok := p.journal.(SharedJournal)
+	c.mu.Lock()
+	for part := range parts {
+		delete(c.owned, part)
+		if ok {
+			c.undo(part)
+		}
+	}
+	if ok {
+		for u, h := range c.held {
+			if parts[h.Part] {
+				delete(c.held, u)
+			}
+		}
+		for k, id := range c.entries {
+			if parts[c.entryPart[id]] {
+				delete(c.entries, k)
+				delete(c.entryPart, id)
+			}
+		}
+	}
+	c.refresh()
+	c.mu.Unlock()
+	if !ok {
+		return
+	}
+	for _, s := range p.queue.unsettle(parts) {
+		p.ids.release(s)
+	}
+	names := make([]string, 0, len(parts))
+	for part := range parts {
+		names = append(names, part)
+	}
+	if err := shared.Leave(ctx, names); err != nil {
+		p.log.Warn("forget partitions that were given away", "parts", names, "err", err)
+	}
+}
+
+// unsettle takes settling users of partitions out, with what lies in data/ for them.
+func (q *queue) unsettle(parts map[string]bool) (out []*step) {
+	now := time.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for id, u := range q.users {
+		if !u.settling() || u.from == nil || !parts[u.from.part] {
+			continue
+		}
+		u.settle = 0
+		delete(q.dirty, id)
+		kept := u.steps[:0]
+		for _, s := range u.steps {
+			if s.stored && len(s.shares) == 0 {
+				out = append(out, s)
+				q.steps--
+				continue
+			}
+			kept = append(kept, s)
+		}
+		clear(u.steps[len(kept):])
+		u.steps = kept
+		q.schedule(u, now)
+	}
+	q.signal()
+	return out
+}
+
+// withdraw takes waiting steps out whose changes all belong to the given streams. A step that folds changes of other streams too stays: it belongs to them
+// as well, and attributes may be sent twice.
+func (q *queue) withdraw(streams map[string]bool) (out []*step) {
+	now := time.Now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	seen := map[*step]bool{}
+	for _, u := range q.users {
+		kept := u.steps[:0]
+		for _, s := range u.steps {
+			if !s.onlyOf(streams) {
+				kept = append(kept, s)
+				continue
+			}
+			if !seen[s] {
+				seen[s] = true
+				out = append(out, s)
+				q.steps--
+			}
+		}
+		clear(u.steps[len(kept):])
+		u.steps = kept
+	}
+	for _, u := range q.users {
+		q.schedule(u, now)
+	}
+	q.signal()
+	return out
+}
+
+func (s *step) onlyOf(streams map[string]bool) bool {
+	for _, h := range s.shares {
+		if !streams[h.t.stream.name] {
+			return false
+		}
+	}
+	return len(s.shares) > 0
+}

@@ -1,0 +1,644 @@
+package state
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"go.etcd.io/bbolt"
+
+	"brazecdc/connector"
+)
+
+// Shared is the journal of a process that shares partitions with others: what belongs to a partition is kept in a store of the group beside `data/`, where
+// the partition's next owner finds it. It implements connector.SharedJournal.
+//
+// Keys of the store: "part/PARTITION/pos", ".../done/ID", ".../settling/ID", ".../held/ID", ".../entry/ID"; "renamed/ID" and "pause/MODEL" for all.
+// The position is there only for partitions on which something was done that may not happen twice: it is newer than the group's offset then.
+type Shared struct {
+	*Data
+	store connector.SharedStore // set by Begin
+	log   *slog.Logger
+	on    func(model string, p *connector.Pause)
+	q     *sharedQuarantine
+	state *connector.State
+
+	mu    sync.Mutex
+	keys  map[string]string          // what of this process is in the store: local name to key
+	done  map[string][]doneKeyAt     // by partition
+	parts map[string]map[string]bool // local names by partition, of those in keys
+}
+
+// doneKeyAt is a done change in the store.
+type doneKeyAt struct {
+	key    string
+	commit uint64
+}
+
+var _ connector.SharedJournal = (*Shared)(nil)
+
+// maxShared is how large an entry of the store may be: brokers take records of about 1 MB (Kafka docs, message.max.bytes).
+const maxShared = 900 << 10
+
+// NewShared makes a journal of d that shares what belongs to partitions, once Begin was called. on is told of pauses that other processes begin and, with nil,
+// end; nil asks for none. The journal ends with d.
+func NewShared(d *Data, log *slog.Logger, on func(model string, p *connector.Pause)) *Shared {
+	s := &Shared{Data: d, log: log, on: on, keys: map[string]string{}, done: map[string][]doneKeyAt{}, parts: map[string]map[string]bool{}}
+	s.q = &sharedQuarantine{Quarantine: d.quarantine, s: s}
+	_, s.state = split(d.state)
+	return s
+}
+
+// Begin begins to share through store, which topic names; what other processes put there goes to Heard from before. What d held by itself until now is put into
+// the store once. Nothing else may be called before it returned.
+func (s *Shared) Begin(ctx context.Context, store connector.SharedStore, topic string) error {
+	d := s.Data
+	s.store = store
+	own, _ := split(d.state)
+	was, err := d.sharedIn()
+	if err != nil {
+		return err
+	}
+	if was != topic {
+		if err := s.publish(ctx, own); err != nil {
+			return err
+		}
+		clear(s.keys) // what is ours of it will be adopted
+		clear(s.done)
+		clear(s.parts)
+		if err := d.shareIn(topic); err != nil {
+			return err
+		}
+	}
+	paused, err := store.Read(ctx, "pause/")
+	if err != nil {
+		return err
+	}
+	for key, v := range paused {
+		s.Heard(key, v)
+	}
+	// From here on the store is the truth of what was ours.
+	forget := connector.Record{}
+	for i := range own.Settling {
+		forget.Settled = append(forget.Settled, own.Settling[i].User)
+	}
+	for i := range own.Held {
+		forget.Released = append(forget.Released, own.Held[i].User)
+	}
+	forget.Freed = own.Renamed
+	forget.Clean = d.state.Clean
+	return d.Apply(ctx, &forget)
+}
+
+// split tells what of a state belongs to partitions or to the group from what is the process' own.
+func split(st *connector.State) (own, rest *connector.State) {
+	r, o := *st, connector.State{Renamed: st.Renamed, Paused: st.Paused}
+	r.Done, r.Settling, r.Held, r.Renamed, r.Paused = nil, nil, nil, nil, nil
+	for _, d := range st.Done {
+		o.Done = append(o.Done, d)
+	}
+	for _, x := range st.Settling {
+		if x.Part == "" {
+			r.Settling = append(r.Settling, x)
+		} else {
+			o.Settling = append(o.Settling, x)
+		}
+	}
+	for _, x := range st.Held {
+		if x.Part == "" {
+			r.Held = append(r.Held, x)
+		} else {
+			o.Held = append(o.Held, x)
+		}
+	}
+	for _, p := range st.Paused {
+		if p.Reason != pauseShared {
+			r.Paused = append(r.Paused, p)
+		}
+	}
+	return &o, &r
+}
+
+// pauseShared is the reason of pauses that hold for all processes: the table was emptied (connector's "truncate").
+const pauseShared = "truncate"
+
+// publish puts what this process held by itself into the store, unless the store knows it.
+func (s *Shared) publish(ctx context.Context, own *connector.State) error {
+	known, err := s.store.Read(ctx, "")
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	entries := s.entries(&connector.Record{Done: own.Done, Settling: own.Settling, Held: own.Held, Renamed: own.Renamed, Paused: own.Paused})
+	s.mu.Unlock()
+	f := connector.EntryFilter{Limit: 500}
+	for {
+		list, err := s.quarantine.List(f)
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			f.After = list[i].ID
+			if key := entryShared(&list[i]); key != "" {
+				entries = append(entries, connector.SharedEntry{Key: key, Value: boundedEntry(&list[i])})
+			}
+		}
+		if len(list) == 0 {
+			break
+		}
+	}
+	var put []connector.SharedEntry
+	for _, e := range entries {
+		if _, ok := known[e.Key]; !ok && e.Value != nil {
+			put = append(put, e)
+		}
+	}
+	if len(put) == 0 {
+		return nil
+	}
+	return s.store.Put(ctx, put...)
+}
+
+// State implements connector.Journal: without what belongs to partitions.
+func (s *Shared) State() *connector.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := *s.state
+	st.Paused = slices.Clone(st.Paused)
+	return &st
+}
+
+// Quarantine implements connector.Journal.
+func (s *Shared) Quarantine() connector.Quarantine { return s.q }
+
+// Apply implements connector.Journal: what others must know is in the store before the record is in `data/`.
+func (s *Shared) Apply(ctx context.Context, r *connector.Record) error {
+	s.mu.Lock()
+	entries := s.entries(r)
+	s.mu.Unlock()
+	if len(entries) > 0 {
+		if err := s.store.Put(ctx, entries...); err != nil {
+			return err
+		}
+	}
+	return s.Data.Apply(ctx, r)
+}
+
+func sharedKey(part, kind string, id []byte) string {
+	return "part/" + part + "/" + kind + "/" + hex.EncodeToString(id)
+}
+
+// entries gives what the store has to learn of a record, what must not be lost first and what ends last. The lock is held.
+func (s *Shared) entries(r *connector.Record) (put []connector.SharedEntry) {
+	positions := map[string]connector.Recorded{}
+	for _, p := range r.Positions {
+		part := connector.PartOf(p.Position.Stream)
+		if old, ok := positions[part]; part != "" && (!ok || laterStream(p.Position.Stream, old.Position.Stream)) {
+			positions[part] = p
+		}
+	}
+	moved := map[string]bool{}
+	for i := range r.Done {
+		d := &r.Done[i]
+		if p, ok := positions[d.Stream]; ok && d.ID.Commit < p.Position.Offset {
+			moved[d.Stream] = true
+			continue
+		}
+		key := sharedKey(d.Stream, "done", doneKey(d))
+		s.done[d.Stream] = append(s.done[d.Stream], doneKeyAt{key, d.ID.Commit})
+		put = append(put, connector.SharedEntry{Key: key, Value: encodeDone(d)})
+	}
+	for i := range r.Settling {
+		x := &r.Settling[i]
+		put = s.putOne(put, x.Part, "settling", userKey(x.User), encodeSettling(x))
+	}
+	for i := range r.Held {
+		x := &r.Held[i]
+		put = s.putOne(put, x.Part, "held", userKey(x.User), encodeHeld(x))
+	}
+	for _, id := range r.Renamed {
+		put = append(put, connector.SharedEntry{Key: "renamed/" + hex.EncodeToString(hash(id)), Value: encodeName(id)})
+	}
+	for i := range r.Paused {
+		if p := &r.Paused[i]; p.Reason == pauseShared && s.keys["pause/"+p.Model] == "" {
+			s.keys["pause/"+p.Model] = "pause/" + p.Model
+			put = append(put, connector.SharedEntry{Key: "pause/" + p.Model, Value: encodePause(p)})
+		}
+	}
+	var ends []connector.SharedEntry
+	for part, p := range positions {
+		kept := s.done[part][:0]
+		for _, d := range s.done[part] {
+			if d.commit >= p.Position.Offset {
+				kept = append(kept, d)
+				continue
+			}
+			moved[part] = true
+			ends = append(ends, connector.SharedEntry{Key: d.key})
+		}
+		if s.done[part] = kept; len(kept) == 0 {
+			delete(s.done, part)
+		}
+		if moved[part] {
+			put = append(put, connector.SharedEntry{Key: "part/" + part + "/pos", Value: encodeRecorded(&p)})
+		}
+	}
+	put = append(put, ends...)
+	for _, part := range r.Undone {
+		for _, d := range s.done[part] {
+			put = append(put, connector.SharedEntry{Key: d.key})
+		}
+		delete(s.done, part)
+	}
+	for _, u := range r.Settled {
+		put = s.endOne(put, "settling", userKey(u))
+	}
+	for _, u := range r.Released {
+		put = s.endOne(put, "held", userKey(u))
+	}
+	for _, id := range r.Freed {
+		put = append(put, connector.SharedEntry{Key: "renamed/" + hex.EncodeToString(hash(id))})
+	}
+	for _, m := range r.Resumed {
+		delete(s.keys, "pause/"+m)
+		put = append(put, connector.SharedEntry{Key: "pause/" + m})
+	}
+	return put
+}
+
+// laterStream tells whether a is a later assignment than b of the same partition.
+func laterStream(a, b string) bool {
+	_, n, _ := assignment(a)
+	_, m, _ := assignment(b)
+	return n > m
+}
+
+func (s *Shared) putOne(put []connector.SharedEntry, part, kind string, id, value []byte) []connector.SharedEntry {
+	if part == "" {
+		return put
+	}
+	key := sharedKey(part, kind, id)
+	s.note(part, kind+string(id), key)
+	return append(put, connector.SharedEntry{Key: key, Value: value})
+}
+
+// note keeps in mind that something of this process is in the store.
+func (s *Shared) note(part, name, key string) {
+	s.keys[name] = key
+	if s.parts[part] == nil {
+		s.parts[part] = map[string]bool{}
+	}
+	s.parts[part][name] = true
+}
+
+func (s *Shared) endOne(put []connector.SharedEntry, kind string, id []byte) []connector.SharedEntry {
+	name := kind + string(id)
+	key, ok := s.keys[name]
+	if !ok {
+		return put
+	}
+	delete(s.keys, name)
+	for _, names := range s.parts {
+		delete(names, name)
+	}
+	return append(put, connector.SharedEntry{Key: key})
+}
+
+// Recorded gives the position that the processes recorded together of a partition, if it is in the store. It fits kafka.Config.Recorded.
+func (s *Shared) Recorded(ctx context.Context, part string) (r connector.Recorded, ok bool, err error) {
+	key := "part/" + part + "/pos"
+	values, err := s.store.Read(ctx, key)
+	if err != nil || values[key] == nil {
+		return r, false, err
+	}
+	r, err = decodeRecorded(values[key])
+	return r, err == nil, err
+}
+
+// Adopt implements connector.SharedJournal.
+func (s *Shared) Adopt(ctx context.Context, part string, from uint64, fresh bool) (*connector.State, error) {
+	values, err := s.store.Read(ctx, "part/"+part+"/")
+	if err != nil {
+		return nil, err
+	}
+	renamed, err := s.store.Read(ctx, "renamed/")
+	if err != nil {
+		return nil, err
+	}
+	st := &connector.State{}
+	var ends []connector.SharedEntry
+	for _, v := range renamed {
+		id, err := decodeName(v)
+		if err != nil {
+			return nil, err
+		}
+		st.Renamed = append(st.Renamed, id)
+	}
+	s.mu.Lock()
+	for key, v := range values {
+		end, aerr := s.adoptOne(st, part, key, v, from, fresh)
+		if aerr != nil {
+			err = errors.Join(err, fmt.Errorf("%s of the state topic: %w", key, aerr))
+		}
+		if end {
+			ends = append(ends, connector.SharedEntry{Key: key})
+		}
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.q.adopt(ctx, part, st); err != nil {
+		return nil, err
+	}
+	if len(ends) > 0 {
+		if err := s.store.Put(ctx, ends...); err != nil {
+			return nil, err
+		}
+	}
+	return st, nil
+}
+
+// adoptOne adds one value of the store to what a partition's new owner knows. end: it has no meaning any more. The lock is held.
+func (s *Shared) adoptOne(st *connector.State, part, key string, v []byte, from uint64, fresh bool) (end bool, err error) {
+	kind, id, _ := strings.Cut(key[len("part/"+part+"/"):], "/")
+	raw, _ := hex.DecodeString(id)
+	switch kind {
+	case "pos":
+		r, err := decodeRecorded(v)
+		return fresh || r.Position.Offset > from, err // an operator set the group back
+	case "done":
+		d, err := decodeDone(v)
+		if err != nil || fresh || d.ID.Commit < from {
+			return err == nil, err
+		}
+		st.Done = append(st.Done, d)
+		s.done[part] = append(s.done[part], doneKeyAt{key, d.ID.Commit})
+	case "settling":
+		x, err := decodeSettling(v)
+		if err != nil {
+			return false, err
+		}
+		st.Settling = append(st.Settling, x)
+		s.note(part, kind+string(raw), key)
+	case "held":
+		x, err := decodeHeld(v)
+		if err != nil {
+			return false, err
+		}
+		st.Held = append(st.Held, x)
+		s.note(part, kind+string(raw), key)
+	case "entry":
+		e, err := decodeEntry(v)
+		if err != nil {
+			return false, err
+		}
+		st.Entries = append(st.Entries, *e)
+	}
+	return false, nil
+}
+
+// Leave implements connector.SharedJournal.
+func (s *Shared) Leave(ctx context.Context, parts []string) error {
+	var forget connector.Record
+	s.mu.Lock()
+	for _, part := range parts {
+		delete(s.done, part)
+		for name := range s.parts[part] {
+			delete(s.keys, name)
+		}
+		delete(s.parts, part)
+	}
+	s.mu.Unlock()
+	for _, part := range parts {
+		forget.Undone = append(forget.Undone, part)
+	}
+	if err := s.forgetUsers(parts, &forget); err != nil {
+		return err
+	}
+	return errors.Join(s.Data.Apply(ctx, &forget), s.q.leave(ctx, parts))
+}
+
+// forgetUsers adds the users of partitions whose settling or held delete lies in data/.
+func (s *Shared) forgetUsers(parts []string, r *connector.Record) error {
+	of := map[string]bool{}
+	for _, p := range parts {
+		of[p] = true
+	}
+	return s.journal.view(func(tx *bbolt.Tx) error {
+		var settling []connector.Settling
+		var held []connector.HeldDelete
+		if err := firstError(collect(tx, bucketSettling, decodeSettling, &settling), collect(tx, bucketHeld, decodeHeld, &held)); err != nil {
+			return err
+		}
+		for i := range settling {
+			if of[settling[i].Part] {
+				r.Settled = append(r.Settled, settling[i].User)
+			}
+		}
+		for i := range held {
+			if of[held[i].Part] {
+				r.Released = append(r.Released, held[i].User)
+			}
+		}
+		return nil
+	})
+}
+
+// Heard takes in what another process put, of pauses alone: they hold for all.
+func (s *Shared) Heard(key string, value []byte) {
+	model, ok := strings.CutPrefix(key, "pause/")
+	if !ok {
+		return
+	}
+	var pause *connector.Pause
+	if value != nil {
+		p, err := decodePause(value)
+		if err != nil {
+			s.log.Warn("read a pause that another process put", "model", model, "err", err)
+			return
+		}
+		pause = &p
+	}
+	s.mu.Lock()
+	s.state.Paused = slices.DeleteFunc(s.state.Paused, func(p connector.Pause) bool { return p.Model == model && p.Reason == pauseShared })
+	if pause == nil {
+		delete(s.keys, key)
+	} else {
+		s.keys[key] = key
+		s.state.Paused = append(s.state.Paused, *pause)
+	}
+	s.mu.Unlock()
+	if s.on != nil {
+		s.on(model, pause)
+	}
+}
+
+// sharedQuarantine keeps open entries of partitions in the store too.
+type sharedQuarantine struct {
+	*Quarantine
+	s *Shared
+}
+
+// entryPart is the partition of an entry; that of a record that could not be decoded stands in Stream as it is.
+func entryPart(e *connector.Entry) string {
+	if e.Class == "undecodable" {
+		return e.Stream
+	}
+	return connector.PartOf(e.Stream)
+}
+
+// entryShared is an entry's key in the store: entries of one row replace each other.
+func entryShared(e *connector.Entry) string {
+	part := entryPart(e)
+	if part == "" {
+		return ""
+	}
+	return sharedKey(part, "entry", hash(e.Model, e.Key.Table, e.Key.ID))
+}
+
+// boundedEntry encodes an entry, without what makes it too large for a record.
+func boundedEntry(e *connector.Entry) []byte {
+	n := *Bound(e)
+	n.ID = 0
+	b := encodeEntry(&n)
+	if len(b) > maxShared {
+		n.Original, n.Before, n.After = n.Original.WithoutBytes(), nil, nil
+		b = encodeEntry(&n)
+	}
+	return b
+}
+
+func entryName(id uint64) string { return "entry" + strconv.FormatUint(id, 10) }
+
+// Put implements connector.Quarantine: the entry is in the store and in `data/` when it returns.
+func (q *sharedQuarantine) Put(ctx context.Context, e *connector.Entry) (uint64, error) {
+	id, err := q.Quarantine.Put(ctx, e)
+	key := entryShared(e)
+	if err != nil || key == "" {
+		return id, err
+	}
+	stored, err := q.Entry(id) // with the time that Put gave it
+	if err != nil {
+		return 0, err
+	}
+	if err := q.s.store.Put(ctx, connector.SharedEntry{Key: key, Value: boundedEntry(stored)}); err != nil {
+		return 0, err
+	}
+	q.s.mu.Lock()
+	q.s.note(entryPart(e), entryName(id), key)
+	q.s.mu.Unlock()
+	return id, nil
+}
+
+// Close implements connector.Quarantine.
+func (q *sharedQuarantine) Close(ctx context.Context, id uint64, how string) error {
+	if err := q.Quarantine.Close(ctx, id, how); err != nil {
+		return err
+	}
+	return q.ended(ctx, id)
+}
+
+// ended takes entries out of the store.
+func (q *sharedQuarantine) ended(ctx context.Context, ids ...uint64) error {
+	var ends []connector.SharedEntry
+	q.s.mu.Lock()
+	for _, id := range ids {
+		name := entryName(id)
+		if key, ok := q.s.keys[name]; ok {
+			delete(q.s.keys, name)
+			for _, names := range q.s.parts {
+				delete(names, name)
+			}
+			ends = append(ends, connector.SharedEntry{Key: key})
+		}
+	}
+	q.s.mu.Unlock()
+	if len(ends) == 0 {
+		return nil
+	}
+	return q.s.store.Put(ctx, ends...)
+}
+
+// adopt brings the entries of a partition into `data/`: those that are there already keep their numbers, those that ended elsewhere end.
+func (q *sharedQuarantine) adopt(ctx context.Context, part string, st *connector.State) error {
+	here, err := q.ofPart(part)
+	if err != nil {
+		return err
+	}
+	for i := range st.Entries {
+		e := &st.Entries[i]
+		key := entryShared(e)
+		if old := here[key]; old != nil && old.At.Equal(e.At) {
+			e.ID = old.ID
+		} else if e.ID, err = q.Quarantine.Put(ctx, e); err != nil {
+			return err
+		}
+		delete(here, key)
+		q.s.mu.Lock()
+		q.s.note(part, entryName(e.ID), key)
+		q.s.mu.Unlock()
+	}
+	for _, e := range here {
+		if err := q.Quarantine.Close(ctx, e.ID, Delivered+", or ended, by another process"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *sharedQuarantine) leave(ctx context.Context, parts []string) error {
+	for _, part := range parts {
+		here, err := q.ofPart(part)
+		if err != nil {
+			return err
+		}
+		for _, e := range here {
+			if err := q.Quarantine.Close(ctx, e.ID, Delivered+" to another process of the group, which has the partition now"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ofPart gives the open entries of a partition by their key in the store.
+func (q *sharedQuarantine) ofPart(part string) (map[string]*connector.Entry, error) {
+	out := map[string]*connector.Entry{}
+	f := connector.EntryFilter{Limit: 500}
+	for {
+		list, err := q.List(f)
+		if err != nil || len(list) == 0 {
+			return out, err
+		}
+		for i := range list {
+			f.After = list[i].ID
+			if entryPart(&list[i]) == part {
+				out[entryShared(&list[i])] = &list[i]
+			}
+		}
+	}
+}
+
+var keyShared = []byte("shared")
+
+// sharedIn is the name of the store that what belongs to partitions was put into, "" for none.
+func (d *Data) sharedIn() (topic string, err error) {
+	err = d.journal.view(func(tx *bbolt.Tx) error {
+		b, err := bucketHead.get(tx, keyShared)
+		topic = string(bytes.Clone(b))
+		return err
+	})
+	return topic, err
+}
+
+func (d *Data) shareIn(topic string) error {
+	return d.journal.update(func(tx *bbolt.Tx) error { return bucketHead.put(tx, keyShared, []byte(topic)) })
+}
