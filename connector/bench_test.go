@@ -89,6 +89,10 @@ func (m *benchMapper) MapRow(dst []Effect, _ int, _ Row, _ time.Time) ([]Effect,
 	return dst, nil
 }
 
+func (m *benchMapper) MapLoad(dst []Effect, _ int, _ Row, _ time.Time) ([]Effect, error) {
+	return dst, nil
+}
+
 // benchSink accepts everything at once.
 type benchSink struct{}
 

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // care is what keeps changes from going out by themselves: paused models, deletes that wait for a person, deletes and renames that were done already; and
@@ -15,7 +14,8 @@ type care struct {
 	mu      sync.Mutex
 	paused  map[int]*Pause // models whose changes count as done
 	holding map[int]*Pause // models whose deletes wait for confirm, since data/ was lost
-	held    map[User]HeldDelete
+	held    heldSet
+	brakes  []*brake              // by model; nil where nothing holds its deletes back
 	done    map[User][]DoneID     // deletes and renames that an earlier run delivered, and the record's position has not passed yet
 	last    map[string]uint64     // by stream, the newest of them
 	loads   map[string]*LoadState // running or finished, by ID
@@ -27,41 +27,42 @@ type care struct {
 	stale     bool
 
 	anyPaused, anyHeld, anyDone, anyEntries, anyNoProof atomic.Bool
+	anyBrakes                                           bool // set once
 }
 
-const (
-	pauseTruncate = "truncate"
-	pauseLost     = "lost data"
-)
+// pauseTruncate is why a model is paused: its table was emptied.
+const pauseTruncate = "truncate"
 
 func newCare(models []ModelInfo) *care {
-	return &care{models: models, paused: map[int]*Pause{}, holding: map[int]*Pause{}, held: map[User]HeldDelete{}, done: map[User][]DoneID{}, last: map[string]uint64{},
-		loads: map[string]*LoadState{}, entries: map[rowKey]uint64{}, entryPart: map[uint64]string{}, owned: map[string]bool{}, noProof: map[User]bool{}}
+	c := &care{models: models, paused: map[int]*Pause{}, holding: map[int]*Pause{}, held: newHeldSet(), done: map[User][]DoneID{}, last: map[string]uint64{},
+		loads: map[string]*LoadState{}, entries: map[rowKey]uint64{}, entryPart: map[uint64]string{}, owned: map[string]bool{}, noProof: map[User]bool{},
+		brakes: make([]*brake, len(models))}
+	for i := range models {
+		c.brakes[i] = newBrake(&models[i])
+		c.anyBrakes = c.anyBrakes || c.brakes[i] != nil
+	}
+	return c
 }
 
 // refresh sets the flags of what there is. The lock is held.
 func (c *care) refresh() {
 	c.anyPaused.Store(len(c.paused) > 0)
-	c.anyHeld.Store(len(c.held) > 0 || len(c.holding) > 0)
+	c.anyHeld.Store(len(c.held.of) > 0)
 	c.anyDone.Store(len(c.done) > 0)
 	c.anyEntries.Store(len(c.entries) > 0)
 	c.anyNoProof.Store(len(c.noProof) > 0)
 }
 
-// loadModel gives the model of a load, -1 for one that was given up, and whether it sends NULLs.
-func (c *care) loadModel(id string) (model int, nulls bool) {
+// loadRun gives a load whose rows count, nil for one that was given up.
+func (c *care) loadRun(id string, p *Pipeline) *loadRun {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	l := c.loads[id]
-	if l == nil {
-		return -1, false
+	over := l == nil || !l.Finished.IsZero()
+	c.mu.Unlock()
+	if over {
+		return nil
 	}
-	for i, m := range c.models {
-		if m.Name == l.Model {
-			return i, l.Nulls
-		}
-	}
-	return -1, false
+	return p.loads.get(id)
 }
 
 // pass takes out the effects of paused models, which count as done and make the model stale.
@@ -175,17 +176,15 @@ func (c *care) join(s *step, p *Pipeline) {
 	c.mu.Lock()
 	id, open := c.entries[rowKey{r.model, r.key}]
 	s.noProof = s.noProof || c.noProof[s.user]
-	_, held := c.held[s.user]
-	if held && s.owner && s.kind == Track && s.creates {
-		delete(c.held, s.user)
+	held := false
+	if s.owner && s.kind == Track && s.creates {
+		_, held = c.held.take(s.user)
 		c.refresh()
-	} else {
-		held = false
 	}
 	c.mu.Unlock()
 	if held {
 		undelete(s, p.models)
-		p.pend.add(func(rec *Record) { rec.released(s.user) })
+		s.release = true // data/ keeps it until the row was accepted: after a stop before that the row comes again
 	}
 	if open && s.kind != Rename {
 		s.noProof = true
@@ -230,36 +229,6 @@ func (p *Pipeline) takeAlong(s *step, id uint64) {
 	s.creates = s.creates || old.creates
 }
 
-// hold keeps a delete in data/ instead of sending it, where the model waits for a person. It tells whether it did.
-func (p *Pipeline) hold(f *flight) bool {
-	c := p.care
-	if f.s.kind != DeleteUser || !c.anyHeld.Load() {
-		return false
-	}
-	r := f.s.rows[0]
-	c.mu.Lock()
-	pause := c.holding[r.model]
-	if pause == nil {
-		c.mu.Unlock()
-		return false
-	}
-	h := HeldDelete{User: f.s.user, Model: c.models[r.model].Name, Key: r.key, Reason: pause.Reason, At: time.Now(), Part: PartOf(r.stream)}
-	c.held[f.s.user] = h
-	c.refresh()
-	c.mu.Unlock()
-	p.pend.addThen(func(rec *Record) { rec.Held = append(rec.Held, h) }, f.s.shares, nil)
-	p.seen(f.s, nil, "held", pause.Reason)
-	p.ids.release(f.s)
-	q := p.queue
-	q.mu.Lock()
-	f.u.busy = false
-	q.steps--
-	q.schedule(f.u, time.Now())
-	q.signal()
-	q.mu.Unlock()
-	return true
-}
-
 // truncated pauses every model of an emptied table. The change is done once the pause is durable.
 func (p *Pipeline) truncated(ch *Change, t *ticket) {
 	c := p.care
@@ -301,32 +270,6 @@ func (p *Pipeline) Heard(model string, pause *Pause) {
 	c.refresh()
 }
 
-// loadsAdvanced notes how far loads have come. A finished one makes the before-images of its model proof.
-func (p *Pipeline) loadsAdvanced(rec *Record, loads []LoadProgress) {
-	if len(loads) == 0 {
-		return
-	}
-	c := p.care
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, l := range loads {
-		st := c.loads[l.Load]
-		if st == nil || !st.Finished.IsZero() {
-			continue
-		}
-		st.Cursor, st.Rows = l.Cursor, l.Rows
-		if l.Done {
-			st.Finished = time.Now()
-			i := p.modelAt[st.Model]
-			p.unproven[i].Store(nil)
-			p.proven[i].Store(true)
-			p.log.Info("load finished", "model", st.Model, "rows", l.Rows, "duration", time.Since(st.Started).Round(time.Millisecond).String())
-			rec.Models = append(rec.Models, p.modelState(i))
-		}
-		rec.Loads = append(rec.Loads, *st)
-	}
-}
-
 // modelState is what data/ keeps of a model.
 func (p *Pipeline) modelState(i int) ModelState {
 	m := &p.models[i]
@@ -336,6 +279,9 @@ func (p *Pipeline) modelState(i int) ModelState {
 		if p.fieldUnproven(i, f) {
 			st.Unproven = append(st.Unproven, f.Name)
 		}
+	}
+	if next := p.planned[i].Load(); next != nil {
+		st.Next, st.Schedule = next.at, next.name
 	}
 	return st
 }

@@ -115,14 +115,21 @@ func (p *Pipeline) record(ctx context.Context, clean bool) error {
 	positions, loads := p.tracker.advance()
 	positions = p.takeReplayed(positions)
 	rec, any, after, then := p.pend.take()
+	positions = p.takeUnmarked(&rec, positions)
 	dirty := p.takeDirty(&rec, &after)
 	any = any || dirty
 	rec.Clean = clean
 	rec.Positions = append(rec.Positions, positions...)
 	p.loadsAdvanced(&rec, loads)
 	p.care.takeStale(&rec)
+	p.care.takeBrakes(&rec)
 	if !any && !clean && len(positions) == 0 && len(loads) == 0 {
 		return nil
+	}
+	if len(positions) > 0 {
+		if err := p.syncLoads(); err != nil {
+			return &StopError{Code: ExitCode(err), What: "write what loads noted of users", Err: err, Fix: "see the error; nothing was confirmed to the source"}
+		}
 	}
 	if c := p.cache(); c != nil && len(positions) > 0 {
 		covers := make([]Position, len(positions))

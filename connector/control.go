@@ -4,21 +4,52 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 )
 
 // Confirmation is something that waits for a person.
 type Confirmation struct {
 	Model  string    `json:"model"`
-	Kind   string    `json:"kind"`  // truncate | lost data
+	Kind   string    `json:"kind"`  // truncate | lost data | brake
 	Count  int       `json:"count"` // deletes held, or changes passed over
 	Since  time.Time `json:"since"`
 	Text   string    `json:"text"`
 	Answer string    `json:"answer"` // what confirming does
 }
 
-// Pending lists what waits for `confirm`.
+// WaitsTruncated words a pause after a TRUNCATE.
+func WaitsTruncated(x *Pause, table string) Confirmation {
+	return Confirmation{Model: x.Model, Kind: pauseTruncate, Count: int(x.Stale), Since: x.At,
+		Text:   fmt.Sprintf("model %s is paused: %s was emptied (TRUNCATE); nothing was deleted in Braze; %d changes were passed over since", x.Model, table, x.Stale),
+		Answer: "the table is loaded again, which can start campaigns in Braze, and the model goes on; nobody is deleted"}
+}
+
+// WaitsLost words the deletes that are held since data/ was lost.
+func WaitsLost(x *Pause, held int) Confirmation {
+	return Confirmation{Model: x.Model, Kind: pauseLost, Count: held, Since: x.At,
+		Text:   fmt.Sprintf("model %s: data/ held nothing of an existing slot; %d deletes wait", x.Model, held),
+		Answer: "the waiting deletes are sent (or dropped with --drop), and with load: all the table is loaded, which can start campaigns in Braze"}
+}
+
+// WaitsBraked words the deletes that a mass-delete brake holds; why says which limit was reached, "" where that is not known.
+func WaitsBraked(model, why string, held int, since time.Time) Confirmation {
+	if why == "" {
+		why = "too many deletes came at once"
+	}
+	return Confirmation{Model: model, Kind: pauseBrake, Count: held, Since: since,
+		Text:   fmt.Sprintf("model %s: %d deletes are held, since %s; the first of them went out, all else goes on, and a row that comes again ends its delete", model, held, why),
+		Answer: fmt.Sprintf("the held deletes are sent: these %d profiles and their history are deleted in Braze, for good (or dropped with --drop: they stay)", held)}
+}
+
+// WaitsGone words the deletes of users whom a resync did not find at the source.
+func WaitsGone(model, table string, held int, since time.Time) Confirmation {
+	return Confirmation{Model: model, Kind: pauseGone, Count: held, Since: since,
+		Text:   fmt.Sprintf("model %s: %d users that Braze was sent are gone from %s", model, held, table),
+		Answer: fmt.Sprintf("these %d profiles and their history are deleted in Braze, for good (or the deletes are dropped with --drop: they stay)", held)}
+}
+
+// Pending lists what waits for `confirm`. Several reasons of one model are several of them; Confirm answers all of a model.
 func (p *Pipeline) Pending() []Confirmation {
 	c := p.care
 	c.mu.Lock()
@@ -26,27 +57,27 @@ func (p *Pipeline) Pending() []Confirmation {
 	var out []Confirmation
 	for i, m := range c.models {
 		if x := c.paused[i]; x != nil {
-			out = append(out, Confirmation{Model: m.Name, Kind: pauseTruncate, Count: int(x.Stale), Since: x.At,
-				Text:   fmt.Sprintf("model %s is paused: %s was emptied (TRUNCATE); nothing was deleted in Braze; %d changes were passed over since", m.Name, m.Table, x.Stale),
-				Answer: "the table is loaded again, which can start campaigns in Braze, and the model goes on; nobody is deleted"})
+			out = append(out, WaitsTruncated(x, m.Table))
 		}
 		if x := c.holding[i]; x != nil {
-			n := 0
-			for _, h := range c.held {
-				if h.Model == m.Name {
-					n++
-				}
+			out = append(out, WaitsLost(x, c.held.waits[heldKind{m.Name, pauseLost}].n))
+		}
+		if t := c.held.waits[heldKind{m.Name, pauseBrake}]; t.n > 0 {
+			why := ""
+			if b := c.brakes[i]; b != nil {
+				why = b.why()
 			}
-			out = append(out, Confirmation{Model: m.Name, Kind: pauseLost, Count: n, Since: x.At,
-				Text:   fmt.Sprintf("model %s: data/ held nothing of an existing slot; %d deletes wait", m.Name, n),
-				Answer: "the waiting deletes are sent (or dropped with --drop), and with load: all the table is loaded, which can start campaigns in Braze"})
+			out = append(out, WaitsBraked(m.Name, why, t.n, t.since))
+		}
+		if t := c.held.waits[heldKind{m.Name, pauseGone}]; t.n > 0 {
+			out = append(out, WaitsGone(m.Name, m.Table, t.n, t.since))
 		}
 	}
 	return out
 }
 
-// Confirm answers what waits for a model: a truncated one is loaded again; after a loss of data/ the held deletes are sent, or dropped with drop, and
-// the table is loaded where the model says load: all. It gives a sentence about what was begun.
+// Confirm answers what waits for a model: a truncated one is loaded again; held deletes are sent, or dropped with drop, and the brake counts anew; after a
+// loss of data/ the table is loaded where the model says load: all. It gives a sentence about what was begun.
 func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string, error) {
 	i, ok := p.modelAt[model]
 	if !ok {
@@ -56,14 +87,16 @@ func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string
 	// The pause ends first: rows of the load may come before StartLoad returns, and must not be passed over.
 	c.mu.Lock()
 	paused, holding := c.paused[i], c.holding[i]
+	braked := c.held.waits[heldKind{model, pauseBrake}].n + c.held.waits[heldKind{model, pauseGone}].n
 	delete(c.paused, i)
 	c.refresh()
 	c.mu.Unlock()
-	if paused == nil && holding == nil {
+	if paused == nil && holding == nil && braked == 0 {
 		return "", fmt.Errorf("nothing waits for a confirmation of model %q", model)
 	}
 	unloaded := false
-	if paused != nil || p.models[i].Load {
+	load := paused != nil || holding != nil && p.models[i].Load
+	if load {
 		err := p.loadAgain(ctx, i)
 		unloaded = errors.Is(err, ErrNoLoads)
 		if err != nil && !unloaded {
@@ -79,82 +112,52 @@ func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string
 	c.mu.Lock()
 	delete(c.holding, i)
 	held := p.releaseHeld(i, drop)
+	if b := c.brakes[i]; b != nil && !drop {
+		b.reset()
+	}
 	c.mu.Unlock()
+	if drop {
+		p.putRows(goneRows(held), nil)
+	}
 	err := p.pend.durable(ctx, func(r *Record) {
-		r.Resumed = append(r.Resumed, model)
-		for _, h := range held {
-			if drop {
-				r.released(h.User)
-			}
+		if paused != nil || holding != nil {
+			r.Resumed = append(r.Resumed, model)
 		}
 	})
 	if err != nil {
 		return "", err
 	}
-	switch {
-	case paused != nil && unloaded:
-		return fmt.Sprintf("model %s goes on with what comes next; %s is not loaded again: to bring all of it, stop, set the group's offsets back, and start", model, p.models[i].Table), nil
-	case paused != nil:
-		return fmt.Sprintf("model %s goes on, and %s is loaded again", model, p.models[i].Table), nil
-	case drop:
-		return fmt.Sprintf("%d deletes of model %s were dropped; those profiles stay in Braze", len(held), model), nil
-	}
-	load := ""
-	if p.models[i].Load {
-		load = fmt.Sprintf(", and %s is loaded", p.models[i].Table)
-	}
-	return fmt.Sprintf("%d deletes of model %s are being sent%s", len(held), model, load), nil
+	return p.confirmed(i, paused != nil, load, unloaded, drop, len(held)), nil
 }
 
-// releaseHeld takes the held deletes of a model out of memory and, unless they are dropped, queues them. data/ keeps each until it was delivered, or its user
-// came again. The lock of care is held, so that a row that comes again is queued behind its delete.
-func (p *Pipeline) releaseHeld(model int, drop bool) (held []HeldDelete) {
-	c := p.care
-	var steps []*step
-	for _, h := range c.held {
-		if h.Model != p.models[model].Name {
-			continue
-		}
-		held = append(held, h)
-		steps = append(steps, &step{kind: DeleteUser, user: h.User, owner: true, verify: true, release: true, rows: []rowRef{{model: model, key: h.Key}}})
-		delete(c.held, h.User)
+// goneRows takes the rows of dropped deletes out of the cache: they are no more, and their keys may come again for others.
+func goneRows(held []HeldDelete) (puts []RowPut) {
+	for _, h := range held {
+		puts = append(puts, RowPut{Model: h.Model, Key: h.Key, Gone: true, Part: h.Part})
 	}
-	c.refresh()
-	if drop {
-		return held
-	}
-	for _, s := range p.queue.push(steps) {
-		p.ended(s)
-	}
-	return held
+	return puts
 }
 
-// loadAgain begins a new load of a model, also where one was done before. The users' profiles may exist, so it sends NULLs too.
-func (p *Pipeline) loadAgain(ctx context.Context, i int) error {
+// confirmed says what a confirmation began.
+func (p *Pipeline) confirmed(i int, paused, load, unloaded, drop bool, held int) string {
 	m := &p.models[i]
-	l := LoadState{Load: Load{ID: fmt.Sprintf("%s-%d", m.Name, time.Now().UnixMilli()), Model: m.Name, Table: m.Table}, Started: time.Now(), Estimate: -1, Nulls: true}
-	p.proven[i].Store(false)
-	p.pend.add(func(r *Record) {
-		r.Loads = append(r.Loads, l)
-		r.Models = append(r.Models, p.modelState(i))
-	})
-	p.care.mu.Lock()
-	p.care.loads[l.ID] = &l
-	p.care.mu.Unlock()
-	err := p.source.StartLoad(ctx, l.Load)
-	if errors.Is(err, ErrNoLoads) {
-		p.care.mu.Lock()
-		delete(p.care.loads, l.ID)
-		p.care.mu.Unlock()
-		p.pend.add(func(r *Record) {
-			r.Loads = slices.DeleteFunc(r.Loads, func(o LoadState) bool { return o.ID == l.ID })
-			r.DropLoads = append(r.DropLoads, l.ID)
-		})
+	var said []string
+	switch {
+	case paused && unloaded:
+		said = append(said, fmt.Sprintf("model %s goes on with what comes next; %s is not loaded again: to bring all of it, stop, set the group's offsets back, and start", m.Name, m.Table))
+	case paused:
+		said = append(said, fmt.Sprintf("model %s goes on, and %s is loaded again", m.Name, m.Table))
 	}
-	if err != nil {
-		return fmt.Errorf("start the load of model %q: %w", m.Name, err)
+	switch {
+	case drop && (held > 0 || !paused):
+		said = append(said, fmt.Sprintf("%d deletes of model %s were dropped; those profiles stay in Braze", held, m.Name))
+	case held > 0 || !paused:
+		said = append(said, fmt.Sprintf("%d deletes of model %s are being sent", held, m.Name))
 	}
-	return nil
+	if load && !paused && !unloaded {
+		said = append(said, m.Table+" is loaded")
+	}
+	return strings.Join(said, "; ")
 }
 
 // Discard ends an entry without sending it. What Braze holds of its user counts as unknown from then on.

@@ -23,6 +23,9 @@ func diff(dst []Field, s *step, know knowledge) (fields []Field, merge, send boo
 	for i := range s.fields {
 		f := &s.fields[i]
 		if f.Omit && !s.nulls {
+			if s.overdue(f, know) {
+				fields = append(fields, *f)
+			}
 			continue
 		}
 		if s.noProof || f.Again {

@@ -247,7 +247,14 @@ type ModelInfo struct {
 	// IDUnique: a unique key of the table covers the external_id, so two living rows never share it.
 	IDUnique bool
 	Load     bool // load: all
-	Filter   bool // has a filter or delete_when, so whether a row was sent matters
+	// Rows is the Kind that a living row becomes. Happens: it is an event, of which none may be sent again.
+	Rows    Kind
+	Happens bool
+	// Deletes: a row that is gone at the source deletes its user.
+	Deletes bool
+	Filter  bool // has a filter or delete_when, so whether a row was sent matters
+	// Brake holds mass deletes back; without a Window nothing does.
+	Brake Brake
 	// Hash changes with anything of the model that decides what is sent, but for its fields, which have hashes of their own.
 	Hash uint64
 	// Fields are the model's fields, sorted by Order.
@@ -270,8 +277,10 @@ type Mapper interface {
 	// reason, while the effects of the table's other models count (several models' RowErrors come as errors.Join gives them). Anything else stops the
 	// pipeline, and the effects appended so far are dropped.
 	Map(dst []Effect, c *Change, ids IDs) ([]Effect, error)
-	// MapRow maps a living row of a model as a whole row; op is Snapshot for loads and re-reads.
+	// MapRow maps a living row of a model that is read again as a whole row. It sends no events, and nobody's consent.
 	MapRow(dst []Effect, model int, r Row, at time.Time) ([]Effect, error)
+	// MapLoad is MapRow for the rows of a load, which may send events, and consent where the model's load_consent says so.
+	MapLoad(dst []Effect, model int, r Row, at time.Time) ([]Effect, error)
 }
 
 // IDs answers which user a row was last mapped to in this pipeline.

@@ -221,7 +221,7 @@ func TestCasesOfModes(t *testing.T) {
 			c.update("credits = 5") // outside
 			c.none()
 			c.update("plan = 'pro'")
-			c.want("case_64_entered")
+			c.want("case_64_entered_" + leave)
 			c.exec("UPDATE users SET plan = 'internal' WHERE id = 2")
 			c.calls()
 			c.exec("DELETE FROM users WHERE id = 2") // outside

@@ -46,6 +46,8 @@ type rigConfig struct {
 	settle  time.Duration
 	chunk   int
 	trace   io.Writer
+	never   []string // never_send
+	only    []string // only_users
 }
 
 // rig is the whole path: a database, a connector and a simulated Braze. What the connector keeps outlives its restarts.
@@ -192,13 +194,13 @@ func (r *rig) open() (_ *rigRun, err error) {
 			return nil, err
 		}
 	}
-	mapper, faults := mapping.New(mapping.Config{Models: r.cfg.models, Tables: tables, Logger: log.With("component", "mapping"),
+	mapper, faults := mapping.New(mapping.Config{Models: r.cfg.models, Tables: tables, NeverSend: r.cfg.never, OnlyUsers: r.cfg.only, Logger: log.With("component", "mapping"),
 		Note:   func(m int, field, why string) { fmt.Fprintf(&r.notes, "%s.%s: %s\n", r.cfg.models[m].Name, field, why) },
 		Passed: func(m int, why string) { fmt.Fprintf(&r.notes, "%s passed over: %s\n", r.cfg.models[m].Name, why) }})
 	if mapper == nil {
 		return nil, fmt.Errorf("compile the mapping: %v", faults)
 	}
-	cfg.Mapper = mapper
+	cfg.Mapper, cfg.Redact = mapper, mapper.Redact
 	if cfg.Sink, err = braze.New(braze.Config{Endpoint: r.braze, APIKey: rigKey, Timeout: 5 * time.Second, Logger: log.With("component", "braze")}); err != nil {
 		return nil, err
 	}

@@ -52,9 +52,16 @@ func (j *memJournal) Apply(_ context.Context, r *Record) error {
 	for _, u := range r.Settled {
 		s.Settling = slices.DeleteFunc(s.Settling, func(o Settling) bool { return o.User == u })
 	}
-	s.Held = append(s.Held, r.Held...)
 	for _, u := range r.Released {
 		s.Held = slices.DeleteFunc(s.Held, func(o HeldDelete) bool { return o.User == u })
+	}
+	for _, h := range r.Held {
+		s.Held = slices.DeleteFunc(s.Held, func(o HeldDelete) bool { return o.User == h.User })
+		s.Held = append(s.Held, h)
+	}
+	for _, b := range r.Brakes {
+		s.Brakes = slices.DeleteFunc(s.Brakes, func(o BrakeState) bool { return o.Model == b.Model })
+		s.Brakes = append(s.Brakes, b)
 	}
 	for _, x := range r.Paused {
 		s.Paused = slices.DeleteFunc(s.Paused, func(o Pause) bool { return o.Model == x.Model })
@@ -265,6 +272,10 @@ func (m *plainMapper) row(dst []Effect, c *Change) []Effect {
 
 func (m *plainMapper) MapRow(dst []Effect, _ int, r Row, at time.Time) ([]Effect, error) {
 	return m.row(dst, &Change{Op: Snapshot, After: r, Key: Key{r.Table.Name, r.Cells[0].Raw}, Time: at}), nil
+}
+
+func (m *plainMapper) MapLoad(dst []Effect, model int, r Row, at time.Time) ([]Effect, error) {
+	return m.MapRow(dst, model, r, at)
 }
 
 func quote(c Cell) []byte {

@@ -46,8 +46,15 @@ type step struct {
 	waiters []chan<- string // told in a sentence how the step ended; each has room for it
 	// revived: that was done.
 	revived bool
-	// release: a held delete that was confirmed; it leaves data/ when this step ends.
+	// release: a held delete that was confirmed, or that this row ends; it leaves data/ when this step ends.
 	release bool
+	counted bool // the brake has counted this delete
+	erase   bool // a person asked that the user be forgotten: this delete is not held, and nothing undoes it
+
+	// from is the load that a row of the step is of, unmark the mark of one that is over. noted: the list of from has the user.
+	from   *loadRun
+	unmark *FieldDef
+	noted  bool
 
 	// known is what prints said of the user when the step last left, by model.
 	known []knownPrints
@@ -70,8 +77,10 @@ type rowRef struct {
 	proven bool // the model's before-images were proof when the change was read
 	known  int8 // what the cache says: 0 not asked, 1 known, -1 not
 	ends   bool // the row is no more, for its model
-	stream string
-	change *Change
+	// partial: only some fields of the row were asked for, so that accepting them makes nothing known of it.
+	partial bool
+	stream  string
+	change  *Change
 }
 
 // part is the partition that a step belongs to, "" where the source has none.
@@ -141,6 +150,10 @@ func (s *step) answerFor(b *step) {
 	s.entries = append(s.entries, b.entries...)
 	s.maybeSent = s.maybeSent || b.maybeSent
 	s.release = s.release || b.release
+	s.counted = s.counted || b.counted
+	if b.erase {
+		s.erase, s.verify = true, false
+	}
 	s.unsent = s.unsent || b.unsent
 	s.reread = s.reread || b.reread
 	s.recalls = append(s.recalls, b.recalls...)
@@ -148,6 +161,12 @@ func (s *step) answerFor(b *step) {
 		s.retried = b.retried
 	}
 	s.waiters = append(s.waiters, b.waiters...)
+	if b.from != nil && (s.from == nil || s.from.mark == nil) {
+		s.from, s.noted = b.from, b.noted
+	}
+	if s.unmark == nil {
+		s.unmark = b.unmark
+	}
 	if !b.at.IsZero() && (s.at.IsZero() || b.at.Before(s.at)) {
 		s.at = b.at
 	}

@@ -50,7 +50,7 @@ func (p *Pipeline) TakeOver(ctx context.Context, a Assigned) error {
 		for i := range st.Entries {
 			c.installEntry(&st.Entries[i])
 		}
-		c.refresh()
+		p.resumeHeld(st.Held)
 		c.mu.Unlock()
 		p.restoreUsers(st)
 	} else if a.Gap {
@@ -98,7 +98,6 @@ func (p *Pipeline) Revoke(ctx context.Context, streams []string) {
 		break
 	}
 	withdrawn := p.queue.withdraw(set)
-	p.tracker.drop(set)
 	for _, s := range withdrawn {
 		p.ids.release(s)
 	}
@@ -110,6 +109,7 @@ func (p *Pipeline) Revoke(ctx context.Context, streams []string) {
 	if err := p.flush(flush); err != nil {
 		p.log.Warn("the last record before partitions go away was not written in time; their new owner may repeat what it would have told", "streams", streams, "err", err)
 	}
+	p.tracker.drop(set)
 	p.leave(flush, parts)
 }
 
@@ -139,9 +139,9 @@ func (p *Pipeline) leave(ctx context.Context, parts map[string]bool) {
 		}
 	}
 	if ok {
-		for u, h := range c.held {
+		for u, h := range c.held.of {
 			if parts[h.Part] {
-				delete(c.held, u)
+				c.held.take(u)
 			}
 		}
 		for k, id := range c.entries {

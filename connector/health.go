@@ -78,9 +78,9 @@ func (p *Pipeline) Status() Status {
 		st.Models = append(st.Models, p.modelStatus(i, counts))
 	}
 	p.care.mu.Lock()
-	st.Held = len(p.care.held)
+	st.Held = p.care.held.n
 	for _, l := range p.care.loads {
-		st.Loads = append(st.Loads, *l)
+		st.Loads = append(st.Loads, p.loadStatus(l))
 	}
 	p.care.mu.Unlock()
 	for _, n := range counts {
@@ -103,7 +103,7 @@ func (p *Pipeline) isLoad(stream string) bool { return len(stream) > 5 && stream
 func (p *Pipeline) modelStatus(i int, counts map[[2]string]int64) ModelStatus {
 	m, c := &p.models[i], &p.metrics.Models[i]
 	st := ModelStatus{Name: m.Name, Table: m.Table, Changes: map[string]uint64{}, Sent: map[string]uint64{}, Suppressed: c.Suppressed.Load(),
-		Coalesced: c.Coalesced.Load(), Proven: p.proven[i].Load()}
+		Coalesced: c.Coalesced.Load(), Late: c.Late.Load(), Points: p.metrics.Points.Of(i), Proven: p.proven[i].Load()}
 	for op := Insert; op <= Snapshot; op++ {
 		st.Changes[op.String()] = c.Changes[op].Load()
 	}
@@ -115,9 +115,18 @@ func (p *Pipeline) modelStatus(i int, counts map[[2]string]int64) ModelStatus {
 			st.Quarantine += n
 		}
 	}
+	if next := p.planned[i].Load(); next != nil {
+		st.NextResync = next.at
+	}
 	p.care.mu.Lock()
 	if x := p.care.paused[i]; x != nil {
 		st.Paused = x.Reason
+	}
+	for _, reason := range []string{pauseBrake, pauseLost} {
+		st.Held += p.care.held.waits[heldKind{m.Name, reason}].n
+	}
+	if b := p.care.brakes[i]; b != nil {
+		st.Braked = b.count(time.Now()) >= b.limit() && p.care.held.waits[heldKind{m.Name, pauseBrake}].n > 0
 	}
 	p.care.mu.Unlock()
 	return st

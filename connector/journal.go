@@ -28,6 +28,7 @@ type State struct {
 	Done      []DoneID
 	Settling  []Settling
 	Held      []HeldDelete
+	Brakes    []BrakeState
 	Paused    []Pause
 	Renamed   []string // deprecated external_ids that still point at a living profile
 	Models    []ModelState
@@ -44,7 +45,8 @@ type Record struct {
 	Settling  []Settling
 	Settled   []User
 	Held      []HeldDelete
-	Released  []User // held deletes that ended
+	Released  []User       // held deletes that ended
+	Brakes    []BrakeState // put by Model
 	Paused    []Pause
 	Resumed   []string // models
 	Renamed   []string
@@ -76,6 +78,26 @@ type LoadState struct {
 	Estimate int64
 	// Nulls: the users' profiles may exist already, so NULLs are sent too.
 	Nulls bool
+	// Resync is set where it brings rows again; nil: the first load, or that after a TRUNCATE.
+	Resync *Resync
+	// Paused: nothing of it is read until somebody goes on with it.
+	Paused bool
+	// Cancelled: somebody gave it up, so that Finished is no success.
+	Cancelled bool
+	// Closing: its rows are done; who is gone is being told, and marks are being taken away.
+	Closing bool
+	Sent    int64 // objects that Braze accepted of it
+	Same    int64 // of which nothing had to be sent
+	// Mark is the attribute that its users have meanwhile, and Unmarked up to where in their list it was taken away again.
+	Mark     string
+	Unmarked int64
+	// Met is how much its Census had noted; Gone are the deletes held at its end, Unnamed the users that are gone and that nobody can name.
+	Met, Gone, Unnamed int64
+
+	// For status alone: rows a second, what is left at that speed (0: not known), and rows of which Resync.Where could not be told.
+	Rate   float64
+	ETA    time.Duration
+	Unsure int64
 }
 
 // DoneID names a change whose delete or rename Braze accepted.
@@ -140,10 +162,12 @@ type HeldDelete struct {
 	User   User
 	Model  string
 	Key    Key
-	Reason string
+	Reason string // "brake", "lost data", "gone at the source"
 	At     time.Time
 	// Part is the partition the delete came from, see PartOf.
 	Part string
+	// Answer is what a person said: "" nothing yet, AnswerSend, AnswerDrop.
+	Answer string
 }
 
 // Pause stops a model: its changes count as done and mark it stale, until `confirm` loads it again.
@@ -164,6 +188,9 @@ type ModelState struct {
 	Unproven []string
 	// Fields holds each field's FieldDef.Hash by name.
 	Fields map[string]uint64
+	// Next is when the model's schedule syncs it again, as Schedule (Schedule.Name) says; zero without one.
+	Next     time.Time
+	Schedule string
 }
 
 // SharedJournal is a Journal of which several processes keep a part together, by partition. What belongs to a partition (done changes, settling users, held

@@ -183,3 +183,37 @@ func (m *Meter) Events(model int) Spent {
 	defer m.mu.Unlock()
 	return m.events[model]
 }
+
+// ModelPoints are the points of one model.
+type ModelPoints struct {
+	Today Spent `json:"today"` // UTC
+	Start Spent `json:"since_start"`
+	// Fields are the points since the process started by field, those without any left out; Events are those of its events and purchases.
+	Fields map[string]Spent `json:"fields,omitempty"`
+	Events Spent            `json:"events,omitzero"`
+	// Days are the days since the process started, the oldest first and today last, at most a month of them.
+	Days []Day `json:"days,omitempty"`
+}
+
+// Of gives all of one model's points.
+func (m *Meter) Of(model int) ModelPoints {
+	p := ModelPoints{Fields: map[string]Spent{}, Events: m.Events(model)}
+	p.Start = p.Events
+	for _, d := range m.models[model].Fields {
+		if s := m.Field(d); s != (Spent{}) {
+			p.Fields[d.Name] = s
+			p.Start.Spent += s.Spent
+			p.Start.Saved += s.Saved
+		}
+	}
+	for _, d := range m.Days() {
+		if d.Model == m.models[model].Name {
+			p.Days = append(p.Days, d)
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.turn()
+	p.Today = m.today[model]
+	return p
+}

@@ -44,6 +44,10 @@ func TestMeter(t *testing.T) {
 	if got := m.Events(0); got != (Spent{1, 0}) {
 		t.Errorf("events %+v", got)
 	}
+	all := ModelPoints{Today: Spent{4, 0}, Start: Spent{5, 5}, Fields: map[string]Spent{"plan": {1, 2}, "prefs": {3, 3}}, Events: Spent{1, 0}, Days: want}
+	if diff := cmp.Diff(all, m.Of(0)); diff != "" {
+		t.Errorf("points of the model (-want +got):\n%s", diff)
+	}
 	at = at.AddDate(0, 2, 0)
 	m.count(row, nil)
 	if days := m.Days(); len(days) != 1 {

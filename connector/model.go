@@ -38,11 +38,11 @@ type Model struct {
 	Audiences []AudienceMap `yaml:"audiences"`
 	// Event is what a row of events or purchases becomes.
 	Event EventMap `yaml:"-"`
+	// Schedule is when the rows are synced again by themselves; nil: never.
+	Schedule *ScheduleMap `yaml:"schedule"`
 	// Catalog is the catalog whose items the rows are; Fields are its fields.
 	Catalog string `yaml:"catalog"`
 
-	// Later lists settings the file uses that this version reads and checks but does not run yet, by their key ("subscription_groups").
-	Later []string `yaml:"-"`
 	// Path is where the model stands in the file ("models[0]"), for faults.
 	Path string `yaml:"-"`
 }
@@ -139,6 +139,14 @@ type AudienceMap struct {
 	Attribute string `yaml:"attribute"`
 	When      string `yaml:"when"`
 	Path      string `yaml:"-"`
+}
+
+// ScheduleMap is when a model is synced again, and how.
+type ScheduleMap struct {
+	Cron   string `yaml:"cron"`      // five fields, as in crontab(5)
+	Zone   string `yaml:"time_zone"` // IANA name of the zone whose clock counts
+	Resync string `yaml:"resync"`    // differences | all
+	Path   string `yaml:"-"`
 }
 
 // EventMap says what a row of events or purchases becomes (Braze docs, "Event object", "Purchase object").

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -23,36 +24,41 @@ func (p *Pipeline) open(ctx context.Context) error {
 			start.Tables = append(start.Tables, m.Table)
 		}
 	}
-	for _, l := range st.Loads {
-		if _, known := p.modelAt[l.Model]; known && l.Finished.IsZero() {
-			start.Loads = append(start.Loads, l.Load)
-		}
-	}
 	if err := p.dropStaleCache(st); err != nil {
 		return err
 	}
+	start.Loads = p.resumeLoads(st)
 	opened, err := p.source.Open(ctx, start)
 	if err != nil {
 		return err
 	}
 	p.log.Info("source opened", "note", opened.Note, "fresh", opened.Fresh)
+	p.topics = opened.Shared
+	for i := range p.models {
+		p.estimate(ctx, i, false)
+	}
 	rec := &Record{}
-	p.checkModels(st, opened, rec)
+	p.checkModels(ctx, st, opened, rec)
 	if err := p.journal.Apply(ctx, rec); err != nil {
 		return err
 	}
 	p.care.mu.Lock()
 	p.care.refresh()
-	var begin []Load // those of start.Loads were begun by Open
+	var begin []LoadState // those of start.Loads were begun by Open
 	for _, l := range p.care.loads {
-		if l.Finished.IsZero() && !slices.ContainsFunc(start.Loads, func(o Load) bool { return o.ID == l.ID }) {
-			begin = append(begin, l.Load)
+		if l.Finished.IsZero() && !l.Paused && !slices.ContainsFunc(start.Loads, func(o Load) bool { return o.ID == l.ID }) {
+			begin = append(begin, *l)
 		}
 	}
 	p.care.mu.Unlock()
 	for _, l := range begin {
 		p.log.Info("load begins; changed attributes, new e-mail addresses and new users can start campaigns in Braze", "model", l.Model, "table", l.Table, "rows so far", l.Rows)
-		if err := p.source.StartLoad(ctx, l); err != nil {
+		run, err := p.runLoad(&l)
+		if err != nil {
+			return err
+		}
+		p.loads.put(run)
+		if err := p.source.StartLoad(ctx, l.Load); err != nil {
 			return fmt.Errorf("start the load of model %q: %w", l.Model, err)
 		}
 	}
@@ -126,12 +132,8 @@ func (p *Pipeline) restoreState(st *State) {
 			}
 		}
 	}
-	for i := range p.models {
-		if c.holding[i] == nil {
-			p.releaseHeld(i, false) // confirmed in an earlier run, and not delivered
-		}
-	}
-	c.refresh()
+	c.installBrakes(st.Brakes)
+	p.resumeHeld(st.Held)
 	c.mu.Unlock()
 
 	p.restoreUsers(st)
@@ -144,7 +146,7 @@ func (c *care) install(st *State) {
 		c.last[d.Stream] = max(c.last[d.Stream], d.ID.Commit)
 	}
 	for _, h := range st.Held {
-		c.held[h.User] = h
+		c.held.put(h)
 	}
 }
 
@@ -187,7 +189,7 @@ func (p *Pipeline) restoreUsers(st *State) {
 
 // checkModels compares what data/ knows of the models with what they are now: which before-images are proof, which loads begin, and which deletes wait
 // because data/ was lost.
-func (p *Pipeline) checkModels(st *State, opened Opened, rec *Record) {
+func (p *Pipeline) checkModels(ctx context.Context, st *State, opened Opened, rec *Record) {
 	known := map[string]ModelState{}
 	for _, m := range st.Models {
 		known[m.Name] = m
@@ -212,10 +214,15 @@ func (p *Pipeline) checkModels(st *State, opened Opened, rec *Record) {
 		lost := st.New && !opened.Fresh && !opened.Shared
 		if ok {
 			p.sameFields(i, old)
+			p.offerResync(i, old)
+			if !old.Next.IsZero() {
+				p.planned[i].Store(&planned{old.Next, old.Schedule})
+			}
 		}
 		switch {
 		case ok && old.Hash != m.Hash:
-			p.log.Warn("the model's filter, mode or identifier changed: rows go whole until its next load; what the change lets in or keeps out comes with a resync", "model", m.Name)
+			p.log.Warn("the model's filter, mode or identifier changed: rows go whole until its next load; what the change lets in or keeps out comes with a resync", "model", m.Name,
+				"resync", "brazecdc resync --model "+m.Name)
 		case ok && old.Proven && !gap:
 			p.proven[i].Store(true)
 		}
@@ -228,7 +235,8 @@ func (p *Pipeline) checkModels(st *State, opened Opened, rec *Record) {
 			p.log.Warn("the slot existed, and data/ holds nothing of it: changes are streamed, deletes wait, nothing is loaded, until `brazecdc confirm`", "model", m.Name)
 		}
 		if m.Load && !loaded[m.Name] && !lost && !ok {
-			l := LoadState{Load: Load{ID: fmt.Sprintf("%s-%d", m.Name, time.Now().UnixMilli()), Model: m.Name, Table: m.Table}, Started: time.Now(), Estimate: -1}
+			l := LoadState{Load: Load{ID: loadID(m.Name), Model: m.Name, Table: m.Table}, Started: time.Now(), Mark: p.markName(i)}
+			l.Estimate = p.rowsToLoad(ctx, &l)
 			p.care.mu.Lock()
 			p.care.loads[l.ID] = &l
 			p.care.mu.Unlock()
@@ -236,6 +244,22 @@ func (p *Pipeline) checkModels(st *State, opened Opened, rec *Record) {
 		}
 		rec.Models = append(rec.Models, p.modelState(i))
 	}
+}
+
+// offerResync says how users whom nothing changes get what the settings of fields say now.
+func (p *Pipeline) offerResync(i int, old ModelState) {
+	m := &p.models[i]
+	var names []string
+	for _, f := range m.Fields {
+		if h, ok := old.Fields[f.Name]; !ok || h != f.Hash {
+			names = append(names, f.Name)
+		}
+	}
+	if len(names) == 0 || old.Hash != m.Hash {
+		return
+	}
+	p.log.Info("fields are new, or their settings changed: a user gets them with the next change of its row; a resync brings them to all", "model", m.Name, "fields", names,
+		"resync", "brazecdc resync --model "+m.Name+" --field "+strings.Join(names, " --field "))
 }
 
 // sameFields takes the proof from fields whose settings changed.

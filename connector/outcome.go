@@ -9,16 +9,22 @@ import (
 // accepted settles a call: refused lists the flights Braze will not have; all others are done. What must not be lost is in quarantine, and what must not
 // happen twice is on its way into data/, before a user's next step can leave.
 func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls []Effect, refused []Rejection) {
-	bad := make(map[int]Rejection, len(refused))
+	var bad map[int]Rejection
 	for _, r := range refused {
+		if bad == nil {
+			bad = make(map[int]Rejection, len(refused))
+		}
 		bad[r.Index] = r
 	}
 	taken := make([]bool, len(batch)) // any of the flight's objects was accepted
-	var shares []share
+	shares := make([]share, 0, len(calls))
 	var puts []RowPut
 	var prints []PrintPut
+	if p.cache() != nil {
+		puts, prints = make([]RowPut, 0, len(calls)), make([]PrintPut, 0, len(calls))
+	}
 	now := time.Now()
-	var known []*step
+	known := make([]*step, 0, len(calls))
 	at := 0
 	for i := range batch {
 		f := &batch[i]
@@ -36,6 +42,9 @@ func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls [
 				p.metrics.Points.count(s, &calls[at])
 			}
 			p.seen(s, &calls[at], "accepted", "")
+			if s.from != nil && !f.free {
+				s.from.sent.Add(1)
+			}
 			if !f.free {
 				shares = append(shares, s.shares...)
 				known = append(known, s)
@@ -102,13 +111,15 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, s *step, now time.Ti
 					r.Done = append(r.Done, DoneID{Stream: Lasting(row.stream), Table: row.key.Table, ID: c.ID, Kind: s.kind, User: s.user})
 				}
 			}
-			if s.kind == DeleteUser {
+			switch {
+			case s.erase: // its mark says until when it settles
+			case s.kind == DeleteUser:
 				r.Settling = append(r.Settling, settling)
-			} else {
+			default:
 				r.Renamed = append(r.Renamed, s.user.ID)
 			}
 		})
-		if p.others { // a name that was renamed away starts anew too
+		if p.others && !s.erase { // a name that was renamed away starts anew too
 			*puts = append(*puts, RowPut{Model: deletedUsers, Key: Key{ID: s.user.ID}, User: s.user, Part: s.part()})
 		}
 		for _, r := range s.rows {
@@ -132,6 +143,9 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, s *step, now time.Ti
 // knowRow puts down which user a row of a Track is known under from now on.
 func (p *Pipeline) knowRow(s *step, r *rowRef, puts *[]RowPut) {
 	m := &p.models[r.model]
+	if r.partial && !r.ends && r.oldKey == (Key{}) {
+		return
+	}
 	if m.IDFromKey && !m.Filter && p.proven[r.model].Load() && !r.ends { // with a filter, what was sent tells whether a row was in
 		return
 	}
@@ -349,6 +363,9 @@ func (p *Pipeline) suppressed(f *flight) {
 // unsent settles a step of which nothing had to be sent.
 func (p *Pipeline) unsent(s *step) {
 	p.metrics.suppressed(s)
+	if s.from != nil {
+		s.from.same.Add(1)
+	}
 	p.metrics.Points.count(s, nil)
 	p.seen(s, nil, "suppressed", "nothing changed for Braze")
 	p.ended(s)

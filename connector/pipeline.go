@@ -16,6 +16,7 @@ type Config struct {
 	Sink    Sink
 	Mapper  Mapper
 	Journal Journal
+	Eraser  Eraser       // nil: the Journal, where it is one
 	Prints  Fingerprints // nil: nothing is known of what Braze has
 
 	OpenChanges int           // changes read and not yet done; reading waits above. 50,000
@@ -27,6 +28,11 @@ type Config struct {
 	HoldUnknown bool          // events whose outcome is unknown go to quarantine instead of being sent again
 	Attempts    int           // of a row while others get through. 8
 	Senders     int           // most calls of one kind at once. 0: grows to 64 as full calls wait
+	LoadMark    string        // a boolean attribute that users have while a load sends them; empty: none
+	Schedules   []Schedule    // when models are synced again
+
+	// Redact takes out of a row what must not be kept or shown; nil: nothing must not. It may be called concurrently.
+	Redact func(Row) Row
 
 	Log   *slog.Logger
 	Watch func(Seen) // nil: nobody watches. Called by several goroutines; it must return quickly
@@ -46,17 +52,22 @@ type Pipeline struct {
 	modelAt  map[string]int
 	cacheOff atomic.Bool // it failed in this run
 	others   bool        // models beside the owner feed the same users
+	owned    bool        // a model owns its users
+	eraser   Eraser      // the journal, where it can forget users
+	topics   bool        // the source's partitions are shared among processes, and it has no living rows
 	tracker  *tracker
 	queue    *queue
 	ids      *idTable
 	pend     *pending
 	care     *care
+	loads    *loadRuns
 	metrics  *Metrics
 	ends     [Kinds]*endpoint
 	senders  sync.WaitGroup
 
 	proven   []atomic.Bool                        // by model
 	unproven []atomic.Pointer[map[*FieldDef]bool] // fields whose settings changed since they were proven
+	planned  []atomic.Pointer[planned]            // by model, what its schedule says
 	replay   atomic.Pointer[Replay]               // the one that is open
 	replays  atomic.Uint64                        // how many there were
 	stopErr  atomic.Pointer[error]
@@ -95,9 +106,14 @@ func New(cfg Config) (*Pipeline, error) {
 		p.modelAt[m.Name] = i
 		placeFields(m.Fields)
 		p.others = p.others || !m.Owner
+		p.owned = p.owned || m.Owner
+	}
+	if p.eraser = cfg.Eraser; p.eraser == nil {
+		p.eraser, _ = cfg.Journal.(Eraser)
 	}
 	p.proven = make([]atomic.Bool, len(p.models))
 	p.unproven = make([]atomic.Pointer[map[*FieldDef]bool], len(p.models))
+	p.planned = make([]atomic.Pointer[planned], len(p.models))
 	p.metrics = newMetrics(p.models)
 	p.tracker = newTracker(cfg.OpenChanges, cfg.OpenBytes, p.poke)
 	p.queue = newQueue(p.models, cfg.UserGap)
@@ -106,6 +122,7 @@ func New(cfg Config) (*Pipeline, error) {
 	p.pend = &pending{poke: p.poke}
 	p.ids = newIDTable(p.models, p.cache)
 	p.care = newCare(p.models)
+	p.loads = newLoadRuns()
 	most := cfg.Senders
 	if most <= 0 {
 		most = 64
@@ -168,6 +185,11 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	loops.Go(func() { p.queue.clock(working) })
 	loops.Go(func() { p.committer(working) })
 	loops.Go(func() { p.settler(working) })
+	loops.Go(func() { p.closer(working) })
+	for i := range p.cfg.Schedules {
+		loops.Go(func() { p.keepSchedule(reading, &p.cfg.Schedules[i]) })
+	}
+	loops.Go(func() { p.estimates(working) })
 	for k, e := range p.ends {
 		n := 1
 		if Kind(k) == Track {

@@ -10,6 +10,10 @@ import (
 // quarantine keeps every row of a step, with the fields of that row's model, and returns when they are durable. An error means that they are not, and
 // the pipeline stops.
 func (p *Pipeline) quarantine(ctx context.Context, s *step, class, reason string) error {
+	if s.erase { // whoever asked for it is told, and nothing of the user is kept
+		p.seen(s, nil, class, reason)
+		return nil
+	}
 	for _, r := range s.rows {
 		e := &Entry{Class: class, Reason: reason, Model: p.models[r.model].Name, Key: r.key, User: s.user, Stream: r.stream, Attempts: s.attempts,
 			Op: s.kind.String(), Effect: p.storeRow(s, r)}
@@ -18,7 +22,7 @@ func (p *Pipeline) quarantine(ctx context.Context, s *step, class, reason string
 		}
 		if c := r.change; c != nil {
 			e.Change, e.Offset, e.Op = c.ID, c.ID.Commit, c.Op.String()
-			e.Before, e.After = image(c.Before), image(c.After)
+			e.Before, e.After = p.image(c.Before), p.image(c.After)
 		}
 		if err := p.putEntry(ctx, e, r.model); err != nil {
 			return err
@@ -30,8 +34,12 @@ func (p *Pipeline) quarantine(ctx context.Context, s *step, class, reason string
 
 // quarantineRow keeps a change that could not be mapped.
 func (p *Pipeline) quarantineRow(ctx context.Context, c *Change, t *ticket, bad *RowError) error {
+	if p.erasedRow(bad.Model, c.Key) {
+		p.countChange(c, bad.Model)
+		return nil
+	}
 	e := &Entry{Class: "mapping", Reason: bad.Reason, Field: bad.Field, Model: p.models[bad.Model].Name, Key: c.Key, User: bad.User, Stream: t.position.Stream,
-		Change: c.ID, Offset: c.ID.Commit, Op: c.Op.String(), Before: image(c.Before), After: image(c.After)}
+		Change: c.ID, Offset: c.ID.Commit, Op: c.Op.String(), Before: p.image(c.Before), After: p.image(c.After)}
 	if bad.Identity {
 		e.Class = "identity"
 	}
@@ -130,10 +138,13 @@ func (s *step) whole() bool {
 	return false
 }
 
-// image shows a row image as quarantine keeps it: column to text or null; absent columns are left out.
-func image(r Row) json.RawMessage {
+// image shows a row image as quarantine keeps it: column to text or null; absent columns, and what must never leave, are left out.
+func (p *Pipeline) image(r Row) json.RawMessage {
 	if !r.Exists() {
 		return nil
+	}
+	if p.cfg.Redact != nil {
+		r = p.cfg.Redact(r)
 	}
 	m := make(map[string]any, len(r.Cells))
 	for i, c := range r.Cells {

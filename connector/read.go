@@ -50,9 +50,12 @@ type reader struct {
 
 func (r *reader) batch(ctx context.Context, b *Batch, t *ticket) error {
 	p := r.p
-	load, nulls := -1, false
+	var run *loadRun
+	load := -1
 	if b.Load != nil {
-		load, nulls = p.care.loadModel(b.Load.Load)
+		if run = p.care.loadRun(b.Load.Load, p); run != nil {
+			load = run.model
+		}
 	}
 	r.steps = r.steps[:0]
 	for i := range b.Changes {
@@ -68,19 +71,14 @@ func (r *reader) batch(ctx context.Context, b *Batch, t *ticket) error {
 			r.flush()
 			p.truncated(c, t)
 			continue
-		case b.Load != nil && load < 0: // of a load that was given up
+		case b.Load != nil && run == nil: // of a load that was given up
 		case b.Load != nil:
-			if r.effects, err = p.mapper.MapRow(r.effects, load, c.After, c.Time); err != nil {
-				r.effects = r.effects[:0]
-			}
-			for j := range r.effects {
-				e := &r.effects[j]
-				e.Change, e.Key = c, c.Key
-			}
+			r.effects, err = p.loadRow(r.effects, run, c)
 		default:
 			if r.effects, err = p.mapper.Map(r.effects, c, p.ids); err != nil {
 				err = r.reread(ctx, c, err)
 			}
+			p.sawLive(c, r.effects)
 		}
 		if err != nil {
 			if err := r.refuse(ctx, c, t, err); err != nil {
@@ -93,7 +91,7 @@ func (r *reader) batch(ctx context.Context, b *Batch, t *ticket) error {
 		if replay != nil && len(r.effects) > 0 {
 			replay.note(c, t.position.Stream, r.effects)
 		}
-		r.add(c, t, load >= 0, nulls)
+		r.add(ctx, c, t, run)
 	}
 	r.flush()
 	r.grow()
@@ -185,7 +183,7 @@ func fill(r, living Row) Row {
 }
 
 // add makes steps of the effects of one change. The change is done when all of them are; without any it is done now.
-func (r *reader) add(c *Change, t *ticket, load, nulls bool) {
+func (r *reader) add(ctx context.Context, c *Change, t *ticket, run *loadRun) {
 	p := r.p
 	if len(r.effects) == 0 {
 		p.tracker.doneOne(t)
@@ -206,7 +204,11 @@ func (r *reader) add(c *Change, t *ticket, load, nulls bool) {
 			continue
 		}
 		s := newStep(e)
-		s.load, s.nulls, s.maybeSent, s.at, s.initial = load, nulls, t.replayed, c.Time, c.Initial || c.Op == Snapshot
+		s.maybeSent, s.at, s.initial = t.replayed, c.Time, c.Initial || c.Op == Snapshot
+		if run != nil {
+			s.load, s.from, s.nulls, s.noProof = true, run, run.nulls, run.all
+			s.rows[0].partial = run.keep != nil
+		}
 		s.share1[0] = share{t, 1}
 		s.shares = s.share1[:1]
 		s.rows[0].stream, s.rows[0].proven = t.position.Stream, p.proven[e.Model].Load()
@@ -216,6 +218,22 @@ func (r *reader) add(c *Change, t *ticket, load, nulls bool) {
 			r.flush()
 			p.tracker.done(s.shares)
 			continue
+		}
+		out, back, err := p.judgeErased(ctx, e, c, run != nil)
+		if err != nil {
+			p.stop(err) // the change stays open
+			continue
+		}
+		if out {
+			p.metrics.skipped.Add(1)
+			r.flush()
+			p.tracker.done(s.shares)
+			continue
+		}
+		if back != nil {
+			r.flush()
+			p.queue.settleErased(s, back)
+			s.nulls, s.again = true, true
 		}
 		p.ids.hold(s, e)
 		p.care.join(s, p)

@@ -336,7 +336,7 @@ func (c *care) keepsOut(model int, u User) string {
 	if c.paused[model] != nil {
 		return LeftPaused
 	}
-	if _, held := c.held[u]; held {
+	if c.held.waiting(u) {
 		return LeftHeld
 	}
 	return ""

@@ -259,6 +259,10 @@ func (s *sender) solo(st *step) bool { return st.fails >= 2 && st.epoch == s.e.e
 // prepare makes the call's object of a flight. False: nothing is to be sent for it now, and it was settled or put back.
 func (s *sender) prepare(ctx context.Context, f *flight) bool {
 	st := f.s
+	if why := s.p.erased(st.user); why != "" && !f.free && (st.kind == Track || st.kind == Subscribe) {
+		s.p.leaveOut(f, why)
+		return false
+	}
 	call := Effect{Kind: st.kind, User: st.user, To: st.to}
 	switch {
 	case f.free:
@@ -291,11 +295,16 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 			}
 		}
 		s.p.care.joinLate(st, s.p)
-		if cap(s.fields)-len(s.fields) < len(st.fields) {
-			s.fields = make([]Field, 0, max(2*cap(s.fields), 128*len(st.fields)))
+		if need := len(st.fields) + 1; cap(s.fields)-len(s.fields) < need {
+			s.fields = make([]Field, 0, max(2*cap(s.fields), 128*need))
 		}
 		n := len(s.fields)
 		fields, merge, send := diff(s.fields[n:], st, s.p.knowledge(st))
+		if st.kind == Track {
+			if f, ok := st.marks(send); ok {
+				fields, send = append(fields, f), true
+			}
+		}
 		if !send {
 			if f = f.withoutFirst(s.p); f == nil {
 				return false
@@ -305,7 +314,7 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 		s.fields = s.fields[:n+len(fields)]
 		call.Fields, call.UpdateOnly, call.Owner, call.Creates = fields, st.updateOnly, st.owner, st.creates
 		call.Merge = merge
-	case s.p.hold(f):
+	case s.p.hold(ctx, f):
 		return false
 	case st.retried != 0 && !s.p.stillOpen(st.retried):
 		s.p.suppressed(f) // a later change took the entry along
@@ -318,6 +327,9 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 		if err != nil || alive {
 			return false
 		}
+	}
+	if s.p.countDelete(f) {
+		return false
 	}
 	s.calls = append(s.calls, call)
 	for _, e := range f.more {
@@ -335,6 +347,10 @@ func lookupFailed(err error) *RetryableError {
 func (s *sender) deliver(ctx context.Context, lo, hi int) error {
 	batch := s.batch[lo:hi]
 	calls := s.callsOf(lo, hi)
+	if err := s.p.noteMarked(batch, calls); err != nil {
+		s.p.queue.giveBack(batch)
+		return err
+	}
 	err := s.p.sink.Send(ctx, s.e.kind, calls)
 	var retry *RetryableError
 	var refused *RejectedError

@@ -62,9 +62,11 @@ type LoadProgress struct {
 
 // Load asks a Source to read a whole table by chunks beside the stream.
 type Load struct {
-	ID     string // unique; chunk batches have the Stream "load/ID"
-	Model  string
-	Table  string
+	ID    string // unique; chunk batches have the Stream "load/ID"
+	Model string
+	Table string
+	// Keys are the Key.ID of the only rows to read; empty: all of the table.
+	Keys   []string
 	Cursor []byte // where an earlier run stopped
 	Rows   int64
 }

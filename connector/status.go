@@ -42,8 +42,13 @@ type ModelStatus struct {
 	Sent       map[string]uint64 `json:"sent"`                  // accepted objects by kind
 	Notes      map[string]uint64 `json:"field_notes,omitempty"` // "field: reason" -> times
 	Quarantine int64             `json:"quarantine_entries"`
-	Paused     string            `json:"paused,omitempty"` // reason
-	Proven     bool              `json:"proven"`           // before-images are proof
+	Late       uint64            `json:"events_late,omitempty"` // events held back, since they are older than max_age
+	Points     ModelPoints       `json:"data_points"`
+	Held       int               `json:"deletes_held"`         // that wait for confirm
+	Braked     bool              `json:"brake_engaged"`        // another delete would be held: too many came within the brake's window
+	Paused     string            `json:"paused,omitempty"`     // reason
+	Proven     bool              `json:"proven"`               // before-images are proof
+	NextResync time.Time         `json:"next_resync,omitzero"` // by the model's schedule
 }
 
 // Seen is one observation for a watcher (demo, `run --verbose`): a change that came, or a call's part for one user that ended. It is made only while

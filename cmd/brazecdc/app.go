@@ -36,6 +36,9 @@ type app struct {
 	seen     []string // its topics at the start
 	tables   map[string]*connector.Table
 	mapper   *mapping.Mapper
+	types    map[string]connector.AttrType // of custom attributes, as Braze told them
+	asked    *typeAnswer
+	sent     *sentTypes // the same as they were accepted
 	sink     *braze.Client
 	tally    *tally
 	pipeline *connector.Pipeline
@@ -66,12 +69,13 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 			log.Warn("close the stores", "err", cerr)
 		}
 	}()
-	if a.data, err = state.OpenData(a.dataPath, state.DataConfig{Workspace: cfg.Braze.Workspace, Endpoint: cfg.Braze.Endpoint, Logger: log}); err != nil {
+	if a.data, err = openData(a.dataPath, cfg, log); err != nil {
 		return nil, err
 	}
 	if a.cache, err = p.openCache(cfg, log); err != nil {
 		return nil, err
 	}
+	a.asked = askTypes(ctx, cfg, log)
 	if err = a.openSource(ctx); err != nil {
 		return nil, err
 	}
@@ -79,7 +83,7 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 		a.source = idleTopics{a.topics}
 	}
 	a.tally = newTally(cfg.Models)
-	if a.mapper, err = a.compile(); err != nil {
+	if err = a.typed(ctx, a.asked); err != nil {
 		return nil, err
 	}
 	if a.sink, err = newSink(cfg, log); err != nil {
@@ -91,11 +95,15 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 	if err = a.keepInTopic(ctx); err != nil {
 		return nil, err
 	}
+	plans, err := schedules(cfg.Models)
+	if err != nil {
+		return nil, err
+	}
 	a.pipeline, err = connector.New(connector.Config{
-		Source: a.source, Sink: a.sink, Mapper: a.mapping(), Journal: a.journal, Prints: a.cache,
+		Source: a.source, Sink: learningSink{a.sink, a.mapper.Accepted}, Mapper: a.mapping(), Journal: a.journal, Eraser: a.eraser(), Prints: a.cache, Redact: a.mapper.Redact,
 		OpenChanges: cfg.Limits.OpenChanges, OpenBytes: cfg.Limits.OpenBytes, Drain: cfg.Limits.Drain, Retention: cfg.Quarantine.Retention,
 		UserGap: cfg.Braze.UserGap, Settle: cfg.Braze.Settle, Attempts: cfg.Braze.Attempts, Senders: cfg.Braze.Senders,
-		Log: log, Watch: watch,
+		LoadMark: cfg.LoadMark, Schedules: plans, Log: log, Watch: watch,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the pipeline: %w", err)
@@ -103,6 +111,19 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 	a.heard.Store(a.pipeline)
 	a.replays = &replays{a: a, cache: p.beside(cfg.Cache.Path), alone: idle}
 	return a, nil
+}
+
+// openData opens the configuration's content of data/.
+func openData(path string, cfg *config.Config, log *slog.Logger) (*state.Data, error) {
+	return state.OpenData(path, state.DataConfig{Workspace: cfg.Braze.Workspace, Endpoint: cfg.Braze.Endpoint, Logger: log})
+}
+
+// eraser is what forgets users: data/, together with the other processes of the group where they share.
+func (a *app) eraser() connector.Eraser {
+	if a.shared != nil {
+		return a.shared
+	}
+	return a.data
 }
 
 // share makes the journal, which with a state topic is kept together with the other processes of the group.
@@ -133,6 +154,12 @@ func (a *app) share(ctx context.Context) error {
 // close gives up data/ and cache/.
 func (a *app) close() error {
 	var err error
+	if a.asked != nil {
+		a.asked.stop()
+	}
+	if a.sent != nil {
+		a.sent.close()
+	}
 	if a.held != nil {
 		a.held.close()
 		a.held = nil
@@ -284,6 +311,9 @@ func (a *app) mappingConfig() mapping.Config {
 	}
 	if a.tally != nil {
 		c.Note, c.Passed = a.tally.note, a.tally.passed
+	}
+	if c.Types = a.types; a.sent != nil {
+		c.Sent, c.Learned = a.sent.known(), a.sent.learned
 	}
 	return c
 }

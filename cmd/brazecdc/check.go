@@ -47,8 +47,9 @@ func newCheck(p *program) *cobra.Command {
 
 It reads the configuration, asks the database for its settings, rights, slot, publication and the tables' shape (with Kafka the brokers for the topics and
 their newest records, and the schema registry), compiles the mapping against the real columns, and asks each Braze endpoint with an empty request whether
-the key may use it. It creates nothing, sends no user, and works while "brazecdc run" does; it also looks at data/ and web.listen. Exit code 0 if nothing
-must be fixed, else 4.`,
+the key may use it. It compares the types of custom attributes with those that Braze has, since Braze ignores values of another type without an error, and
+counts the data points that a load can cost. It creates nothing, sends no user, and works while "brazecdc run" does; it also looks at data/ and web.listen.
+Exit code 0 if nothing must be fixed, else 4.`,
 		Example: "  brazecdc check\n  brazecdc check --json | jq '.[] | select(.group == \"must fix\")'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -67,6 +68,7 @@ must be fixed, else 4.`,
 type checker struct {
 	p     *program
 	found []finding
+	types map[string]connector.AttrType // of Braze's custom attributes, nil where it does not tell
 }
 
 func (c *checker) add(group, area, what, fix string) {
@@ -92,8 +94,8 @@ func (c *checker) run(ctx context.Context) {
 	if cfg == nil {
 		return
 	}
-	c.source(ctx, cfg)
 	c.braze(ctx, cfg)
+	c.source(ctx, cfg)
 	c.host(ctx, cfg)
 }
 
@@ -130,7 +132,7 @@ func (c *checker) withFixes(area string, faults config.Faults) {
 
 // mapping compiles the models against the real tables; all of them were found.
 func (c *checker) mapping(cfg *config.Config, tables map[string]*connector.Table, all bool) {
-	a := &app{cfg: cfg, tables: tables, log: c.p.quietLog()}
+	a := &app{cfg: cfg, tables: tables, types: c.types, log: c.p.quietLog()}
 	_, faults := mapping.New(a.mappingConfig())
 	resolved := cfg.Resolve(faults)
 	c.withFixes("mapping", resolved)
@@ -151,12 +153,20 @@ func (c *checker) braze(ctx context.Context, cfg *config.Config) {
 		c.fault("braze", err)
 		return
 	}
-	needed := neededPermissions(cfg)
+	defer sink.Close()
+	needed, used := neededPermissions(cfg), usedPermissions(cfg)
 	for _, r := range sink.Check(ctx) {
 		text := fmt.Sprintf("permission %s is %s", r.Permission, r.Grant)
 		switch {
+		case r.Grant == braze.Granted && r.Permission == "custom_attributes.get":
+			c.add(fine, "braze", text, "")
+			c.attributes(ctx, cfg, sink)
+			continue
 		case r.Grant == braze.Granted:
 			c.add(fine, "braze", text, "")
+			continue
+		case !used[r.Permission] && !needed[r.Permission]:
+			c.add(fine, "braze", text+", and no model uses it", "")
 			continue
 		case r.Detail != "":
 			text += ": " + r.Detail
@@ -170,11 +180,42 @@ func (c *checker) braze(ctx context.Context, cfg *config.Config) {
 	}
 }
 
+// attributes compares the custom attributes with those of Braze.
+func (c *checker) attributes(ctx context.Context, cfg *config.Config, sink *braze.Client) {
+	list, err := sink.Attributes(ctx)
+	if err != nil {
+		c.add(mayHurt, "braze", fmt.Sprintf("the types of custom attributes could not be compared: %v", err), "")
+		return
+	}
+	c.drift(cfg, list)
+}
+
+// usedPermissions are those that a model may use, beside those that are good to have for all of them.
+func usedPermissions(cfg *config.Config) map[string]bool {
+	used := map[string]bool{"users.delete": true, "users.external_ids.rename": true, "users.external_ids.remove": true, "users.export.ids": true}
+	if len(attributeNames(cfg)) > 0 {
+		used["custom_attributes.get"] = true
+	}
+	return used
+}
+
 // neededPermissions are those without which some change of the models could not be delivered.
 func neededPermissions(cfg *config.Config) map[string]bool {
-	needed := map[string]bool{"users.track": true}
+	needed := map[string]bool{}
 	for i := range cfg.Models {
 		m := &cfg.Models[i]
+		switch {
+		case m.Kind == "subscriptions":
+			needed["subscription.status.set"] = true
+			continue
+		case m.Kind == "catalog":
+			needed["catalogs.replace_items"] = true
+			if m.Mode == "sync" {
+				needed["catalogs.delete_items"] = true
+			}
+			continue
+		}
+		needed["users.track"] = true
 		if m.Mode != "sync" || !m.OwnsUsers {
 			continue
 		}

@@ -203,13 +203,13 @@ func (s *survey) tell(c *checker, cfg *config.Config, src *topics, topic string,
 
 // topicMapping compiles the models against the columns of the newest records. What those lack, older or later ones may have: it may hurt.
 func (c *checker) topicMapping(cfg *config.Config, tables map[string]*connector.Table, topics int) {
-	loose := &app{cfg: cfg, log: c.p.quietLog()}
+	loose := &app{cfg: cfg, types: c.types, log: c.p.quietLog()}
 	_, faults := mapping.New(loose.mappingConfig())
 	if cfg.Resolve(faults).Err() != nil {
 		c.withFixes("mapping", cfg.Resolve(faults))
 		return
 	}
-	strict := &app{cfg: cfg, tables: tables, log: c.p.quietLog()}
+	strict := &app{cfg: cfg, tables: tables, types: c.types, log: c.p.quietLog()}
 	_, faults = mapping.New(strict.mappingConfig())
 	for i := range faults {
 		faults[i].Warn = true

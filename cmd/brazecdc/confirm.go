@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"brazecdc/connector"
 )
+
+// askNumber is above how many profiles their number has to be typed.
+const askNumber = 100
 
 func newConfirm(p *program) *cobra.Command {
 	var drop, yes, asJSON bool
@@ -20,6 +24,8 @@ func newConfirm(p *program) *cobra.Command {
              again and goes on with the stream. Loading can start campaigns in Braze.
   lost data  data/ held nothing of an existing slot, so deletes are held back. Confirming sends them: these profiles are deleted in Braze and can't be
              brought back. With --drop they are forgotten and the profiles stay. A model with "load: all" is loaded.
+  brake      more deletes than the model's "deletes" allow came within its window: the first went out, the rest is held, all else goes on. Confirming sends
+             the rest and begins a new count; with --drop the profiles stay. A row that comes again ends its held delete by itself.
 
 It asks for a yes on a terminal; elsewhere --yes is needed. It needs the running process, except for --drop, which also works on the files.`,
 		Example: "  brazecdc confirm\n  brazecdc confirm customers\n  brazecdc confirm customers --drop --yes",
@@ -77,18 +83,27 @@ func (p *program) decide(ctx context.Context, model string, drop, yes bool) erro
 	if err != nil {
 		return err
 	}
-	found := false
+	found, deletes := false, 0
 	for _, c := range list {
 		if c.Model == model {
 			found = true
 			p.printf("%s\n  confirm: %s\n", c.Text, c.Answer)
+			if c.Kind != "truncate" && !drop {
+				deletes += c.Count
+			}
 		}
 	}
 	if !found {
 		return fmt.Errorf("confirm %s: nothing of that model waits; see \"brazecdc confirm\"", model)
 	}
 	if !yes {
-		if err := p.confirm("This can't be undone."); err != nil {
+		ask := func() error { return p.confirm("This can't be undone.") }
+		if deletes > askNumber {
+			ask = func() error {
+				return p.ask(fmt.Sprintf("%d profiles are deleted in Braze; this can't be undone.", deletes), strconv.Itoa(deletes))
+			}
+		}
+		if err := ask(); err != nil {
 			return err
 		}
 	}

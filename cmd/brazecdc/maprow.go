@@ -74,10 +74,14 @@ func readRow(ctx context.Context, r connector.Reader, t *connector.Table, key st
 	return rows[0], nil
 }
 
-// nobody knows no user, as at a first start.
-type nobody struct{}
+// sentAs knows the users that a row was sent as, by model; nil knows nobody, as at a first start.
+type sentAs map[int]connector.User
 
-func (nobody) User(int, connector.Key) (connector.User, bool) { return connector.User{}, false }
+// User implements connector.IDs.
+func (s sentAs) User(model int, _ connector.Key) (connector.User, bool) {
+	u, ok := s[model]
+	return u, ok
+}
 
 // remark is a field left out or changed in kind, and why.
 type remark struct {
@@ -103,17 +107,25 @@ func (p *program) openReader(ctx context.Context, cfg *config.Config) (*reader, 
 	if err != nil {
 		return nil, err
 	}
-	a := &app{cfg: cfg, tables: r.tables, log: p.quietLog()}
+	if err := p.compileReader(r); err != nil {
+		r.close(ctx)
+		return nil, err
+	}
+	return r, nil
+}
+
+// compileReader compiles the mapping of a reader.
+func (p *program) compileReader(r *reader) error {
+	a := &app{cfg: r.cfg, tables: r.tables, log: p.quietLog()}
 	mc := a.mappingConfig()
 	mc.Note = func(_ int, field, reason string) { r.remarks = append(r.remarks, remark{field, reason}) }
 	mc.Passed = func(_ int, why string) { r.passed = why }
 	m, faults := newMapping(mc, r.topics != nil)
 	if m == nil {
-		r.close(ctx)
-		return nil, configFaults(cfg.Resolve(faults))
+		return configFaults(r.cfg.Resolve(faults))
 	}
 	r.mapper = m
-	return r, nil
+	return nil
 }
 
 // connectReader connects to the source and reads the shapes of the models' tables or topics.
@@ -161,20 +173,41 @@ func (r *reader) model(name string) (int, *connector.Table, error) {
 // mapped is what a row would ask for as one operation.
 type mapped struct {
 	effects []connector.Effect
+	whole   []int // by effect, the data points of all its fields, NULLs that need not be sent included
 	remarks []remark
 	none    string // why there are no effects
 	held    string // why it would go to quarantine
 }
 
-// as maps a row as if it were inserted or updated now. Nulls that need not be sent are taken out, as they are when an effect leaves its queue.
+// as maps a row as if it were inserted, updated or deleted now, after it had been sent. Nulls that need not be sent are taken out, as they are when an effect
+// leaves its queue.
 func (r *reader) as(op connector.Op, model int, row connector.Row) (mapped, error) {
-	return r.change(&connector.Change{Key: rowKey(row), Op: op, After: row, Time: time.Now()}, model)
+	c := &connector.Change{Key: rowKey(row), Op: op, After: row, Time: time.Now()}
+	if op == connector.Insert {
+		return r.change(c, model, nil)
+	}
+	kind := r.cfg.Models[model].Kind
+	if op == connector.Update && (kind == "events" || kind == "purchases") && row.Table.Identity == connector.IdentityFull {
+		c.Before = row // of an event it tells that nothing became what it is
+	}
+	if op == connector.Delete {
+		c.Before, c.After = row, connector.Row{}
+	}
+	before, err := r.as(connector.Insert, model, row)
+	if err != nil {
+		return mapped{}, err
+	}
+	sent := sentAs{}
+	for i := range before.effects {
+		sent[model] = before.effects[i].User
+	}
+	return r.change(c, model, sent)
 }
 
 // change maps one change for a model.
-func (r *reader) change(c *connector.Change, model int) (mapped, error) {
+func (r *reader) change(c *connector.Change, model int, sent sentAs) (mapped, error) {
 	r.remarks, r.passed = nil, ""
-	effects, err := r.mapper.Map(nil, c, nobody{})
+	effects, err := r.mapper.Map(nil, c, sent)
 	m := mapped{remarks: r.remarks}
 	var bad *connector.RowError
 	switch {
@@ -186,6 +219,7 @@ func (r *reader) change(c *connector.Change, model int) (mapped, error) {
 	}
 	for _, e := range effects {
 		if e.Model == model {
+			m.whole = append(m.whole, points(&e))
 			e.Fields = withoutOmitted(e.Fields)
 			m.effects = append(m.effects, e)
 		}
@@ -206,20 +240,27 @@ func withoutOmitted(fields []connector.Field) []connector.Field {
 	return out
 }
 
-// points counts data points: one for each field that is not free (Braze docs, Data points).
+// points counts the data points of an effect that is sent as it is: an event or purchase is one, an item of a catalog none, of a profile each field's own
+// (Braze docs, "Data points").
 func points(e *connector.Effect) int {
+	switch {
+	case e.Event != nil:
+		return 1
+	case e.Kind != connector.Track:
+		return 0
+	}
 	n := 0
 	for i := range e.Fields {
-		if !e.Fields[i].Def.Free {
-			n++
-		}
+		n += e.Fields[i].Points()
 	}
 	return n
 }
 
 // curl is the call as a command line, the key by its variable.
 func curl(endpoint string, e *connector.Effect) string {
+	method, path := braze.Request(e)
 	body := braze.Body(e.Kind, []connector.Effect{*e})
 	quoted := strings.ReplaceAll(string(body), "'", `'\''`)
-	return fmt.Sprintf("curl -X POST '%s%s' -H 'Content-Type: application/json' -H \"Authorization: Bearer $BRAZE_API_KEY\" -d '%s'", endpoint, braze.Endpoint(e.Kind), quoted)
+	return fmt.Sprintf("curl -X %s '%s%s' -H 'Content-Type: application/json' -H \"Authorization: Bearer $BRAZE_API_KEY\" -d '%s'", method,
+		strings.TrimRight(endpoint, "/"), path, quoted)
 }

@@ -57,6 +57,8 @@ var metricNames = []metric{
 	{"users_parked", "Users that wait, by reason: the gap between two calls, the settling after a delete, a retry, a rename.", gauge, []string{"reason"}, false},
 	{"field_notes_total", "Values left out or changed in kind, by field and reason.", counter, []string{"model", "field", "reason"}, false},
 	{"objects_total", "Objects by what became of them at Braze.", counter, []string{"model", "kind", "outcome"}, false},
+	{"data_points_total", "Data points spent on what was accepted, and saved by leaving out what Braze had, as its legacy contracts count them.", counter, []string{"model", "result"}, false},
+	{"events_late_total", "Events that were not sent, since they are older than max_age.", counter, []string{"model"}, false},
 	{"delivery_duration_seconds", "Time from the commit to Braze's acceptance, live changes only.", 0, nil, true},
 	{"skipped_replay_total", "Changes and calls that came a second time and were passed over, because they had been handed out or done.", counter, nil, false},
 	{"duplicates_possible_total", "Objects sent again after an answer that never came; Braze may have taken them twice.", counter, nil, false},
@@ -77,7 +79,8 @@ var metricNames = []metric{
 	{"quarantine_added_total", "Changes that were held back.", counter, []string{"model"}, false},
 	{"quarantine_retried_total", "Held-back changes that someone sent again.", counter, []string{"model"}, false},
 	{"model_paused", "1 while a model waits for a confirmation.", gauge, []string{"model", "reason"}, false},
-	{"deletes_held", "Deletes that wait for a confirmation.", gauge, nil, false},
+	{"deletes_held", "Deletes that wait for a confirmation.", gauge, []string{"model"}, false},
+	{"brake_engaged", "1 while a model's mass-delete brake holds deletes: too many came within its window.", gauge, []string{"model"}, false},
 	{"deletes_sent_total", "Profiles deleted in Braze.", counter, []string{"model"}, false},
 	{"load_running", "1 while the model's table is loaded.", gauge, []string{"model"}, false},
 	{"load_rows_total", "Rows read by the model's loads that data/ knows of.", gauge, []string{"model"}, false},
@@ -90,10 +93,10 @@ var metricNames = []metric{
 var (
 	parkReasons   = []string{"gap", "settle", "retry", "rename"}
 	entryClasses  = []string{"rejected", "attempts", "mapping", "undecodable", "identity", "rename"}
-	pauseReasons  = []string{"truncate", "lost data"}
+	pauseReasons  = []string{"truncate", "lost data", "brake"}
 	walStatuses   = []string{"reserved", "extended", "unreserved", "lost"}
 	changeOps     = []connector.Op{connector.Insert, connector.Update, connector.Delete, connector.Truncate, connector.Snapshot}
-	effectKinds   = []connector.Kind{connector.Track, connector.DeleteUser, connector.Rename, connector.Free}
+	effectKinds   = []connector.Kind{connector.Track, connector.DeleteUser, connector.Rename, connector.Free, connector.Subscribe, connector.PutItem, connector.DeleteItem}
 	firstEndpoint = "/users/track"
 )
 

@@ -131,6 +131,10 @@ func (c *collector) models(s *connector.Status) {
 		for _, k := range effectKinds {
 			c.put("objects_total", float64(mm.Sent[k].Load()), mm.Name, k.String(), "accepted")
 		}
+		points := m.Points.Of(i).Start
+		c.put("data_points_total", float64(points.Spent), mm.Name, "spent")
+		c.put("data_points_total", float64(points.Saved), mm.Name, "saved")
+		c.put("events_late_total", float64(mm.Late.Load()), mm.Name)
 		c.put("deletes_sent_total", float64(mm.Sent[connector.DeleteUser].Load()), mm.Name)
 		for k, n := range c.a.tally.noted(i) {
 			c.put("field_notes_total", float64(n), mm.Name, k.field, k.reason)
@@ -139,6 +143,8 @@ func (c *collector) models(s *connector.Status) {
 		c.put("quarantine_retried_total", float64(mm.Retried.Load()), mm.Name)
 	}
 	for _, ms := range s.Models {
+		c.put("deletes_held", float64(ms.Held), ms.Name)
+		c.put("brake_engaged", oneIf(ms.Braked), ms.Name)
 		paused := map[string]bool{ms.Paused: true}
 		for _, p := range c.a.pipeline.Pending() {
 			if p.Model == ms.Name {
@@ -187,7 +193,6 @@ func (c *collector) care(s *connector.Status) {
 		oldest = seconds(list[0].At)
 	}
 	c.put("quarantine_oldest_timestamp_seconds", oldest)
-	c.put("deletes_held", float64(s.Held))
 	c.put("store_bytes", float64(c.a.data.Size()))
 }
 
@@ -203,7 +208,9 @@ func (c *collector) loads(s *connector.Status) {
 			if l.Finished.IsZero() {
 				running, estimated = 1, max(0, float64(l.Estimate))
 			}
-			success = max(success, seconds(l.Finished))
+			if !l.Cancelled {
+				success = max(success, seconds(l.Finished))
+			}
 		}
 		c.put("load_running", running, m.Name)
 		c.put("load_rows_total", rows, m.Name)

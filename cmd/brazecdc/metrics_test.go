@@ -52,7 +52,7 @@ func TestMetrics(t *testing.T) {
 	t.Run("starts known series at 0", func(t *testing.T) {
 		for _, series := range []string{
 			`brazecdc_changes_total{model="users",op="delete"} 0`, `brazecdc_quarantine_entries{model="users",reason="rejected"} 0`,
-			`brazecdc_model_paused{model="users",reason="truncate"} 0`, `brazecdc_users_parked{reason="settle"} 0`, `brazecdc_deletes_held 0`,
+			`brazecdc_model_paused{model="users",reason="truncate"} 0`, `brazecdc_users_parked{reason="settle"} 0`, `brazecdc_deletes_held{model="users"} 0`, `brazecdc_brake_engaged{model="users"} 0`,
 		} {
 			if !strings.Contains(body, series+"\n") {
 				t.Errorf("%s is not shown", series)
@@ -63,7 +63,8 @@ func TestMetrics(t *testing.T) {
 		for _, series := range []string{
 			`brazecdc_changes_total{model="users",op="snapshot"} 1`, `brazecdc_objects_total{kind="track",model="users",outcome="accepted"} 1`,
 			`brazecdc_source_connected{source="postgres"} 1`, `brazecdc_active 1`, `brazecdc_load_rows_total{model="users"} 1`,
-			`brazecdc_braze_requests_total{code="201",endpoint="/users/track"} 1`,
+			`brazecdc_braze_requests_total{code="201",endpoint="/users/track"} 1`, `brazecdc_data_points_total{model="users",result="spent"} 1`,
+			`brazecdc_data_points_total{model="users",result="saved"} 0`, `brazecdc_events_late_total{model="users"} 0`,
 		} {
 			if !strings.Contains(body, series+"\n") {
 				t.Errorf("%s is not shown", series)

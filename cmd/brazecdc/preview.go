@@ -23,7 +23,11 @@ func newPreview(p *program) *cobra.Command {
 		Use:   "preview --model MODEL",
 		Short: "Show the exact calls for real rows; nothing is sent",
 		Long: `preview reads rows of a model's table and shows what would be sent to Braze if each were inserted, and if it were updated, now: endpoint, the request's
-body byte for byte, data points, and what is left out and why. An insert leaves NULLs out; an update sends them, so that Braze unsets the field.
+body byte for byte, what is left out and why, and a command for curl, which takes the key from $BRAZE_API_KEY. An insert leaves NULLs out; an update sends
+them, so that Braze unsets the field. With --key it shows a delete too. Events, subscriptions and items of a catalog are shown as the calls they become.
+
+Data points (Braze's legacy contracts): what the call costs if nothing is known of the row, and what the whole row does, NULLs included. What Braze is known to
+have is left out and costs none; free fields never cost any.
 
 With a Kafka source it takes the newest records of the model's topic, and shows what each of them means as the change that it is.
 
@@ -65,7 +69,9 @@ type previewCall struct {
 	Method     string          `json:"method"`
 	Path       string          `json:"path"`
 	Body       json.RawMessage `json:"body"`
-	DataPoints int             `json:"data_points"`
+	DataPoints int             `json:"data_points"`       // if nothing is known of the row
+	Whole      int             `json:"data_points_whole"` // NULLs that this call leaves out included
+	Late       bool            `json:"late,omitempty"`    // an event older than max_age: it would not be sent
 	Curl       string          `json:"curl"`
 }
 
@@ -105,7 +111,7 @@ func (p *program) preview(ctx context.Context, model, key string, limit int, asJ
 	}
 	all := []previewed{}
 	for _, row := range rows {
-		for _, op := range []connector.Op{connector.Insert, connector.Update} {
+		for _, op := range r.shows(i, key != "") {
 			v, err := r.preview(model, i, op, row)
 			if err != nil {
 				return err
@@ -114,6 +120,20 @@ func (p *program) preview(ctx context.Context, model, key string, limit int, asJ
 		}
 	}
 	return p.showPreview(table.Name, all, asJSON)
+}
+
+// shows are the operations that a model's rows are shown as.
+func (r *reader) shows(model int, one bool) []connector.Op {
+	ops := []connector.Op{connector.Insert}
+	m := &r.cfg.Models[model]
+	happens := m.Kind == "events" || m.Kind == "purchases"
+	if !happens || slices.Contains(m.Event.Ops, "update") {
+		ops = append(ops, connector.Update)
+	}
+	if one && !happens {
+		ops = append(ops, connector.Delete)
+	}
+	return ops
 }
 
 func (p *program) showPreview(table string, all []previewed, asJSON bool) error {
@@ -154,7 +174,7 @@ func (r *reader) previewTopic(ctx context.Context, name string, model, limit int
 			all = append(all, previewed{Model: name, Key: at, Operation: "record", Nothing: skip, Calls: []previewCall{}})
 		}
 		for j := range changes {
-			m, err := r.change(&changes[j], model)
+			m, err := r.change(&changes[j], model, nil)
 			if err != nil {
 				return nil, err
 			}
@@ -177,11 +197,21 @@ func (r *reader) shown(name, key string, op connector.Op, m mapped) previewed {
 	v := previewed{Model: name, Key: key, Operation: op.String(), LeftOut: m.remarks, Nothing: m.none, HeldBack: m.held, Calls: []previewCall{}, effects: m.effects}
 	for i := range m.effects {
 		e := &m.effects[i]
+		method, path := braze.Request(e)
 		v.Calls = append(v.Calls, previewCall{
-			Method: "POST", Path: braze.Endpoint(e.Kind), Body: braze.Body(e.Kind, []connector.Effect{*e}), DataPoints: points(e), Curl: curl(r.cfg.Braze.Endpoint, e),
+			Method: method, Path: path, Body: braze.Body(e.Kind, []connector.Effect{*e}), DataPoints: points(e), Whole: m.whole[i],
+			Late: e.Event != nil && e.Event.Old, Curl: curl(r.cfg.Braze.Endpoint, e),
 		})
 	}
 	return v
+}
+
+// cost words the data points of a call.
+func (c *previewCall) cost() string {
+	if c.Whole == c.DataPoints {
+		return plural(c.DataPoints, "data point")
+	}
+	return fmt.Sprintf("%s, %d whole", plural(c.DataPoints, "data point"), c.Whole)
 }
 
 func article(noun string) string {
@@ -208,7 +238,10 @@ func (p *program) printPreview(table string, all []previewed) {
 			p.printf("  no call: %s\n", v.Nothing)
 		}
 		for _, c := range v.Calls {
-			p.printf("  %s %s   %s\n  %s\n", c.Method, c.Path, p.faint(plural(c.DataPoints, "data point")), c.Body)
+			p.printf("  %s %s   %s\n  %s\n", c.Method, c.Path, p.faint(c.cost()), c.Body)
+			if c.Late {
+				p.printf("  %s older than max_age, so it would not be sent\n", p.yellow("too late:"))
+			}
 			if i == 0 {
 				p.printf("  %s\n", p.faint(c.Curl))
 			}

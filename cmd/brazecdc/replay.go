@@ -27,7 +27,8 @@ workspace, for a field that was added, or for what was in quarantine too long. T
 
 It never puts an older value over a newer one. Rows that changed behind --to are left out, and rows that change while it works; users that are deleted or
 renamed meanwhile stay away. A row that is deleted, or that the filter keeps out, at the end of the range is not sent. What subscribed or opted in is not
-renewed. NULLs are sent. What Braze is known to have is not sent again, but with --all-values. Deletes are sent only with --deletes, for rows that the model's mode deletes, and not where the user has another row.
+renewed. NULLs are sent. What Braze is known to have is sent again with --all-values only. Deletes are sent with --deletes only, for rows that the
+model's mode deletes, and not where the user has another row. Only models of users are replayed: events would happen twice.
 
 First it scans and says how many users and data points it means, what is left out and why, and that it can start campaigns in Braze; then it asks. With
 --dry-run it ends there and shows the first calls.
@@ -258,12 +259,14 @@ var replayPhases = map[control.ReplayPhase]string{
 	control.ReplayScans: "reading", control.ReplayWaits: "waiting", control.ReplayCounts: "counting", control.ReplaySends: "sending",
 }
 
-func (l *progressLine) show(s *control.ReplayStatus) {
-	if time.Since(l.last) < time.Second && s.Phase == l.phase {
+func (l *progressLine) show(s *control.ReplayStatus) { l.put(s.Phase, progressText(s)) }
+
+// put shows a text, unless the last one of the same phase was shown a moment ago.
+func (l *progressLine) put(phase control.ReplayPhase, text string) {
+	if time.Since(l.last) < time.Second && phase == l.phase {
 		return
 	}
-	l.last, l.phase = time.Now(), s.Phase
-	text := progressText(s)
+	l.last, l.phase = time.Now(), phase
 	if !isTerminal(l.p.out) {
 		l.p.printf("%s\n", text)
 		return

@@ -43,6 +43,14 @@ type replays struct {
 
 var _ control.Replays = (*replays)(nil)
 
+// underWay tells whether a replay has begun and not ended.
+func (r *replays) underWay() bool {
+	r.mu.Lock()
+	job := r.job
+	r.mu.Unlock()
+	return job != nil && !job.status().Phase.Ended()
+}
+
 // open lets jobs begin; they end with ctx.
 func (r *replays) open(ctx context.Context) {
 	r.mu.Lock()

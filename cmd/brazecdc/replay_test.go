@@ -160,7 +160,7 @@ func TestReplay(t *testing.T) {
 			}
 		}
 	})
-	t.Run("a live change while it asks is not overwritten, and what is unwatched ends", func(t *testing.T) {
+	t.Run("a live change while it asks is not overwritten", func(t *testing.T) {
 		b.forgotten()
 		client, err := control.Dial(t.Context(), filepath.Join(b.dir, "data"))
 		if err != nil {

@@ -182,7 +182,7 @@ func (f *fleet) lag() int64 {
 func (f *fleet) settle() {
 	f.t.Helper()
 	var differences []string
-	lag := int64(-1)
+	var lag int64
 	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		if lag = f.lag(); lag == 0 {
 			if differences = f.world.differences(f.members[0].bench); len(differences) == 0 {

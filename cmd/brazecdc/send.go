@@ -93,7 +93,8 @@ func (p *program) showRow(ctx context.Context, cfg *config.Config, model, key st
 	}
 	for i := range effects {
 		e := &effects[i]
-		p.printf("POST %s   %s\n%s\n", braze.Endpoint(e.Kind), p.faint(plural(points(e), "data point")), braze.Body(e.Kind, []connector.Effect{*e}))
+		method, path := braze.Request(e)
+		p.printf("%s %s   %s\n%s\n", method, path, p.faint(plural(points(e), "data point")), braze.Body(e.Kind, []connector.Effect{*e}))
 	}
 	for _, left := range r.remarks {
 		p.printf("%s %s: %s\n", p.yellow("left out:"), left.Field, left.Reason)
@@ -154,7 +155,7 @@ func mayGoAlone(st *connector.State, u connector.User) error {
 	switch {
 	case slices.ContainsFunc(st.Settling, func(s connector.Settling) bool { return s.User == u && s.Until.After(time.Now()) }):
 		why = "it was deleted a moment ago, and Braze may apply the delete after this"
-	case slices.ContainsFunc(st.Held, func(h connector.HeldDelete) bool { return h.User == u }):
+	case slices.ContainsFunc(st.Held, func(h connector.HeldDelete) bool { return h.User == u && h.Answer != connector.AnswerDrop }):
 		why = "a delete of it waits for a confirmation"
 	case u.Kind == connector.ExternalID && slices.Contains(st.Renamed, u.ID):
 		why = "its external_id still points at a profile that was renamed"

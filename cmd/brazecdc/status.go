@@ -23,7 +23,8 @@ func newStatus(p *program) *cobra.Command {
 		Use:   "status",
 		Short: "Show what the connector does, how late it is, and what needs someone",
 		Long: `status asks the running process over its socket in data/. Where none runs it reads the files: how the last run ended, how far it came, what is
-held back. It shows figures and words, never values of rows, and changes nothing.
+held back. It shows figures and words, never values of rows, and changes nothing. Data points are counted as Braze's legacy contracts do, since the process
+started: spent on what was sent, saved by leaving out what Braze had; --json has them by field and by day (UTC).
 
 States: starting, running, degraded (running, but something needs someone), draining, stopped.`,
 		Example: "  brazecdc status\n  brazecdc status --watch\n  brazecdc status --json | jq .lag_seconds",
@@ -111,7 +112,12 @@ func (p *program) printStatus(s *control.Status) error {
 		return err
 	}
 	for _, l := range s.Loads {
-		p.printf("load of %s: %s\n", l.Model, loadState(l))
+		p.printf("%s of %s: %s\n", loadName(l), l.Model, loadState(l))
+	}
+	for _, m := range s.Models {
+		if !m.NextResync.IsZero() {
+			p.printf("next resync of %s: %s\n", m.Name, m.NextResync.Local().Format("2006-01-02 15:04"))
+		}
 	}
 	for _, c := range s.Pending {
 		p.printf("%s %s: %s\n", p.yellow("waits for you:"), c.Model, c.Text)
@@ -169,6 +175,12 @@ func (p *program) printModels(models []connector.ModelStatus) error {
 		return fmt.Errorf("print the models: %w", err)
 	}
 	for _, m := range models {
+		if text := pointsText(&m); text != "" {
+			p.printf("data points of %s: %s\n", m.Name, text)
+		}
+		if m.Late > 0 {
+			p.printf("too late in %s: %s older than max_age, not sent\n", m.Name, plural(int(m.Late), "event"))
+		}
 		if len(m.Topics) > 0 {
 			p.printf("%s reads %s\n", m.Name, matched(m.Topics))
 		}
@@ -177,6 +189,14 @@ func (p *program) printModels(models []connector.ModelStatus) error {
 		}
 	}
 	return nil
+}
+
+// pointsText words a model's data points; "" where it has none.
+func pointsText(m *connector.ModelStatus) string {
+	if m.Points.Start == (connector.Spent{}) {
+		return ""
+	}
+	return fmt.Sprintf("today %d spent, %d saved; since the start %d spent, %d saved", m.Points.Today.Spent, m.Points.Today.Saved, m.Points.Start.Spent, m.Points.Start.Saved)
 }
 
 // place words a stream's position: a slot's as Postgres prints it.
@@ -197,15 +217,38 @@ func place(s connector.StreamState) string {
 	return text
 }
 
+func loadName(l connector.LoadState) string {
+	if l.Resync != nil {
+		return "resync"
+	}
+	return "load"
+}
+
+// loadState words how far a load is.
 func loadState(l connector.LoadState) string {
 	share := ""
 	if l.Estimate > 0 {
-		share = fmt.Sprintf(" of about %d", l.Estimate)
+		share = fmt.Sprintf(" of about %d (%d %%)", l.Estimate, min(100, 100*l.Rows/l.Estimate))
 	}
-	if l.Finished.IsZero() {
-		return fmt.Sprintf("%d rows%s read, started %s", l.Rows, share, since(l.Started))
+	done := fmt.Sprintf("%d sent, %d unchanged", l.Sent, l.Same)
+	switch {
+	case l.Finished.IsZero() && l.Paused:
+		return fmt.Sprintf("paused: %d rows%s read, %s", l.Rows, share, done)
+	case l.Finished.IsZero():
+		text := fmt.Sprintf("%d rows%s read, %s, started %s", l.Rows, share, done, since(l.Started))
+		if l.Rate > 0 {
+			text += fmt.Sprintf(", %.0f/s", l.Rate)
+		}
+		if l.ETA > 0 {
+			text += fmt.Sprintf(", %s left", l.ETA)
+		}
+		return text
+	case l.Closing:
+		return fmt.Sprintf("%d rows read, %s; ending: marks are taken away, users that are gone are looked for", l.Rows, done)
+	case l.Cancelled:
+		return fmt.Sprintf("given up %s after %d rows, %s", since(l.Finished), l.Rows, done)
 	}
-	return fmt.Sprintf("%d rows, done %s", l.Rows, since(l.Finished))
+	return fmt.Sprintf("%d rows, done %s: %s", l.Rows, since(l.Finished), done)
 }
 
 func counts(m map[string]uint64) string {

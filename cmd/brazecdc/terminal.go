@@ -67,16 +67,19 @@ func (t terminal) green(s string) string  { return color(t.out, "32", s) }
 func (t terminal) yellow(s string) string { return color(t.out, "33", s) }
 
 // confirm asks the question and wants the word yes. Without a terminal nobody can be asked, and the answer must come by flag.
-func (t terminal) confirm(question string) error {
+func (t terminal) confirm(question string) error { return t.ask(question, "yes") }
+
+// ask asks the question and wants the very answer; see confirm.
+func (t terminal) ask(question, want string) error {
 	if !isTerminal(t.in) {
 		return usagef("this needs a yes, and there is no terminal to ask on; look at what is printed above and add --yes")
 	}
-	t.printf("%s Type yes to go on: ", question)
+	t.printf("%s Type %s to go on: ", question, want)
 	line, err := bufio.NewReader(t.in).ReadString('\n')
 	if err != nil && line == "" {
 		return fmt.Errorf("read the answer: %w", err)
 	}
-	if strings.TrimSpace(line) != "yes" {
+	if strings.TrimSpace(line) != want {
 		t.printf("Nothing was done.\n")
 		return &silentError{code: 1}
 	}

@@ -341,7 +341,7 @@ func body(t *testing.T, row sourcetest.ValueRow, loses string, c connector.Chang
 	if mapper == nil {
 		t.Fatal(errors.Join(asErrors(faults)...))
 	}
-	effects, err := mapper.Map(nil, &c, nobody{})
+	effects, err := mapper.Map(nil, &c, sentAs(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

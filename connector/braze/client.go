@@ -1,7 +1,8 @@
 // Package braze delivers effects over Braze's REST API: it builds request bodies, keeps to limits and rate budgets, and says what an answer means.
 //
-// One request is one attempt; who retries is the caller. call.go and testdata show what goes over the wire, errors.go has the table of what each
-// status means, answer.go finds the refused objects of a call, pace.go keeps to the budget, pace_share.go shares it with other processes.
+// One request is one attempt; who retries is the caller. call.go lists the endpoints, track.go, subscribe.go, catalog.go and testdata show what goes over the
+// wire, errors.go has the table of what each status means, answer.go reads an answer and place.go finds the refused objects of a call, gone.go, profile.go
+// and attributes.go ask, pace.go keeps to the budget, pace_share.go shares it with other processes.
 package braze
 
 import (

@@ -45,10 +45,9 @@ func inMemory(s *brazesim.Server, r *rand.Rand, latency time.Duration) http.Roun
 
 // sharers are the processes that use one key.
 type sharers struct {
-	t      *testing.T
-	sim    *brazesim.Server
-	random *rand.Rand
-	cfg    Config
+	t    *testing.T
+	sim  *brazesim.Server
+	seed uint64
 }
 
 // sharer is one of the processes that share a key.
@@ -65,9 +64,8 @@ func (b *sharers) run(from, to time.Duration, latency time.Duration, senders int
 	time.Sleep(from)
 	ctx, cancel := context.WithTimeout(b.t.Context(), to-from)
 	defer cancel()
-	cfg := b.cfg
-	cfg.Transport = inMemory(b.sim, b.random, latency)
-	c := newTestClient(b.t, "http://127.0.0.1:1", cfg)
+	random := rand.New(rand.NewPCG(b.seed, uint64(from)))
+	c := newTestClient(b.t, "http://127.0.0.1:1", Config{Transport: inMemory(b.sim, random, latency)})
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for range senders {
@@ -130,7 +128,7 @@ func TestSharedBudget(t *testing.T) {
 	t.Logf("seed %d", seed)
 	in := func(t *testing.T, style brazesim.RateStyle, l brazesim.Limit, f func(t *testing.T, b *sharers)) {
 		synctest.Test(t, func(t *testing.T) {
-			b := &sharers{t: t, random: rand.New(rand.NewPCG(seed, 0)), sim: brazesim.New(brazesim.Config{APIKey: testKey, RateStyle: style, Limit: l})}
+			b := &sharers{t: t, seed: seed, sim: brazesim.New(brazesim.Config{APIKey: testKey, RateStyle: style, Limit: l})}
 			time.Sleep(l.Window / 3) // they start inside a window
 			f(t, b)
 		})
@@ -141,10 +139,10 @@ func TestSharedBudget(t *testing.T) {
 		senders int
 		part    float64 // of an equal share, that each gets at least
 	}{
-		{brazesim.Limit{Requests: 3000, Window: 3 * time.Second}, 10, 32, 0.5},
-		{brazesim.Limit{Requests: 300, Window: 3 * time.Second}, 20, 8, 0.5},
-		{brazesim.Limit{Requests: 600, Window: time.Minute}, 10, 8, 0.5},
-		{brazesim.Limit{Requests: 20000, Window: time.Hour}, 2, 8, 0.4}, // the first of them has the first fifth of an hour alone
+		{brazesim.Limit{Requests: 3000, Window: 3 * time.Second}, 5, 16, 0.5},
+		{brazesim.Limit{Requests: 300, Window: 3 * time.Second}, 15, 8, 0.5},
+		{brazesim.Limit{Requests: 600, Window: time.Minute}, 8, 8, 0.5},
+		{brazesim.Limit{Requests: 6000, Window: time.Hour}, 2, 4, 0.4}, // the first of them has the first fifth of an hour alone
 	} {
 		for _, style := range []brazesim.RateStyle{brazesim.RateEpoch, brazesim.RateSeconds, brazesim.RateMAU, brazesim.RateDate} {
 			t.Run(fmt.Sprintf("three share %d calls in %s, headers %s", c.limit.Requests, c.limit.Window, style), func(t *testing.T) {
@@ -159,7 +157,7 @@ func TestSharedBudget(t *testing.T) {
 					}
 					t.Logf("%d calls (%.0f %% of the limit), %d + %d + %d, none for %s at most, %d times 429", calls, 100*float64(calls)/could,
 						all[0].accepted, all[1].accepted, all[2].accepted, gap, refused)
-					if float64(calls) < 0.9*could || float64(refused) > 0.03*could {
+					if float64(calls) < 0.85*could || float64(refused) > 0.03*could {
 						t.Error("too few calls, or too many 429s")
 					}
 					for i, s := range all {

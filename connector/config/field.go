@@ -93,18 +93,22 @@ func (d *decoder) presetName(path, name string, at place) bool {
 }
 
 const (
-	fromKeys  = "column expr value"
-	fieldKeys = fromKeys + " type on_null blank nested array collect"
+	fromKeys     = "column expr value"
+	propertyKeys = fromKeys + " type on_null blank"
+	fieldKeys    = propertyKeys + " nested array collect"
 )
+
+// valueTypes are the types that a line may declare.
+var valueTypes = []string{"string", "number", "bool", "time", "array", "object"}
 
 // keysOfPreset are settings that only some profile fields have.
 var keysOfPreset = map[string]string{
 	"phone": " country", "email_subscribe": " when_true resubscribe", "push_subscribe": " when_true resubscribe", "current_location": " latitude longitude",
 }
 
-// location reads a current_location out of two columns.
-func (d *decoder) location(n *node, f *connector.FieldMap) bool {
-	o := d.object(n, "latitude longitude on_null blank")
+// location reads a place out of two columns.
+func (d *decoder) location(n *node, f *connector.FieldMap, keys string) bool {
+	o := d.object(n, keys)
 	o.missing("latitude", "name the column of the other coordinate")
 	o.missing("longitude", "name the column of the other coordinate")
 	good := true
@@ -115,10 +119,19 @@ func (d *decoder) location(n *node, f *connector.FieldMap) bool {
 	return good
 }
 
+// line begins a field with what holds where the file is silent.
+func line(e entry) connector.FieldMap {
+	return connector.FieldMap{Name: e.key, OnNull: "clear", Blank: "keep", Nested: "merge", Array: "replace", Path: e.node.path}
+}
+
+// hasPlace tells whether a line names a column of latitude or of longitude.
+func hasPlace(n *node) bool {
+	return n.kind == mapping && (n.child("latitude") != nil || n.child("longitude") != nil)
+}
+
 // field reads one line under fields (preset) or custom.
 func (d *decoder) field(e entry, preset bool) (connector.FieldMap, bool) {
-	n := e.node
-	f := connector.FieldMap{Name: e.key, OnNull: "clear", Blank: "keep", Nested: "merge", Array: "replace", Path: n.path}
+	n, f := e.node, line(e)
 	good := false
 	if preset {
 		good = d.presetName(n.path, e.key, e.place)
@@ -129,8 +142,8 @@ func (d *decoder) field(e entry, preset bool) (connector.FieldMap, bool) {
 	if preset {
 		keys += keysOfPreset[e.key]
 	}
-	if preset && e.key == "current_location" && n.kind == mapping && (n.child("latitude") != nil || n.child("longitude") != nil) {
-		good = d.location(n, &f) && good
+	if preset && e.key == "current_location" && hasPlace(n) {
+		good = d.location(n, &f, "latitude longitude on_null blank") && good
 	} else if !d.from(n, &f.ValueFrom, keys) {
 		return f, false
 	}
@@ -140,37 +153,43 @@ func (d *decoder) field(e entry, preset bool) (connector.FieldMap, bool) {
 	o := object{d, n}
 	o.enum("when_true", &f.WhenTrue, "subscribed", "opted_in")
 	o.enum("resubscribe", &f.Resubscribe, "on_change", "never", "always")
-	if t := o.enum("type", &f.Type, "string", "number", "bool", "time", "array", "object"); t != nil && preset {
+	if t := d.policies(o, &f, valueTypes); t != nil && preset {
 		d.bad(t, "stands at a profile field that has a type of its own", "remove type")
 	}
-	d.onNull(o, &f)
-	o.enum("blank", &f.Blank, "keep", "null_like")
 	d.country(o, &f.Country)
-	if n := o.enum("nested", &f.Nested, "merge", "replace"); n != nil && f.Nested == "merge" {
-		d.notYet(n, "merges objects leaf by leaf; without the setting they are replaced as a whole")
+	o.enum("nested", &f.Nested, "merge", "replace")
+	d.array(o, &f)
+	if c := o.boolean("collect", &f.Collect); c != nil && f.Collect && preset {
+		d.bad(c, "collects rows into a field that is no array", "move it to custom")
 	}
-	if a := o.get("array"); a != nil && a.kind == mapping {
+	return f, good
+}
+
+// policies reads what every kind of line may say of its value.
+func (d *decoder) policies(o object, f *connector.FieldMap, types []string) (typ *node) {
+	typ = o.enum("type", &f.Type, types...)
+	d.onNull(o, f)
+	o.enum("blank", &f.Blank, "keep", "null_like")
+	return typ
+}
+
+// array reads how a changed array is sent.
+func (d *decoder) array(o object, f *connector.FieldMap) {
+	a := o.get("array")
+	switch {
+	case a == nil:
+	case a.kind == mapping:
 		f.Array = "by"
 		by := d.object(a, "by")
 		by.missing("by", "name the key that tells the objects apart")
 		if k := by.str("by", &f.ArrayBy); k != nil && f.ArrayBy == "" {
 			d.bad(k, "is empty", "name the key that tells the objects apart")
 		}
-	} else if a != nil && (a.kind != text || a.value != "replace" && a.value != "add_remove") {
+	case a.kind != text || a.value != "replace" && a.value != "add_remove":
 		d.bad(a, "is "+a.describe(), "choose replace, add_remove or {by: key}")
-	} else if a != nil {
+	default:
 		f.Array = a.value
 	}
-	if f.Array != "replace" {
-		d.notYet(o.n.child("array"), "changes an array item by item")
-	}
-	if c := o.boolean("collect", &f.Collect); c != nil && f.Collect {
-		if preset {
-			d.bad(c, "collects rows into a field that is no array", "move it to custom")
-		}
-		d.notYet(c, "collects rows into an array")
-	}
-	return f, good
 }
 
 // country reads the country that phone numbers without + are from.

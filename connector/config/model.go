@@ -2,7 +2,7 @@ package config
 
 import (
 	"errors"
-	"fmt"
+	"maps"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -48,13 +48,7 @@ func (d *decoder) models(root object, cfg *Config) {
 		d.bad(n, "is empty", "add an entry that begins with - name:")
 	}
 	for _, item := range n.items {
-		before := len(d.later)
-		m := d.model(item, cfg)
-		for _, l := range d.later[before:] {
-			key := strings.TrimPrefix(l.Path, item.path+".")
-			m.Later = append(m.Later, key)
-		}
-		cfg.Models = append(cfg.Models, m)
+		cfg.Models = append(cfg.Models, d.model(item, cfg))
 	}
 }
 
@@ -81,9 +75,6 @@ func (d *decoder) model(n *node, cfg *Config) connector.Model {
 	}
 	d.relation(o, &m, cfg)
 	d.choices(o, &m)
-	if k := n.child("kind"); k != nil && m.Kind != "users" {
-		d.notYet(k, "is "+m.Kind)
-	}
 	d.expression(o, "filter", &m.Filter)
 	o.enum("replica_identity", &m.ReplicaIdentity, "auto", "full")
 	d.leaving(o, &m)
@@ -97,7 +88,7 @@ func (d *decoder) model(n *node, cfg *Config) connector.Model {
 	case "catalog":
 		d.catalog(o, &m)
 	}
-	d.schedule(o)
+	d.schedule(o, &m)
 	return m
 }
 
@@ -197,17 +188,15 @@ func (d *decoder) choices(o object, m *connector.Model) {
 	o.missing("load", "choose all or none")
 	o.enum("load", &m.Load, "all", "none")
 	n := o.enum("mode", &m.Mode, modes...)
+	if m.Kind == "events" || m.Kind == "purchases" {
+		o.boolean("drop_unknown", &m.Event.DropUnknown)
+	}
 	if n == nil || m.Mode != "enrich" {
-		if k := o.n.child("drop_unknown"); k != nil {
-			o.boolean("drop_unknown", new(bool))
-		}
 		return
 	}
 	switch m.Kind {
 	case "events", "purchases":
-		drop := false
-		o.boolean("drop_unknown", &drop)
-		if !drop {
+		if !m.Event.DropUnknown {
 			d.bad(n, "is enrich, and "+m.Kind+" of users that Braze does not know would be lost", "choose additive, or add drop_unknown: true")
 		}
 	case "subscriptions":
@@ -225,6 +214,10 @@ func (d *decoder) leaving(o object, m *connector.Model) {
 	d.expression(o, "delete_when", &m.DeleteWhen)
 	n := o.enum("on_leave", &m.OnLeave, "keep", "unset", "delete")
 	switch {
+	case m.Kind == "subscriptions" && m.OnLeave == "delete":
+		d.bad(n, "is delete, and subscriptions have no profiles", "choose keep, or unset, which unsubscribes")
+	case m.Kind == "catalog" && m.OnLeave == "unset":
+		d.bad(n, "is unset, and an item is there as a whole or not at all", "choose keep or delete")
 	case m.Filter == "":
 		if n != nil {
 			d.warn(n, "has no effect without a filter", "add a filter, or remove it")
@@ -240,17 +233,13 @@ func (d *decoder) leaving(o object, m *connector.Model) {
 }
 
 func (d *decoder) brake(o object, m *connector.Model) {
-	n := o.section("deletes")
-	b := d.object(n, "max share at_least window")
+	b := d.object(o.section("deletes"), "max share at_least window")
 	most, least := int(m.Deletes.Max), int(m.Deletes.AtLeast)
 	b.integer("max", &most, 0, 1_000_000_000)
 	b.integer("at_least", &least, 0, 1_000_000_000)
 	m.Deletes.Max, m.Deletes.AtLeast = int64(most), int64(least)
 	b.share("share", &m.Deletes.Share)
 	b.duration("window", &m.Deletes.Window, time.Second)
-	if n != nil && m.Deletes != DefaultBrake() {
-		d.notYet(n, "holds back mass deletes by limits of your own")
-	}
 }
 
 // expression reads one; what it means is checked beside the table's columns.
@@ -265,14 +254,10 @@ func (d *decoder) expression(o object, key string, dst *string) {
 }
 
 func (d *decoder) users(o object, m *connector.Model, cfg *Config) {
-	if n := o.boolean("load_consent", &m.LoadConsent); n != nil && m.LoadConsent {
-		d.notYet(n, "lets a load send subscribed states")
-	}
+	o.boolean("load_consent", &m.LoadConsent)
 	o.boolean("owns_users", &m.OwnsUsers)
 	o.enum("on_id_change", &m.OnIDChange, "rename", "create", "stop")
-	if n := o.enum("on_delete_groups", &m.OnDeleteGroups, "keep", "unsubscribe"); n != nil && m.OnDeleteGroups == "unsubscribe" {
-		d.notYet(n, "ends subscriptions when a row is deleted")
-	}
+	o.enum("on_delete_groups", &m.OnDeleteGroups, "keep", "unsubscribe")
 	d.identify(o, m)
 	for _, e := range d.free(o.section("fields"), "write field: column") {
 		if f, ok := d.field(e, true); ok {
@@ -284,8 +269,8 @@ func (d *decoder) users(o object, m *connector.Model, cfg *Config) {
 			m.Custom = append(m.Custom, f)
 		}
 	}
-	d.groups(o, "subscription_groups", cfg)
-	d.audiences(o)
+	m.Groups = d.groups(o, "subscription_groups", cfg)
+	m.Audiences = d.audiences(o)
 }
 
 // identify reads who a row is about.
@@ -337,42 +322,47 @@ func (d *decoder) identify(o object, m *connector.Model) {
 }
 
 // groups reads subscription_groups of users, or groups of subscriptions.
-func (d *decoder) groups(o object, key string, cfg *Config) {
+func (d *decoder) groups(o object, key string, cfg *Config) (out []connector.GroupMap) {
 	n := o.get(key)
 	if n == nil {
-		return
+		return nil
 	}
 	if n.kind != sequence {
 		d.bad(n, "is "+n.describe(), "write a list such as [{group: newsletter, subscribed: column}]")
-		return
+		return nil
 	}
-	names := make([]string, 0, len(cfg.Braze.SubscriptionGroups))
-	for name := range cfg.Braze.SubscriptionGroups {
-		names = append(names, name)
+	if len(n.items) == 0 {
+		d.bad(n, "is empty", "write a list such as [{group: newsletter, subscribed: column}]")
 	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(cfg.Braze.SubscriptionGroups))
 	for _, item := range n.items {
-		g := d.object(item, "group subscribed when resubscribe on_leave")
-		var group string
-		g.missing("group", "name one of braze.subscription_groups")
-		if x := g.str("group", &group); x != nil && !slices.Contains(names, group) && d.groupsGood(cfg) {
-			fix := "add it to braze.subscription_groups with its id"
-			if near := nearest(group, names); near != "" {
-				fix = "did you mean " + near + "?"
+		g := connector.GroupMap{OnLeave: "keep", Resubscribe: "on_change", Path: item.path}
+		x := d.object(item, "group subscribed when resubscribe on_leave")
+		x.missing("group", "name one of braze.subscription_groups")
+		if name := x.str("group", &g.Group); name != nil {
+			g.ID = cfg.Braze.SubscriptionGroups[g.Group]
+			if g.ID == "" && d.groupsGood(cfg) {
+				fix := "add it to braze.subscription_groups with its id"
+				if near := nearest(g.Group, names); near != "" {
+					fix = "did you mean " + near + "?"
+				}
+				d.bad(name, "is "+name.describe()+", which braze.subscription_groups does not have", fix)
 			}
-			d.bad(x, "is "+x.describe()+", which braze.subscription_groups does not have", fix)
 		}
-		if x := g.get("subscribed"); x != nil {
-			d.column(x, new(string))
+		if c := x.get("subscribed"); c != nil {
+			d.column(c, &g.Subscribed)
 		}
-		d.expression(g, "when", new(string))
-		if g.has("subscribed") == g.has("when") {
+		d.expression(x, "when", &g.When)
+		if x.has("subscribed") == x.has("when") {
 			d.bad(item, "needs one of subscribed and when", "name a consent column, or write a rule")
 		}
-		g.enum("resubscribe", new(string), "on_change", "never", "always")
-		g.enum("on_leave", new(string), "keep", "unsubscribe")
+		x.enum("resubscribe", &g.Resubscribe, "on_change", "never", "always")
+		if leave := x.enum("on_leave", &g.OnLeave, "keep", "unsubscribe"); leave != nil && g.OnLeave == "unsubscribe" && g.When == "" {
+			d.bad(leave, "is for a rule", "remove it; a column of consent says unsubscribed itself")
+		}
+		out = append(out, g)
 	}
-	d.notYet(n, "sets subscription groups")
+	return out
 }
 
 // groupsGood is false while a group's id is itself at fault, so that one error is not told twice.
@@ -380,44 +370,54 @@ func (d *decoder) groupsGood(*Config) bool {
 	return !slices.ContainsFunc(d.faults, func(f Fault) bool { return strings.HasPrefix(f.Path, "braze.subscription_groups") && !f.Warn })
 }
 
-func (d *decoder) audiences(o object) {
+func (d *decoder) audiences(o object) (out []connector.AudienceMap) {
 	n := o.get("audiences")
 	if n == nil {
-		return
+		return nil
 	}
 	if n.kind != sequence {
 		d.bad(n, "is "+n.describe(), "write a list such as [{attribute: is_high_value, when: credits > 1000}]")
-		return
+		return nil
 	}
 	for _, item := range n.items {
-		a := d.object(item, "attribute when")
-		a.missing("attribute", "name the boolean attribute")
-		a.missing("when", "write the rule")
-		var name string
-		if x := a.str("attribute", &name); x != nil {
-			d.customName(x.path, name, x.place)
+		a := connector.AudienceMap{Path: item.path}
+		x := d.object(item, "attribute when")
+		x.missing("attribute", "name the boolean attribute")
+		x.missing("when", "write the rule")
+		if name := x.str("attribute", &a.Attribute); name != nil {
+			d.customName(name.path, a.Attribute, name.place)
 		}
-		d.expression(a, "when", new(string))
+		d.expression(x, "when", &a.When)
+		out = append(out, a)
 	}
-	d.notYet(n, "keeps audiences as attributes")
+	return out
 }
 
-func (d *decoder) schedule(o object) {
+// schedule reads when a model is synced again by itself.
+func (d *decoder) schedule(o object, m *connector.Model) {
 	n := o.section("schedule")
 	if n == nil {
 		return
 	}
 	s := d.object(n, "cron time_zone resync")
 	s.missing("cron", `write when, such as "0 3 * * *"`)
-	var cron, zone, resync string
-	if c := s.str("cron", &cron); c != nil && len(strings.Fields(cron)) != 5 {
-		d.bad(c, "is "+c.describe(), `write five fields: minute, hour, day, month, weekday, such as "0 3 * * *"`)
+	out := connector.ScheduleMap{Zone: "UTC", Resync: "differences", Path: n.path}
+	if c := s.str("cron", &out.Cron); c != nil {
+		if _, err := Cron(out.Cron, time.UTC); err != nil {
+			d.bad(c, "is "+c.describe()+": "+err.Error(), `write five fields: minute, hour, day, month, weekday, such as "0 3 * * *"`)
+		}
 	}
-	if z := s.str("time_zone", &zone); z != nil {
-		if _, err := time.LoadLocation(zone); err != nil || zone == "" {
+	if z := s.str("time_zone", &out.Zone); z != nil {
+		if _, err := time.LoadLocation(out.Zone); err != nil || out.Zone == "" || out.Zone == "Local" {
 			d.bad(z, "is "+z.describe()+", not a time zone", "write an IANA name such as Europe/Berlin or UTC")
 		}
 	}
-	s.enum("resync", &resync, "differences", "all")
-	d.notYet(n, fmt.Sprintf("re-syncs at set times (%s)", cron))
+	s.enum("resync", &out.Resync, "differences", "all")
+	m.Schedule = &out
+	switch {
+	case m.Kind == "events" || m.Kind == "purchases":
+		d.bad(n, "syncs rows again that are events, and what happened once is sent once", "remove schedule")
+	case m.Topic != "" || m.TopicPattern != "":
+		d.bad(n, "reads the rows of a table again, and a topic has none", `remove schedule; "brazecdc replay" brings a topic again`)
+	}
 }

@@ -287,7 +287,9 @@ func (d *decoder) scope(root object, cfg *Config) {
 	root.texts("only_users", &cfg.OnlyUsers)
 	if n := root.str("load_mark", &cfg.LoadMark); n != nil && cfg.LoadMark != "" {
 		d.customName(n.path, cfg.LoadMark, n.place)
-		d.notYet(n, "marks users while a load runs")
+		if cfg.Source.Kafka != nil {
+			d.warn(n, "marks users while a table is loaded, and a topic is not: nobody is marked", "remove it")
+		}
 	}
 	log := d.object(root.section("log"), "level format")
 	var level string

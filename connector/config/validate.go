@@ -77,7 +77,8 @@ func (d *decoder) owners(cfg *Config, item func(int) *node) {
 			owners = append(owners, i)
 		}
 	}
-	if len(users) == 1 && item(users[0]).child("owns_users") == nil {
+	collects := func(f connector.FieldMap) bool { return f.Collect }
+	if len(users) == 1 && item(users[0]).child("owns_users") == nil && !slices.ContainsFunc(cfg.Models[users[0]].Custom, collects) {
 		cfg.Models[users[0]].OwnsUsers = true
 		owners = users
 	}
@@ -101,17 +102,25 @@ func (d *decoder) owners(cfg *Config, item func(int) *node) {
 // writers refuses a field that two lines would fill.
 func (d *decoder) writers(root *node, cfg *Config, item func(int) *node) {
 	first := map[string]place{}
-	claim := func(name, path string, at place) {
-		if before, ok := first[name]; ok && before != at {
+	claim := func(key, name, path string, at place) {
+		if before, ok := first[key]; ok && before != at {
 			d.addAt(at, path, fmt.Sprintf("%s writes %s, as line %d does", path, name, before.line), "keep one of the two")
 			return
 		}
-		first[name] = at
+		first[key] = at
 	}
 	if n := root.child("load_mark"); n != nil && cfg.LoadMark != "" {
-		claim(cfg.LoadMark, n.path, n.place)
+		claim(cfg.LoadMark, cfg.LoadMark, n.path, n.place)
 	}
 	for i, m := range cfg.Models {
+		d.groupWriters(item(i), &m, claim)
+		if m.Kind == "catalog" {
+			for _, f := range m.Fields {
+				if n := item(i).child("fields").child(f.Name); n != nil {
+					claim("catalog "+m.Catalog+" "+f.Name, f.Name+" of the catalog "+m.Catalog, n.path, n.place)
+				}
+			}
+		}
 		if m.Kind != "users" {
 			continue
 		}
@@ -121,15 +130,32 @@ func (d *decoder) writers(root *node, cfg *Config, item func(int) *node) {
 				continue
 			}
 			for _, e := range n.entries {
-				claim(e.key, e.node.path, e.place)
+				claim(e.key, e.key, e.node.path, e.place)
 			}
 		}
 		if a := item(i).child("audiences"); a != nil {
 			for _, x := range a.items {
 				if name := x.child("attribute"); name != nil && name.value != "" {
-					claim(name.value, name.path, name.place)
+					claim(name.value, name.value, name.path, name.place)
 				}
 			}
+		}
+	}
+}
+
+// groupWriters claims the groups of a model. One of users and one of subscriptions may set the same; beside the tables that is a warning.
+func (d *decoder) groupWriters(n *node, m *connector.Model, claim func(key, name, path string, at place)) {
+	key := "subscription_groups"
+	if m.Kind == "subscriptions" {
+		key = "groups"
+	}
+	list := n.child(key)
+	if list == nil || len(list.items) != len(m.Groups) {
+		return
+	}
+	for i, g := range m.Groups {
+		if x := list.items[i].child("group"); x != nil && g.ID != "" {
+			claim(m.Kind+" group "+g.ID, "the subscription group "+g.Group, x.path, x.place)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"brazecdc/connector"
@@ -33,6 +34,8 @@ var _ API = (*Offline)(nil)
 const (
 	reasonTruncate = "truncate"
 	reasonLost     = "lost data"
+	reasonBrake    = "brake"
+	reasonGone     = "gone at the source"
 )
 
 // errNeedsRun says why something can't be done on the files alone.
@@ -54,7 +57,7 @@ func (o *Offline) Status(ctx context.Context) (*Status, error) {
 	for _, p := range st.Positions {
 		s.Streams = append(s.Streams, connector.StreamState{Stream: p.Position.Stream, Confirmed: p.Position.Offset})
 	}
-	s.Loads, s.Held = st.Loads, len(st.Held)
+	s.Loads = shownLoads(st.Loads)
 	counts := o.Journal.Quarantine().Counts()
 	for _, m := range o.Models {
 		ms := connector.ModelStatus{Name: m.Name, Table: m.Table}
@@ -63,9 +66,11 @@ func (o *Offline) Status(ctx context.Context) (*Status, error) {
 				ms.Paused = p.Reason
 			}
 		}
+		ms.Held = len(o.held(m.Name, ""))
+		s.Held += ms.Held
 		for _, known := range st.Models {
 			if known.Name == m.Name {
-				ms.Proven = known.Proven
+				ms.Proven, ms.NextResync = known.Proven, known.Next
 			}
 		}
 		for k, n := range counts {
@@ -83,30 +88,54 @@ func (o *Offline) Status(ctx context.Context) (*Status, error) {
 	return s, err
 }
 
+// shownLoads are loads without what names rows.
+func shownLoads(loads []connector.LoadState) []connector.LoadState {
+	out := slices.Clone(loads)
+	for i := range out {
+		out[i].Cursor, out[i].Keys = nil, nil
+	}
+	return out
+}
+
 // Pending implements API.
 func (o *Offline) Pending(context.Context) ([]connector.Confirmation, error) {
 	var out []connector.Confirmation
-	for _, p := range o.Journal.State().Paused {
-		c := connector.Confirmation{Model: p.Model, Kind: p.Reason, Since: p.At, Count: int(p.Stale)}
+	st := o.Journal.State()
+	for i := range st.Paused {
+		p := &st.Paused[i]
 		switch p.Reason {
 		case reasonTruncate:
-			c.Text = fmt.Sprintf("model %s is paused: its table was emptied (TRUNCATE); nothing was deleted in Braze; %d changes were passed over since", p.Model, p.Stale)
-			c.Answer = "the table is loaded again, which can start campaigns in Braze, and the model goes on; nobody is deleted"
+			table := "its table"
+			if m := o.model(p.Model); m != nil {
+				table = m.Table
+			}
+			out = append(out, connector.WaitsTruncated(p, table))
 		case reasonLost:
-			c.Count = len(o.held(p.Model))
-			c.Text = fmt.Sprintf("model %s: data/ held nothing of an existing slot; %d deletes wait", p.Model, c.Count)
-			c.Answer = "the waiting deletes are sent (or dropped with --drop), and with load: all the table is loaded, which can start campaigns in Braze"
+			out = append(out, connector.WaitsLost(p, len(o.held(p.Model, reasonLost))))
 		}
-		out = append(out, c)
+	}
+	for _, m := range o.Models {
+		if held := o.held(m.Name, reasonBrake); len(held) > 0 {
+			out = append(out, connector.WaitsBraked(m.Name, "", len(held), oldest(held)))
+		}
+		if held := o.held(m.Name, reasonGone); len(held) > 0 {
+			out = append(out, connector.WaitsGone(m.Name, m.Table, len(held), oldest(held)))
+		}
 	}
 	return out, nil
 }
 
-func (o *Offline) held(model string) []connector.User {
-	var out []connector.User
+// oldest is since when the first of some deletes is held.
+func oldest(held []connector.HeldDelete) time.Time {
+	return slices.MinFunc(held, func(a, b connector.HeldDelete) int { return a.At.Compare(b.At) }).At
+}
+
+// held gives the deletes of a model that wait for an answer, of one reason or, with "", of all.
+func (o *Offline) held(model, reason string) []connector.HeldDelete {
+	var out []connector.HeldDelete
 	for _, h := range o.Journal.State().Held {
-		if h.Model == model {
-			out = append(out, h.User)
+		if h.Model == model && h.Answer == "" && (reason == "" || reason == h.Reason) {
+			out = append(out, h)
 		}
 	}
 	return out
@@ -114,26 +143,29 @@ func (o *Offline) held(model string) []connector.User {
 
 // Confirm implements API. Held deletes can be dropped and a truncated table's load be put down for the next run; what must be sent needs a process.
 func (o *Offline) Confirm(ctx context.Context, model string, drop bool) (string, error) {
-	var pause *connector.Pause
+	var truncated, lost bool
 	for _, p := range o.Journal.State().Paused {
-		if p.Model == model {
-			pause = &p
-		}
+		truncated = truncated || p.Model == model && p.Reason == reasonTruncate
+		lost = lost || p.Model == model && p.Reason == reasonLost
 	}
-	m := o.model(model)
+	m, held := o.model(model), o.held(model, "")
 	switch {
 	case m == nil:
 		return "", fmt.Errorf("confirm %s: the configuration has no such model", model)
-	case pause == nil:
+	case !truncated && !lost && len(held) == 0:
 		return "", fmt.Errorf("confirm %s: nothing of this model waits", model)
-	case pause.Reason == reasonLost && !drop && len(o.held(model)) > 0:
+	case !drop && len(held) > 0:
 		return "", errNeedsRun("confirm "+model, "held deletes have to be sent")
 	}
-	rec := &connector.Record{Resumed: []string{model}}
-	if pause.Reason == reasonLost {
-		rec.Released = o.held(model)
+	rec := &connector.Record{}
+	if truncated || lost {
+		rec.Resumed = []string{model}
 	}
-	if pause.Reason == reasonTruncate || m.Load {
+	for _, h := range held {
+		h.Answer = connector.AnswerDrop
+		rec.Held = append(rec.Held, h)
+	}
+	if truncated || lost && m.Load {
 		now := time.Now()
 		rec.Loads = []connector.LoadState{{
 			Load:    connector.Load{ID: fmt.Sprintf("%s-%d", model, now.UnixMilli()), Model: model, Table: m.Table},
@@ -149,7 +181,7 @@ func (o *Offline) Confirm(ctx context.Context, model string, drop bool) (string,
 	if err := o.Journal.Apply(ctx, rec); err != nil {
 		return "", err
 	}
-	said := fmt.Sprintf("%d held deletes of model %s were dropped; those profiles stay in Braze", len(rec.Released), model)
+	said := fmt.Sprintf("%d held deletes of model %s were dropped; those profiles stay in Braze", len(held), model)
 	if len(rec.Loads) > 0 {
 		said = fmt.Sprintf("model %s goes on at the next start, and %s is loaded then", model, m.Table)
 	}

@@ -194,6 +194,12 @@ func routes(api API) http.Handler {
 	if replays, ok := api.(Replays); ok {
 		replayRoutes(mux, replays)
 	}
+	if resyncs, ok := api.(Resyncs); ok {
+		resyncRoutes(mux, resyncs)
+	}
+	if forgets, ok := api.(Forgets); ok {
+		forgetRoutes(mux, forgets)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, fmt.Errorf("%s %s is not known to this version; use the brazecdc program that also runs", r.Method, r.URL.Path))
 	})

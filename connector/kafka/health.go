@@ -229,4 +229,3 @@ func (s *Source) Skipped() map[string]uint64 {
 
 // Poisoned counts records that went to quarantine.
 func (s *Source) Poisoned() uint64 { return s.health.poison.Load() }
-

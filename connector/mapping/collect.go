@@ -59,7 +59,7 @@ func (j *job) collected(fp *fieldPlan, after, before connector.Row) (f connector
 	old, same := []byte(nil), false
 	if j.c != nil && j.c.Op == connector.Update && before.Exists() {
 		old, same = j.elementBefore(fp, after, before)
-	} else if j.c != nil && j.c.Op == connector.Update && !j.keyed(fp) {
+	} else if j.c != nil && j.c.Op == connector.Update && !j.c.Before.Exists() && !j.keyed(fp) {
 		j.note(fp, noteCollectOld, false)
 	}
 	switch {

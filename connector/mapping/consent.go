@@ -96,36 +96,37 @@ func (c *compiler) resubscribe(mo *model, f *field, word, path string, constant 
 
 // mayConsent tells whether a state of consent may be sent for this change: unsubscribed always; subscribed and opted_in for a new row of the live stream, or
 // where a live change made the column or the rule say so. A person who unsubscribed in Braze is not subscribed again by a row that has said the same all along,
-// by a load that was not told to, by a row that is read again, or because a store was lost.
-func (j *job) mayConsent(fp *fieldPlan, value []byte) bool {
+// by a load that was not told to, by a row that is read again, or because a store was lost. again tells that the state goes although Braze may hold it: what was
+// before was not sent, so that Braze was not told of it, and the person may have unsubscribed there since.
+func (j *job) mayConsent(fp *fieldPlan, value []byte) (may, again bool) {
 	if string(value) == `"`+stateUnsubscribed+`"` || fp.resubscribe == whenMapped {
-		return true
+		return true, false
 	}
 	if !j.live() {
 		if j.loading() && j.p.m.conf.LoadConsent {
-			return true
+			return true, false
 		}
 		j.note(fp, noteLoadConsent, false)
-		return false
+		return false, false
 	}
 	if j.c.Op == connector.Insert {
-		return true
+		return true, false
 	}
 	if fp.resubscribe == whenNew {
-		return false
+		return false, false
 	}
 	before := j.c.Before
 	if before.Table != j.p.table {
 		j.note(fp, noteNoEvidence, false)
-		return false
+		return false, false
 	}
 	old, oc, _ := j.encode(fp, before, j.a.old[:0], true)
 	j.a.old = old[:0]
 	if oc == notThere {
 		j.note(fp, noteNoEvidence, false)
-		return false
+		return false, false
 	}
-	return oc != encoded || string(old) != string(value)
+	return oc != encoded || string(old) != string(value), oc != encoded
 }
 
 // live tells whether the row was changed just now, in the stream.

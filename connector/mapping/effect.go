@@ -107,9 +107,13 @@ func (j *job) fields(after, before connector.Row, w whole) (run []connector.Fiel
 		}
 		out, oc, column := j.encode(fp, after, j.a.room(), false)
 		var value []byte
+		may, again := true, false
 		switch oc {
 		case encoded:
-			if fp.consent && !j.mayConsent(fp, out[len(j.a.json):]) {
+			if fp.consent {
+				may, again = j.mayConsent(fp, out[len(j.a.json):])
+			}
+			if !may {
 				continue
 			}
 			value = j.a.kept(out)
@@ -129,7 +133,7 @@ func (j *job) fields(after, before connector.Row, w whole) (run []connector.Fiel
 		}
 		run = run[:len(run)+1] // filled in place: copying fields costs more than encoding most of them
 		f := &run[len(run)-1]
-		*f = connector.Field{Def: fp.def, JSON: value, Omit: oc == encNull && w.omit && mo.kind != catalogs || j.newcomer(fp, value, w)}
+		*f = connector.Field{Def: fp.def, JSON: value, Again: again, Omit: oc == encNull && w.omit && mo.kind != catalogs || j.newcomer(fp, value, w)}
 		if proof {
 			j.prove(fp, after, before, f)
 		}

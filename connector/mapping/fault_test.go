@@ -91,14 +91,8 @@ func TestFaults(t *testing.T) {
 				column("_merge_objects", "plan"), column("Phone", "phone"), column("$x", "plan"), column("", "plan")}
 		})), `"email" is one of Braze's own…put it under fields`, `"external_id" is reserved`, `"_merge_objects" is reserved`, `warn…"Phone" is written like`, `begins with "$"`, `needs a name`)
 	})
-	t.Run("what this version does not run is refused", func(t *testing.T) {
-		collect, add := column("a", "plan"), column("b", "tags")
-		collect.Collect, add.Array = true, "add_remove"
-		wantFaults(t, faultsOf(t, with(func(m *connector.Model) {
-			m.Later = []string{"subscription_groups"}
-			m.Custom = []connector.FieldMap{collect, add}
-		})), `models[0].subscription_groups`, `collect is not run`, `array: add_remove is not run`)
-		wantFaults(t, faultsOf(t, with(func(m *connector.Model) { m.Kind = "events" })), `kind "events"`)
+	t.Run("a kind that is none", func(t *testing.T) {
+		wantFaults(t, faultsOf(t, with(func(m *connector.Model) { m.Kind = "user" })), `no kind "user"`)
 	})
 	t.Run("settings of consent", func(t *testing.T) {
 		when, again, other, fine := column("email_subscribe", "newsletter"), column("push_subscribe", "newsletter"), column("first_name", "first_name"), column("last_name", "plan")

@@ -36,9 +36,9 @@ type field struct {
 
 	consent     bool
 	resubscribe resubscribe
-	drive       drive              // what prog, which is a rule, decides
-	collect     bool               // the rows of a user make up an array
-	brazeType   connector.AttrType // of the attribute in Braze, AnyType where that is not known
+	drive       drive      // what prog, which is a rule, decides
+	collect     bool       // the rows of a user make up an array
+	attr        *attribute // nil for what is no custom attribute
 }
 
 // name is what people know the field by.
@@ -87,6 +87,9 @@ func (c *compiler) field(mo *model, fm *connector.FieldMap, isPreset bool) *fiel
 	if !isPreset {
 		f.def.Type = c.attrType(mo, f, fm, name)
 		c.partly(f, fm)
+		if fault, bad := f.typeFault(); bad {
+			c.faults = append(c.faults, fault)
+		}
 	}
 	c.order++
 	return f

@@ -95,12 +95,13 @@ func (c *compiler) audiences(mo *model) {
 		if c.failedSince(faults) {
 			continue
 		}
-		if f.brazeType = c.cfg.Types[name]; !accepts(f.brazeType, connector.BoolType) {
-			c.warn(a.Path, fmt.Sprintf("%q has the type %s in Braze, which would ignore true and false, so they are left out", name, f.brazeType), "choose another attribute")
-		}
+		f.declared, f.attr = "bool", c.attribute(name)
 		f.def = &connector.FieldDef{Name: name, JSON: keyJSON(name), Model: mo.index, Order: c.order, Type: connector.BoolType,
 			Hash: hashOf("audience", name, a.When, c.cfg.TimeZone.String())}
 		c.order++
+		if fault, bad := f.typeFault(); bad {
+			c.faults = append(c.faults, fault)
+		}
 		mo.fields = append(mo.fields, f)
 	}
 }

@@ -2,7 +2,7 @@
 // fields, events, items, deletes and renames it asks for, in the model's mode.
 //
 // What may pass is in mode.go, which user a row belongs to in id.go, which item in item.go, which field goes where in field.go and plan.go. What the other kinds
-// of models have is in kind.go; rows as events in event.go, happened.go, property.go and ecommerce.go. Groups and audiences by rule are in group.go, arrays that
+// of models have is in kind.go; rows as events in event.go, happened.go, each.go and ecommerce.go. Groups and audiences by rule are in group.go, arrays that
 // rows make up together in collect.go. What a value becomes is in the convert_
 // files, for Braze's own fields in the preset_ files and phone.go; when a consent may be sent is in consent.go, which types Braze would ignore in drift.go.
 // Expressions with SQL's NULL logic are in expr.go, null.go and operator.go.
@@ -34,8 +34,12 @@ type Config struct {
 	// OnlyUsers limits everything to these external_ids (a pilot); empty means all users.
 	OnlyUsers []string
 	// Types are the types that Braze's custom attributes have, by name (GET /custom_attributes); a value of another type, which Braze would ignore without
-	// an error, is left out with a note. An attribute that is not listed takes any.
+	// an error, is left out with a note. An attribute that is not listed takes any. SetTypes replaces them.
 	Types map[string]connector.AttrType
+	// Sent are the types that attributes were accepted with by an earlier run, by name; they stand for Types where an attribute is not listed there and its
+	// field declares no type. Learned hears of each that Accepted finds; it may be called concurrently.
+	Sent    map[string]connector.AttrType
+	Learned func(name string, t connector.AttrType)
 	// NoReread says that nobody can answer a NeedRowError (Kafka). Then a field that needs an absent column is left out with a note, and an
 	// identity, rule or expression that needs one is a RowError.
 	NoReread bool
@@ -57,6 +61,8 @@ type Mapper struct {
 	models []*model
 	infos  []connector.ModelInfo
 	only   map[string]bool // nil: all users
+	attrs  map[string]*attribute
+	fields []*field // those that write attrs, by FieldDef.Order; nil for others
 
 	mu    sync.Mutex
 	plans atomic.Pointer[map[*connector.Table][]*plan]
@@ -81,6 +87,9 @@ func New(cfg Config) (*Mapper, []connector.Fault) {
 	if cfg.Note == nil {
 		cfg.Note = func(int, string, string) {}
 	}
+	if cfg.Learned == nil {
+		cfg.Learned = func(string, connector.AttrType) {}
+	}
 	if cfg.Passed == nil {
 		cfg.Passed = func(int, string) {}
 	}
@@ -95,7 +104,7 @@ func New(cfg Config) (*Mapper, []connector.Fault) {
 			m.only[u] = true
 		}
 	}
-	c := &compiler{cfg: &m.cfg, matched: map[int]bool{}}
+	c := &compiler{cfg: &m.cfg, matched: map[int]bool{}, attrs: map[string]*attribute{}}
 	for i := range cfg.Models {
 		m.models = append(m.models, c.model(i))
 	}
@@ -103,7 +112,7 @@ func New(cfg Config) (*Mapper, []connector.Fault) {
 	c.unmatched(m.models)
 	if m.only != nil {
 		for _, mo := range m.models {
-			if len(mo.ids) > 0 && mo.ids[0].kind != connector.ExternalID {
+			if len(mo.ids) > 0 && mo.ids[0].kind != connector.ExternalID && mo.kind != catalogs {
 				c.warn(mo.conf.Path+".identify", "only_users lists external_ids, and this model does not name its users so: it sends nothing", "")
 			}
 		}
@@ -113,8 +122,14 @@ func New(cfg Config) (*Mapper, []connector.Fault) {
 			return nil, c.faults
 		}
 	}
+	m.attrs, m.fields = c.attrs, make([]*field, c.order)
 	for _, mo := range m.models {
 		m.infos = append(m.infos, mo.info)
+		for _, f := range mo.fields {
+			if f.attr != nil {
+				m.fields[f.def.Order] = f
+			}
+		}
 	}
 	m.plans.Store(&map[*connector.Table][]*plan{})
 	return m, c.faults

@@ -40,6 +40,7 @@ type compiler struct {
 	cfg    *Config
 	faults []connector.Fault
 	order  int
+	attrs  map[string]*attribute // custom attributes by name
 	// matched are the entries of never_send that name a column of a model's table.
 	matched map[int]bool
 }
@@ -55,17 +56,14 @@ func (c *compiler) warn(path, what, fix string) {
 // model compiles one model; where it has faults the result is not used.
 func (c *compiler) model(index int) *model {
 	conf := c.cfg.Models[index]
-	mo := &model{index: index, conf: conf, owner: conf.OwnsUsers, tz: c.cfg.TimeZone}
+	mo := &model{index: index, conf: conf, tz: c.cfg.TimeZone}
 	c.shapes(mo)
 	kind, ok := modelKinds[conf.Kind]
 	if !ok {
 		c.fault(conf.Path+".kind", fmt.Sprintf("there is no kind %q", conf.Kind), "use users, events, purchases, subscriptions or catalog")
 		return mo
 	}
-	mo.kind = kind
-	for _, l := range conf.Later {
-		c.fault(conf.Path+"."+l, l+" is not run by this version yet", "remove it")
-	}
+	mo.kind, mo.owner = kind, conf.OwnsUsers && kind == users
 	switch conf.Mode {
 	case "sync":
 		mo.sync = true
@@ -300,8 +298,12 @@ func (mo *model) describe() {
 	mo.info = connector.ModelInfo{
 		Name: mo.conf.Name, Table: mo.source(), Owner: mo.owner, ProofAllowed: !mo.enrich, PrintsAllowed: !mo.enrich && mo.event == nil, Load: mo.conf.Load == "all",
 		Filter: mo.filter != nil || mo.deleteWhen != nil, Hash: mo.hash(),
+		Rows: mo.rows(), Happens: mo.event != nil, Deletes: mo.sync && mo.owner && mo.kind == users,
 	}
 	mo.info.Feeds = mo.feeds
+	if mo.owner && mo.conf.Mode == "sync" {
+		mo.info.Brake = mo.conf.Deletes
+	}
 	if mo.table != nil && mo.feeds == nil {
 		mo.info.Table = mo.table.Name
 	}
@@ -340,6 +342,17 @@ func (mo *model) describe() {
 	}
 }
 
+// rows is the kind that a living row becomes.
+func (mo *model) rows() connector.Kind {
+	switch mo.kind {
+	case subscriptions:
+		return connector.Subscribe
+	case catalogs:
+		return connector.PutItem
+	}
+	return connector.Track
+}
+
 // hash is the fingerprint of what decides the model's effects, the same in every process. Its fields have hashes of their own.
 func (mo *model) hash() uint64 {
 	id := mo.conf.Identify
@@ -349,9 +362,24 @@ func (mo *model) hash() uint64 {
 		mo.conf.OnIDChange, mo.conf.Filter, mo.conf.OnLeave, mo.conf.DeleteWhen, fmt.Sprint(mo.owner),
 	}
 	if mo.kind != users || mo.conf.OnDeleteGroups == "unsubscribe" {
-		parts = append(parts, mo.conf.Kind, mo.conf.OnDeleteGroups, mo.conf.Catalog, fmt.Sprint(id.ItemID), fmt.Sprintf("%+v", mo.conf.Event))
+		parts = append(parts, mo.conf.Kind, mo.conf.OnDeleteGroups, mo.conf.Catalog, fmt.Sprint(id.ItemID))
+	}
+	if mo.event != nil {
+		e := &mo.conf.Event
+		parts = append(parts, fmt.Sprint(e.Ops, e.Time, e.MaxAge, e.DropUnknown, e.Currency, e.Price, e.Quantity), e.When, e.Name.Value, e.Name.Column, fmt.Sprint(e.Name.OneOf))
+		parts = hashParts(parts, e.Properties, mo.tz.String())
 	}
 	return hashOf(parts...)
+}
+
+// hashParts appends what decides about properties; where they stand in the file does not.
+func hashParts(parts []string, list []connector.PropertyMap, zone string) []string {
+	for i := range list {
+		p := &list[i]
+		parts = append(parts, fmt.Sprint(fieldHash(&p.FieldMap, zone), len(p.Fields)), p.Each)
+		parts = hashParts(parts, p.Fields, zone)
+	}
+	return parts
 }
 
 // crossCheck finds what only shows between models: two owners of the users, and one field of users, group, or catalog written by two.

@@ -46,6 +46,12 @@ var reserved = map[string]string{
 	"subscription_groups": "subscription_groups", "_update_existing_only": "mode", "_merge_objects": "nested", "push_token_import": "",
 }
 
+// Preset tells whether a name is one of Braze's own profile fields, and no custom attribute.
+func Preset(name string) bool {
+	_, ok := presets[name]
+	return ok
+}
+
 func presetNames() []string {
 	names := make([]string, 0, len(presets))
 	for n := range presets {

@@ -348,3 +348,112 @@ func TestProofIsTrue(t *testing.T) {
 		}
 	})
 }
+
+// wildKinds maps the columns of wildTable by every other kind of model.
+func wildKinds() []connector.Model {
+	at := func(k connector.ValueKind) string { return fmt.Sprintf("k%d", k) }
+	id := connector.Identify{ExternalID: connector.ValueFrom{Column: "id"}}
+	events := connector.Model{Name: "events", Kind: "events", Table: "public.wild", Mode: "additive", Load: "all", Path: "models[1]", Identify: id,
+		Event: connector.EventMap{Name: connector.NameFrom{Value: "wild"}, Time: connector.ValueFrom{Value: `"2026-11-01"`, HasValue: true}}}
+	items := connector.Model{Name: "items", Kind: "catalog", Table: "public.wild", Catalog: "wild", Mode: "sync", Load: "all", Path: "models[2]",
+		Identify: connector.Identify{ItemID: []connector.ValueFrom{{Column: at(connector.KindText)}, {Column: "id"}}}}
+	states := connector.Model{Name: "states", Kind: "subscriptions", Table: "public.wild", Mode: "sync", Load: "all", LoadConsent: true, Path: "models[3]", Identify: id}
+	rows := connector.Model{Name: "rows", Kind: "users", Table: "public.wild", Mode: "sync", Load: "all", Path: "models[4]", Identify: id}
+	for k := connector.KindNull; k <= connector.KindArray; k++ {
+		for _, typ := range []string{"", "string", "number", "bool", "time", "array", "object"} {
+			p, f, c := prop(at(k)+typ, at(k)), column(at(k)+typ, at(k)), column("all"+at(k)+typ, at(k))
+			p.Type, f.Type, c.Type, c.Collect = typ, typ, typ, true
+			events.Event.Properties, items.Fields = append(events.Event.Properties, p), append(items.Fields, f)
+			if typ != "array" && typ != "object" {
+				rows.Custom = append(rows.Custom, c)
+			}
+		}
+		geo := column("geo"+at(k), at(k))
+		geo.Type = "geo"
+		items.Fields = append(items.Fields, geo)
+		each := prop("each"+at(k), "")
+		each.Each, each.Fields = at(k), []connector.PropertyMap{prop("a", "a"), prop("b", "app_id")}
+		events.Event.Properties = append(events.Event.Properties, each)
+		states.Groups = append(states.Groups, group(at(k), at(k), ""), group("r"+at(k), "", at(k)+" != nil"))
+	}
+	purchases := events
+	purchases.Name, purchases.Kind, purchases.Path = "purchases", "purchases", "models[5]"
+	purchases.Event.Time.Value, purchases.Event.Currency, purchases.Event.Price = `"2026-11-01"`, connector.ValueFrom{Value: `"EUR"`, HasValue: true}, connector.ValueFrom{Column: at(connector.KindDecimal)}
+	timed := events
+	timed.Name, timed.Path, timed.Event.Properties, timed.Event.Time = "timed", "models[6]", nil, connector.ValueFrom{Column: at(connector.KindTimestampTZ)}
+	return []connector.Model{wildModel(), events, items, states, rows, purchases, timed}
+}
+
+// checkWild maps a row of wildTable by all kinds and gives what is wrong with the effects.
+func checkWild(mapper *mapping.Mapper, tab *connector.Table) string {
+	cells := make([]connector.Cell, len(tab.Columns))
+	for i := range cells {
+		cells[i] = connector.Cell{State: connector.Set, Raw: "u1"}
+	}
+	image := connector.Row{Table: tab, Cells: cells}
+	for _, c := range []connector.Change{{Op: connector.Insert, After: image}, {Op: connector.Update, Before: image, After: image}, {Op: connector.Delete, Before: image}} {
+		out, err := mapper.Map(nil, &c, known{})
+		var bad *connector.RowError
+		if err != nil && !errors.As(err, &bad) {
+			return err.Error()
+		}
+		for _, e := range out {
+			if e.Kind == connector.PutItem && !itemAlphabet.MatchString(e.User.ID) {
+				return "an item's id " + e.User.ID
+			}
+			if e.Event != nil {
+				object := []byte("{" + string(e.Event.JSON) + "}")
+				if !json.Valid(object) || !utf8.Valid(object) || len(object) > 101*1024 {
+					return "an event: " + string(object)
+				}
+			}
+			for _, f := range e.Fields {
+				if !json.Valid(f.JSON) || !utf8.Valid(f.JSON) || f.Def.Group != "" && string(f.JSON) != `"subscribed"` && string(f.JSON) != `"unsubscribed"` {
+					return f.Def.Name + ": " + string(f.JSON)
+				}
+			}
+		}
+	}
+	return ""
+}
+
+func wildMapper(tb testing.TB, values *[]connector.Value) (*mapping.Mapper, *connector.Table) {
+	tb.Helper()
+	tab := wildTable(values)
+	mapper, faults := mapping.New(mapping.Config{Models: wildKinds(), Tables: map[string]*connector.Table{tab.Name: tab}})
+	if mapper == nil {
+		tb.Fatal(faults)
+	}
+	return mapper, tab
+}
+
+func TestEveryKindIsValidJSON(t *testing.T) {
+	values := make([]connector.Value, connector.KindArray+1)
+	mapper, tab := wildMapper(t, &values)
+	rapid.Check(t, func(rt *rapid.T) {
+		for k := range values {
+			values[k] = connector.Value{Kind: connector.ValueKind(k)}
+			fill(rt, &values[k], 2)
+		}
+		if why := checkWild(mapper, tab); why != "" {
+			rt.Fatal(why)
+		}
+	})
+}
+
+func FuzzKinds(f *testing.F) {
+	for _, s := range []string{"", "12.50", `[{"a":[1,null,"\ud800"],"app_id":1e400}]`, "a@x.io", "_-_--", "\xff\x00", `[{"a":{"$b":[]}},5]`, `"[{}]"`, "(1,2)", "opted-in", "true"} {
+		f.Add(s, int64(len(s)), 0.5)
+	}
+	values := make([]connector.Value, connector.KindArray+1)
+	mapper, tab := wildMapper(f, &values)
+	f.Fuzz(func(t *testing.T, s string, n int64, x float64) {
+		for k := range values {
+			values[k] = connector.Value{Kind: connector.ValueKind(k), Int: n, Float: x, Str: s}
+		}
+		values[connector.KindArray].List = append([]connector.Value(nil), values[:connector.KindArray]...)
+		if why := checkWild(mapper, tab); why != "" {
+			t.Fatal(why)
+		}
+	})
+}

@@ -3,6 +3,10 @@ package postgres
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"slices"
+
+	"brazecdc/connector"
 )
 
 // place is how far a load has come: the content of its cursor.
@@ -11,6 +15,27 @@ type place struct {
 	after []string   // key of the last row; nil before the first
 	ended bool       // the end of the table was reached
 	again [][]string // keys to read once more
+}
+
+// placeOf is the place from which a load reads the rows of these keys alone.
+func placeOf(rel *relation, ids []string) (p place, err error) {
+	p.ended = true
+	for _, id := range ids {
+		where, err := connector.SplitKey(rel.table, id)
+		if err != nil {
+			return place{}, err
+		}
+		texts := make([]string, len(rel.key))
+		for i, k := range rel.key {
+			at := slices.IndexFunc(where, func(e connector.Equal) bool { return e.Column == rel.table.Columns[k].Name })
+			if at < 0 {
+				return place{}, fmt.Errorf("the key %q of %s has no value of column %q", id, rel.table.Name, rel.table.Columns[k].Name)
+			}
+			texts[i] = where[at].Text
+		}
+		p.again = append(p.again, texts)
+	}
+	return p, nil
 }
 
 const placeVersion = 1

@@ -130,6 +130,32 @@ func (ls *loads) mark(ctx context.Context, st *stream, m mark) error {
 	return nil
 }
 
+// HoldLoad implements connector.LoadControl.
+func (s *Source) HoldLoad(id string, hold bool) bool {
+	s.loads.mu.Lock()
+	l := s.loads.by[id]
+	s.loads.mu.Unlock()
+	if l == nil {
+		return false
+	}
+	l.mu.Lock()
+	l.held = hold
+	l.signal()
+	l.mu.Unlock()
+	return true
+}
+
+// StopLoad implements connector.LoadControl. Marks of the load that are still in the stream are passed over.
+func (s *Source) StopLoad(id string) {
+	s.loads.mu.Lock()
+	l := s.loads.by[id]
+	delete(s.loads.by, id)
+	s.loads.mu.Unlock()
+	if l != nil {
+		l.stop()
+	}
+}
+
 var errNotOpen = errors.New("the source is not open")
 
 // load reads one table beside the stream. Its goroutine reads chunks; the owner of the stream opens and closes their windows.
@@ -142,13 +168,17 @@ type load struct {
 	place     place
 	committed uint64 // number of the last chunk that is done
 	rows      int64
-	gen       int // grows when the open chunks have to be taken again
+	gen       int  // grows when the open chunks have to be taken again
+	held      bool // no further chunks are read
 	windows   []*window
 	nextID    uint64
 	stale     bool // the shape changed
 	rel       *relation
 	sh        *shape
-	changed   chan struct{} // closed and replaced when gen, windows or place change
+	changed   chan struct{} // closed and replaced when gen, windows, place or held change
+
+	halt context.Context // ends when the load is given up
+	stop context.CancelFunc
 }
 
 // StartLoad implements connector.Source.
@@ -170,7 +200,13 @@ func (s *Source) StartLoad(ctx context.Context, l connector.Load) error {
 			return unfit(fmt.Sprintf("table %s is not among those whose changes are read, and a load needs them", l.Table), "add a model for it and start again")
 		}
 		ld.oid = sh.oid
-		return ld.describe(ctx, c)
+		if err := ld.describe(ctx, c); err != nil {
+			return err
+		}
+		if len(l.Keys) > 0 && len(l.Cursor) == 0 {
+			ld.place, err = placeOf(ld.rel, l.Keys)
+		}
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("start the load of %s: %w", l.Table, err)
@@ -183,6 +219,7 @@ func (s *Source) StartLoad(ctx context.Context, l connector.Load) error {
 	if s.loads.by[l.ID] != nil {
 		return fmt.Errorf("load %s runs already", l.ID)
 	}
+	ld.halt, ld.stop = context.WithCancel(context.Background())
 	s.loads.by[l.ID] = ld
 	s.spawn(ld.run)
 	return nil
@@ -231,8 +268,12 @@ type job struct {
 	again [][]string
 }
 
-// run reads chunk after chunk until the end of the table was handed over.
+// run reads chunk after chunk until the end of the table was handed over, or the load was given up.
 func (l *load) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(l.halt, cancel)()
+	defer l.stop()
 	wait := 100 * time.Millisecond
 	for ctx.Err() == nil {
 		done, err := l.pass(ctx)
@@ -312,7 +353,7 @@ func (l *load) room(ctx context.Context, gen int, ended bool) (*window, bool, er
 			left := l.place.again[inFlight:]
 			again = left[:min(len(left), againRows)]
 		}
-		room := len(l.windows) < chunksAhead && uint64(len(l.windows))+l.place.chunk-l.committed < share
+		room := !l.held && len(l.windows) < chunksAhead && uint64(len(l.windows))+l.place.chunk-l.committed < share
 		if room && (!ended || len(again) > 0) {
 			l.nextID++
 			w := &window{id: l.nextID, gen: gen, low: make(chan struct{}), again: slices.Clone(again)}

@@ -71,7 +71,7 @@ func (t *tally) add(v []byte) {
 // tallied are the buckets that are read whole when they are opened, so that their tallies can be compared.
 var tallied = map[bucket]bool{
 	bucketPosition: true, bucketLoad: true, bucketDone: true, bucketSettling: true, bucketHeld: true, bucketPaused: true, bucketRenamed: true,
-	bucketModel: true, bucketCount: true,
+	bucketModel: true, bucketCount: true, bucketBrake: true, bucketErased: true,
 }
 
 func (b bucket) tallyKey() []byte { return []byte("tally of " + string(b)) }

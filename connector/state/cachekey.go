@@ -58,7 +58,11 @@ func appendRowKey(b []byte, number uint16, id string) []byte {
 
 // appendPrintKey appends the key of a user's fingerprints. Kind and label are hashed too: users that differ in either are two.
 func appendPrintKey(b []byte, number uint16, u *connector.User) []byte {
-	b = append(binary.BigEndian.AppendUint16(b, number), keyPrints)
+	return appendUserHash(append(binary.BigEndian.AppendUint16(b, number), keyPrints), u)
+}
+
+// appendUserHash appends what stands for a user.
+func appendUserHash(b []byte, u *connector.User) []byte {
 	start := len(b)
 	b = append(b, byte(u.Kind))
 	b = binary.AppendUvarint(b, uint64(len(u.Label)))
@@ -71,6 +75,7 @@ func appendPrintKey(b []byte, number uint16, u *connector.User) []byte {
 const (
 	sameID = 1 << 7 // the user's ID is the row's own, which needs no second copy
 	tagged = 1 << 6 // a tag follows
+	named  = 1      // in the value of fingerprints: the user follows, whom the key cannot name
 )
 
 // appendHead begins a value with its first byte and, unless it is 0, the tag of its part.
@@ -153,9 +158,17 @@ const (
 	printSize = leafSize + sumSize
 )
 
-// appendPrints appends the value of a user's fingerprints; they are sorted by Leaf, without doubles.
-func appendPrints(b []byte, prints []connector.Print, tag uint32) []byte {
-	b = appendHead(b, 0, tag)
+// appendPrints appends the value of a user's fingerprints; they are sorted by Leaf, without doubles. u is nil where the user is not to be named.
+func appendPrints(b []byte, u *connector.User, prints []connector.Print, tag uint32) []byte {
+	if u == nil {
+		b = appendHead(b, 0, tag)
+	} else {
+		b = append(appendHead(b, named, tag), byte(u.Kind))
+		b = binary.AppendUvarint(b, uint64(len(u.Label)))
+		b = append(b, u.Label...)
+		b = binary.AppendUvarint(b, uint64(len(u.ID)))
+		b = append(b, u.ID...)
+	}
 	for i := range prints {
 		b = binary.BigEndian.AppendUint32(b, prints[i].Leaf)
 	}
@@ -165,10 +178,47 @@ func appendPrints(b []byte, prints []connector.Print, tag uint32) []byte {
 	return b
 }
 
+// readPrintHead takes the head off a value of appendPrints, the user included, whom it puts into u where that is not nil.
+func readPrintHead(v []byte, u *connector.User) (isNamed bool, tag uint32, rest []byte, err error) {
+	first, tag, rest, err := readHead(v)
+	if err != nil || first > named {
+		return false, 0, nil, errValue
+	}
+	if first != named {
+		return false, tag, rest, nil
+	}
+	if len(rest) == 0 || connector.IDKind(rest[0]) > connector.Item {
+		return false, 0, nil, errValue
+	}
+	kind := connector.IDKind(rest[0])
+	rest = rest[1:]
+	var text [2][]byte // label, ID
+	for i := range text {
+		n, size := binary.Uvarint(rest)
+		if size <= 0 || n > uint64(len(rest)-size) {
+			return false, 0, nil, errValue
+		}
+		text[i], rest = rest[size:size+int(n)], rest[size+int(n):]
+	}
+	if u != nil {
+		*u = connector.User{Kind: kind, Label: string(text[0]), ID: string(text[1])}
+	}
+	return true, tag, rest, nil
+}
+
+// readPrintUser gives the user whose fingerprints a value holds; isNamed is false where the value does not say.
+func readPrintUser(v []byte) (u connector.User, isNamed bool, tag uint32, err error) {
+	isNamed, tag, rest, err := readPrintHead(v, &u)
+	if err == nil && len(rest)%printSize != 0 {
+		err = errValue
+	}
+	return u, isNamed, tag, err
+}
+
 // readPrints appends what a value of appendPrints holds; on an error dst comes back as it was.
 func readPrints(dst []connector.Print, v []byte) (prints []connector.Print, tag uint32, err error) {
-	first, tag, rest, err := readHead(v)
-	if err != nil || first != 0 || len(rest)%printSize != 0 {
+	_, tag, rest, err := readPrintHead(v, nil)
+	if err != nil || len(rest)%printSize != 0 {
 		return dst, 0, errValue
 	}
 	n := len(rest) / printSize

@@ -123,7 +123,7 @@ func TestCachePrints(t *testing.T) {
 	})
 	t.Run("what cannot be read is an error, and the cache is begun anew", func(t *testing.T) {
 		for name, v := range map[string][]byte{
-			"empty": {}, "cut": appendPrints(nil, some(2), 0)[:14], "unsorted": appendPrints(nil, []connector.Print{{Leaf: 2}, {Leaf: 1}}, 0),
+			"empty": {}, "cut": appendPrints(nil, nil, some(2), 0)[:14], "unsorted": appendPrints(nil, nil, []connector.Print{{Leaf: 2}, {Leaf: 1}}, 0),
 			"a user's": appendUser(nil, &connector.User{Kind: connector.Email, ID: "elevenchars"}, "", 0),
 		} {
 			var log bytes.Buffer
@@ -280,10 +280,10 @@ func TestCacheParts(t *testing.T) {
 		if n := len(appendUser(nil, &u, u.ID, 0)); n != 1 {
 			t.Errorf("a row takes %d bytes", n)
 		}
-		if n := len(appendPrints(nil, some(10), 0)); n != 1+10*printSize {
+		if n := len(appendPrints(nil, nil, some(10), 0)); n != 1+10*printSize {
 			t.Errorf("ten fingerprints take %d bytes", n)
 		}
-		if n := len(appendPrints(nil, some(10), 1<<14-1)); n != 3+10*printSize {
+		if n := len(appendPrints(nil, nil, some(10), 1<<14-1)); n != 3+10*printSize {
 			t.Errorf("with a part, ten fingerprints take %d bytes", n)
 		}
 	})
@@ -292,8 +292,8 @@ func TestCacheParts(t *testing.T) {
 // FuzzCachedValue: no bytes panic, and what can be read is what would be written.
 func FuzzCachedValue(f *testing.F) {
 	u := connector.User{Kind: connector.Alias, ID: "u", Label: "crm"}
-	f.Add(appendPrints(nil, some(3), 0), "1")
-	f.Add(appendPrints(nil, some(1), 70_000), "1")
+	f.Add(appendPrints(nil, nil, some(3), 0), "1")
+	f.Add(appendPrints(nil, nil, some(1), 70_000), "1")
 	f.Add(appendUser(nil, &u, "1", 3), "1")
 	f.Add(appendUser(nil, &u, "u", 0), "u")
 	f.Add([]byte{tagged}, "")
@@ -304,7 +304,7 @@ func FuzzCachedValue(f *testing.F) {
 			t.Fatalf("%v, %d, %v", prints, tag, err)
 		}
 		if err == nil {
-			again, sameTag, err := readPrints(nil, appendPrints(nil, prints[1:], tag))
+			again, sameTag, err := readPrints(nil, appendPrints(nil, nil, prints[1:], tag))
 			if err != nil || sameTag != tag || !slices.Equal(again, prints[1:]) {
 				t.Fatalf("%v under %d became %v under %d, %v", prints[1:], tag, again, sameTag, err)
 			}

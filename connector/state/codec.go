@@ -22,6 +22,13 @@ func (e *encoder) str(s string) {
 	*e = append(*e, s...)
 }
 
+func (e *encoder) strs(list []string) {
+	e.uint(uint64(len(list)))
+	for _, s := range list {
+		e.str(s)
+	}
+}
+
 // bytes keeps nil and empty apart.
 func (e *encoder) bytes(b []byte) {
 	if b == nil {
@@ -166,6 +173,13 @@ func (d *decoder) take(n uint64) []byte {
 }
 
 func (d *decoder) str() string { return string(d.take(d.uint())) }
+
+func (d *decoder) strs() (list []string) {
+	for range d.count() {
+		list = append(list, d.str())
+	}
+	return list
+}
 
 // lastStr is a string at a value's end that values of before do not have.
 func (d *decoder) lastStr() string {

@@ -47,6 +47,7 @@ type Data struct {
 	journal    *file
 	quarantine *Quarantine
 	state      *connector.State
+	erased     *erasures
 
 	mu        sync.Mutex
 	positions map[string]uint64 // recorded, by stream
@@ -87,6 +88,9 @@ func (d *Data) open(cfg DataConfig) (err error) {
 		return errors.Join(err, q.close())
 	}
 	if d.state, err = readState(d.journal); err != nil {
+		return err
+	}
+	if d.erased, err = readErased(d.journal); err != nil {
 		return err
 	}
 	d.positions = make(map[string]uint64, len(d.state.Positions))

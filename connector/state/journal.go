@@ -27,6 +27,7 @@ const (
 
 var journalBuckets = []bucket{
 	bucketPosition, bucketLoad, bucketDone, bucketSettling, bucketHeld, bucketPaused, bucketRenamed, bucketModel,
+	bucketBrake, bucketErased,
 }
 
 func userKey(u connector.User) []byte { return hash(string(rune(u.Kind)), u.ID, u.Label) }
@@ -210,7 +211,7 @@ func applyPuts(tx *bbolt.Tx, r *connector.Record) error {
 			return err
 		}
 	}
-	return nil
+	return putBrakes(tx, r.Brakes)
 }
 
 // putPositions keeps the memo of a stream whose new position carries none.
@@ -279,6 +280,7 @@ func readState(f *file) (*connector.State, error) {
 			collect(tx, bucketDone, decodeDone, &s.Done),
 			collect(tx, bucketSettling, decodeSettling, &s.Settling),
 			collect(tx, bucketHeld, decodeHeld, &s.Held),
+			collect(tx, bucketBrake, decodeBrake, &s.Brakes),
 			collect(tx, bucketPaused, decodePause, &s.Paused),
 			collect(tx, bucketRenamed, decodeName, &s.Renamed),
 			collect(tx, bucketModel, decodeModel, &s.Models),

@@ -33,6 +33,21 @@ func encodeLoad(l *connector.LoadState) []byte {
 	e.time(l.Finished)
 	e.uint(uint64(l.Estimate))
 	e.bool(l.Nulls)
+	e.strs(l.Keys)
+	e.bool(l.Resync != nil)
+	if q := l.Resync; q != nil {
+		e.str(q.Where)
+		e.strs(q.Fields)
+		e.bool(q.All)
+		e.bool(q.Scheduled)
+	}
+	e.bool(l.Paused)
+	e.bool(l.Cancelled)
+	e.bool(l.Closing)
+	e.str(l.Mark)
+	for _, n := range [...]int64{l.Sent, l.Same, l.Unmarked, l.Met, l.Gone, l.Unnamed} {
+		e.uint(uint64(n))
+	}
 	return e
 }
 
@@ -40,6 +55,17 @@ func decodeLoad(b []byte) (l connector.LoadState, err error) {
 	d := decoder{b: b}
 	l.Load = connector.Load{ID: d.str(), Model: d.str(), Table: d.str(), Cursor: d.bytes(), Rows: int64(d.uint())}
 	l.Started, l.Finished, l.Estimate, l.Nulls = d.time(), d.time(), int64(d.uint()), d.bool()
+	if len(d.b) == 0 { // values of before end here
+		return l, d.end()
+	}
+	l.Keys = d.strs()
+	if d.bool() {
+		l.Resync = &connector.Resync{Where: d.str(), Fields: d.strs(), All: d.bool(), Scheduled: d.bool()}
+	}
+	l.Paused, l.Cancelled, l.Closing, l.Mark = d.bool(), d.bool(), d.bool(), d.str()
+	for _, n := range [...]*int64{&l.Sent, &l.Same, &l.Unmarked, &l.Met, &l.Gone, &l.Unnamed} {
+		*n = int64(d.uint())
+	}
 	return l, d.end()
 }
 
@@ -83,12 +109,13 @@ func encodeHeld(h *connector.HeldDelete) []byte {
 	e.str(h.Reason)
 	e.time(h.At)
 	e.str(h.Part)
+	e.str(h.Answer)
 	return e
 }
 
 func decodeHeld(b []byte) (h connector.HeldDelete, err error) {
 	d := decoder{b: b}
-	h = connector.HeldDelete{User: d.user(), Model: d.str(), Key: d.key(), Reason: d.str(), At: d.time(), Part: d.lastStr()}
+	h = connector.HeldDelete{User: d.user(), Model: d.str(), Key: d.key(), Reason: d.str(), At: d.time(), Part: d.lastStr(), Answer: d.lastStr()}
 	return h, d.end()
 }
 
@@ -138,6 +165,8 @@ func encodeModel(m *connector.ModelState) []byte {
 		e.str(n)
 		e.uint(m.Fields[n])
 	}
+	e.time(m.Next)
+	e.str(m.Schedule)
 	return e
 }
 
@@ -153,6 +182,9 @@ func decodeModel(b []byte) (m connector.ModelState, err error) {
 			name := d.str()
 			m.Fields[name] = d.uint()
 		}
+	}
+	if len(d.b) > 0 { // values of before end here
+		m.Next, m.Schedule = d.time(), d.str()
 	}
 	return m, d.end()
 }

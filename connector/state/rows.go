@@ -160,7 +160,7 @@ func (c *Cache) write(db *pebble.DB, rows []connector.RowPut, prints []connector
 		if p.Prints == nil {
 			err = b.Delete(s.key, nil)
 		} else if err = ascending(p); err == nil {
-			s.value = appendPrints(s.value[:0], p.Prints, tag)
+			s.value = appendPrints(s.value[:0], &p.User, p.Prints, tag)
 			err = b.Set(s.key, s.value, nil)
 		}
 		if err != nil {

@@ -84,6 +84,9 @@ func (s *Shared) Begin(ctx context.Context, store connector.SharedStore, topic s
 	for key, v := range paused {
 		s.Heard(key, v)
 	}
+	if err := s.beginErased(ctx); err != nil {
+		return err
+	}
 	// From here on the store is the truth of what was ours.
 	forget := connector.Record{}
 	for i := range own.Settling {
@@ -452,8 +455,12 @@ func (s *Shared) forgetUsers(parts []string, r *connector.Record) error {
 	})
 }
 
-// Heard takes in what another process put, of pauses alone: they hold for all.
+// Heard takes in what another process put, of pauses and of erased users alone: they hold for all.
 func (s *Shared) Heard(key string, value []byte) {
+	if strings.HasPrefix(key, erasedPrefix) && value != nil {
+		s.heardErased(value)
+		return
+	}
 	model, ok := strings.CutPrefix(key, "pause/")
 	if !ok {
 		return

@@ -1,0 +1,81 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Schedule says when a model is synced again by itself.
+type Schedule struct {
+	Model string
+	// Name tells it from another one of the model: where it changed, what was missed before does not count.
+	Name string
+	// Next gives the first time after a moment; zero: none. It must not keep state.
+	Next func(after time.Time) time.Time
+	// All sends whole rows, else differences go.
+	All bool
+}
+
+// planned is when a model is synced again by its schedule.
+type planned struct {
+	at   time.Time
+	name string
+}
+
+// wallStep bounds a wait for a time of the wall clock, which may be set meanwhile, or go on while the machine sleeps.
+const wallStep = time.Minute
+
+// keepSchedule syncs a model again at the times of its schedule, until ctx ends. A time that passed while nothing ran, or while another load of the model did, is
+// made up for once.
+func (p *Pipeline) keepSchedule(ctx context.Context, s *Schedule) {
+	i, ok := p.modelAt[s.Model]
+	if !ok {
+		return
+	}
+	at := p.plannedAt(i, s)
+	for !at.IsZero() && waitUntil(ctx, at) {
+		at = p.plan(i, s)
+		p.log.Info("the model's schedule syncs it again", "model", s.Model, "next", at)
+		_, err := p.resync(ctx, ResyncRequest{Model: s.Model, Resync: Resync{All: s.All, Scheduled: true}}, nil)
+		for errors.Is(err, ErrLoadRuns) {
+			p.log.Info("a scheduled resync waits for the end of a load that is under way", "model", s.Model)
+			if p.loadClosed(ctx, s.Model) != nil {
+				return
+			}
+			_, err = p.resync(ctx, ResyncRequest{Model: s.Model, Resync: Resync{All: s.All, Scheduled: true}}, nil)
+		}
+		if err != nil && ctx.Err() == nil {
+			p.log.Warn("a scheduled resync could not begin; the next one is tried at its time", "model", s.Model, "next", at, "err", err)
+		}
+	}
+}
+
+// plannedAt gives when the next run of a schedule is due: the one that was noted, or a new one.
+func (p *Pipeline) plannedAt(i int, s *Schedule) time.Time {
+	if was := p.planned[i].Load(); was != nil && was.name == s.Name && !was.at.IsZero() {
+		return was.at
+	}
+	return p.plan(i, s)
+}
+
+// plan notes the next run.
+func (p *Pipeline) plan(i int, s *Schedule) time.Time {
+	at := s.Next(time.Now().Round(0))
+	p.planned[i].Store(&planned{at, s.Name})
+	p.pend.add(func(r *Record) { r.Models = append(r.Models, p.modelState(i)) })
+	return at
+}
+
+// waitUntil waits for a time of the wall clock; false: ctx ended.
+func waitUntil(ctx context.Context, at time.Time) bool {
+	for {
+		left := at.Sub(time.Now().Round(0))
+		if left <= 0 {
+			return ctx.Err() == nil
+		}
+		if sleep(ctx, min(left, wallStep)) != nil {
+			return false
+		}
+	}
+}

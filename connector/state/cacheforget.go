@@ -1,0 +1,156 @@
+package state
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"brazecdc/connector"
+)
+
+// Users implements connector.UserCounter.
+func (c *Cache) Users(model string, limit int64) (n int64, err error) {
+	db, err := c.use()
+	if err != nil {
+		return 0, err
+	}
+	defer c.mu.RUnlock()
+	number, ok := c.number(pair{model: model})
+	if !ok {
+		return 0, nil
+	}
+	prefix := append(binary.BigEndian.AppendUint16(nil, number), keyPrints)
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	if err != nil {
+		return 0, c.explain(err)
+	}
+	for it.First(); it.Valid() && n < limit; it.Next() {
+		if _, tag, _, err := readHead(it.Value()); err == nil && c.alive(tag) {
+			n++
+		}
+	}
+	return n, c.explain(errors.Join(it.Error(), it.Close()))
+}
+
+// RowsOf gives the rows that were last accepted under a user. It reads all rows, so it takes seconds where there are millions.
+func (c *Cache) RowsOf(ctx context.Context, u connector.User) (rows []connector.ModelRow, err error) {
+	keys, err := c.keysOf(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range keys {
+		if k.plain {
+			rows = append(rows, k.row)
+		}
+	}
+	return rows, nil
+}
+
+// cacheRow is a stored row of a user.
+type cacheRow struct {
+	key   []byte
+	row   connector.ModelRow
+	plain bool // the row's ID is known, and not only its hash
+}
+
+func (c *Cache) keysOf(ctx context.Context, u connector.User) (out []cacheRow, err error) {
+	db, err := c.use()
+	if err != nil {
+		return nil, err
+	}
+	defer c.mu.RUnlock()
+	names := map[uint16]pair{}
+	long := sha256.Sum256([]byte(u.ID))
+	c.names.RLock()
+	for p, n := range c.pairs {
+		names[n] = p
+	}
+	c.names.RUnlock()
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{0, 1}})
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	for n := 0; err == nil; n++ {
+		if n == 0 && !it.First() || n > 0 && !it.Next() {
+			break
+		}
+		if n%10_000 == 0 {
+			err = ctx.Err()
+		}
+		key := it.Key()
+		if len(key) <= prefixSize || key[prefixSize] == keyPrints {
+			continue
+		}
+		id, plain := string(key[prefixSize+1:]), true
+		if key[prefixSize] == keyHashed {
+			id, plain = "", bytes.Equal(key[prefixSize+1:], long[:])
+			if plain {
+				id = u.ID
+			}
+		}
+		if of, _, err := readUser(it.Value(), id); err != nil || of != u {
+			continue
+		}
+		p := names[binary.BigEndian.Uint16(key)]
+		out = append(out, cacheRow{bytes.Clone(key), connector.ModelRow{Model: p.model, Key: connector.Key{Table: p.table, ID: id}}, plain})
+	}
+	if err = errors.Join(err, it.Error(), it.Close()); err != nil {
+		return nil, c.explain(err)
+	}
+	return out, nil
+}
+
+// Forget removes what is known of a user and of rows that were accepted under it, and writes the files anew, so that none holds its identifier any more. It
+// gives how many rows there were. Looking and compacting go on beside other calls, which wait only while the files are closed and opened.
+func (c *Cache) Forget(ctx context.Context, u connector.User) (rows int, err error) {
+	keys, err := c.keysOf(ctx, u)
+	if err != nil {
+		return 0, err
+	}
+	if err := c.forgetKeys(ctx, u, keys); err != nil {
+		return 0, fmt.Errorf("take an erased user out of the cache: %w", err)
+	}
+	// What pebble has deleted of its log it may keep to write over; a start removes it.
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.db == nil {
+		return 0, c.explain(ErrClosed)
+	}
+	if err := closePebble(c.db); err != nil {
+		c.db = nil
+		return 0, c.explain(err)
+	}
+	if err := c.open(); err != nil {
+		return 0, c.explain(err)
+	}
+	return len(keys), nil
+}
+
+func (c *Cache) forgetKeys(ctx context.Context, u connector.User, keys []cacheRow) error {
+	db, err := c.use()
+	if err != nil {
+		return err
+	}
+	defer c.mu.RUnlock()
+	b := db.NewBatch()
+	defer b.Close()
+	for _, k := range keys {
+		err = errors.Join(err, b.Delete(k.key, nil))
+	}
+	c.names.RLock()
+	for p, n := range c.pairs {
+		if p.table == "" {
+			err = errors.Join(err, b.Delete(appendPrintKey(nil, n, &u), nil))
+		}
+	}
+	c.names.RUnlock()
+	if err = errors.Join(err, b.Commit(pebble.Sync), db.Flush()); err == nil {
+		err = db.Compact(ctx, []byte{0}, []byte{0xff, 0xff, 0xff, 0xff}, false)
+	}
+	return c.explain(err)
+}
