@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 )
@@ -81,9 +82,20 @@ func (d *pending) durable(ctx context.Context, f func(*Record)) error {
 // commitEvery is how often the committer records at most: many completions share one write to disk.
 const commitEvery = 20 * time.Millisecond
 
+// lastRecord is how long the record under way at the end of a drain may take.
+const lastRecord = 10 * time.Second
+
 // committer records what became confirmable, then confirms it. It is the only writer of the journal while the pipeline runs.
 func (p *Pipeline) committer(ctx context.Context) {
 	var expired time.Time
+	// A record that waits for others (the brokers, for the state topic) may not keep the process from ending.
+	recording, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		if sleep(recording, lastRecord) == nil {
+			cancel()
+		}
+	})()
 	for {
 		if now := time.Now(); p.cfg.Retention > 0 && now.Sub(expired) > time.Hour {
 			expired = now
@@ -96,7 +108,11 @@ func (p *Pipeline) committer(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := p.record(context.WithoutCancel(ctx), false); err != nil {
+		if err := p.record(recording, false); err != nil {
+			if recording.Err() != nil {
+				err = &StopError{Code: ExitDeadline, What: fmt.Sprintf("the last record could not be written within %s", lastRecord), Err: err,
+					Fix: "nothing; what it would have told is done again at the next start"}
+			}
 			p.stop(err)
 			return
 		}

@@ -14,6 +14,8 @@
 //	When do two effects become one?                     fold.go
 //	What is left out because Braze has it?              diff.go, proof.go (which before-images count)
 //	What happens around deletes and renames?            lookup.go (is another row alive?), settle.go (a deleted user that comes again)
+//	Which deletes are held, and until when?             brake.go (how many are too many), held.go
+//	What is left of a user who was erased?              forget.go
 //	What waits for a person, what was done already?     care.go, control.go (confirm, retry, discard, send)
 //	What cannot be delivered?                           quarantine.go, stored.go, original.go (the record), retry.go (again)
 //	How is a range of a topic brought again?            replay.go (why nothing older overwrites anything newer)
@@ -51,6 +53,10 @@
 //     away and is used again, gets the living rows of all its models, whichever model's row starts it.
 //   - What an earlier run may have sent (Batch.Replayed), or an attempt with unknown outcome, is never folded away: a delete is sent although the row
 //     comes again, a value that went there and back is sent.
+//   - A delete is counted by the brake when it leaves for Braze, once whatever becomes of the attempts, and what a person confirmed is neither counted nor held.
+//     The answer of a person is in a record before the delete's end can be. A held delete stays in data/ until the row that ends it was accepted.
+//   - Nothing of an erased user leaves its queue until a row of the owner came that was committed after the erasure, whatever brings it: that is asked at the
+//     queue's end, and of changes once more when they are read.
 //   - NULL is not absent. An absent cell says nothing, and nothing may turn it into null.
 //   - A batch larger than the caps still passes, when nothing else is open.
 //   - The lock of the queue is never held over a call to Braze, the source or a store.

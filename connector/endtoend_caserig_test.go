@@ -133,8 +133,9 @@ func idOf(object json.RawMessage) string {
 // requests are the accepted requests since the last look that change something.
 func (c *caseRig) requests() []brazesim.Request {
 	var out []brazesim.Request
+	last := c.seen // they are listed in the order of their answers
 	for _, r := range c.sim.Requests(0) {
-		if r.Seq > c.seen && r.Path != "/users/export/ids" && r.Status == 201 {
+		if r.Seq > last && r.Path != "/users/export/ids" && r.Status == 201 {
 			out = append(out, r)
 		}
 		c.seen = max(c.seen, r.Seq)

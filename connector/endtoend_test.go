@@ -39,6 +39,8 @@ const (
 
 // rigConfig is what tests choose of a rig.
 type rigConfig struct {
+	mark    string // load_mark
+	plans   []connector.Schedule
 	models  []connector.Model
 	noCache bool
 	sim     brazesim.Config
@@ -169,7 +171,8 @@ func (r *rig) open() (_ *rigRun, err error) {
 	if run.data, err = state.OpenData(filepath.Join(r.dir, "data"), state.DataConfig{Workspace: "rig", Endpoint: r.braze, Logger: log}); err != nil {
 		return nil, err
 	}
-	cfg := connector.Config{Journal: run.data, UserGap: userGap, Settle: settleTime, Drain: 30 * time.Second, Log: log}
+	cfg := connector.Config{Journal: run.data, UserGap: userGap, Settle: settleTime, Drain: 30 * time.Second, Log: log,
+		LoadMark: r.cfg.mark, Schedules: r.cfg.plans}
 	if !r.cfg.noCache {
 		if run.cache, err = state.OpenCache(filepath.Join(r.dir, "cache"), state.CacheConfig{Workspace: "rig", Endpoint: r.braze, Logger: log}); err != nil {
 			return nil, errors.Join(err, run.data.Close())

@@ -3,6 +3,8 @@ package connector
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -45,25 +47,40 @@ func (p *Pipeline) TakeOver(ctx context.Context, a Assigned) error {
 		if err != nil {
 			return fmt.Errorf("read what the other processes left of %s: %w", part, err)
 		}
-		c.mu.Lock()
-		c.install(st)
-		for i := range st.Entries {
-			c.installEntry(&st.Entries[i])
+		if err := p.install(ctx, st); err != nil {
+			return err
 		}
-		p.resumeHeld(st.Held)
-		c.mu.Unlock()
-		p.restoreUsers(st)
 	} else if a.Gap {
 		p.log.Warn("another process went on with this partition, and what it held back or had already deleted is not known here; name a source.kafka.state_topic for all processes of the group",
 			"stream", a.Stream)
 	}
 	c.mu.Lock()
-	c.owned[part] = true
+	if ctx.Err() == nil {
+		c.owned[part] = true
+	}
 	c.mu.Unlock()
 	if a.First {
 		return nil
 	}
 	return sleep(ctx, p.cfg.UserGap)
+}
+
+// install puts what was adopted into place, all at once, unless the partition was taken away meanwhile: then its ctx has ended before leave looks.
+func (p *Pipeline) install(ctx context.Context, st *State) error {
+	c := p.care
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c.install(st)
+	for i := range st.Entries {
+		c.installEntry(&st.Entries[i])
+	}
+	p.resumeHeld(st.Held)
+	c.refresh()
+	p.restoreUsers(st)
+	return nil
 }
 
 // owns tells whether this process has a partition.
@@ -73,8 +90,11 @@ func (p *Pipeline) owns(part string) bool {
 	return p.care.owned[part]
 }
 
-// revokeFlush is how long Revoke waits for the last record, which the next owner reads.
-const revokeFlush = 5 * time.Second
+// How long Revoke waits for the last record, which the next owner reads, and for what is ours to be put away.
+const (
+	revokeFlush = 5 * time.Second
+	revokeLeave = 20 * time.Second
+)
 
 // Revoke gives streams up that go to another process: it waits until what is open of them is done and confirmed, and when ctx ends takes what is unsent out
 // of the queues. What is being sent then may be sent once more by the other process; its late acknowledgement counts for nothing here. The source must
@@ -110,7 +130,9 @@ func (p *Pipeline) Revoke(ctx context.Context, streams []string) {
 		p.log.Warn("the last record before partitions go away was not written in time; their new owner may repeat what it would have told", "streams", streams, "err", err)
 	}
 	p.tracker.drop(set)
-	p.leave(flush, parts)
+	leaving, end := context.WithTimeout(context.WithoutCancel(ctx), revokeLeave)
+	defer end()
+	p.leave(leaving, parts)
 }
 
 // flush waits until what is done by now is recorded and confirmed. The record of positions that are no longer open may still be on its way. Behind the last
@@ -196,17 +218,23 @@ func (q *queue) unsettle(parts map[string]bool) (out []*step) {
 	return out
 }
 
-// withdraw takes waiting steps out whose changes all belong to the given streams. A step that folds changes of other streams too stays: it belongs to them
-// as well, and attributes may be sent twice.
+// withdraw takes waiting steps out whose changes all belong to the given streams, and refuses what comes back of them, or comes late. Of a step that folds
+// changes of other streams too, what is of these goes out, so that nothing old is sent after what the new owner sends.
 func (q *queue) withdraw(streams map[string]bool) (out []*step) {
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.gone == nil {
+		q.gone = map[string]bool{}
+	}
+	maps.Copy(q.gone, streams)
+	q.anyGone.Store(true)
 	seen := map[*step]bool{}
 	for _, u := range q.users {
 		kept := u.steps[:0]
 		for _, s := range u.steps {
 			if !s.onlyOf(streams) {
+				s.strip(streams)
 				kept = append(kept, s)
 				continue
 			}
@@ -226,11 +254,50 @@ func (q *queue) withdraw(streams map[string]bool) (out []*step) {
 	return out
 }
 
+// lost tells whether a step is of partitions that another process has now. The lock is held.
+func (q *queue) lost(s *step) bool { return len(q.gone) > 0 && s.onlyOf(q.gone) }
+
+// isLost is lost for those who do not hold the lock.
+func (q *queue) isLost(s *step) bool {
+	if !q.anyGone.Load() {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.lost(s)
+}
+
+// onlyOf tells whether all of a step is of the given streams: its changes, or where it has none (a retry) its rows.
 func (s *step) onlyOf(streams map[string]bool) bool {
 	for _, h := range s.shares {
 		if !streams[h.t.stream.name] {
 			return false
 		}
 	}
-	return len(s.shares) > 0
+	if len(s.shares) > 0 {
+		return true
+	}
+	for i := range s.rows {
+		if !streams[s.rows[i].stream] {
+			return false
+		}
+	}
+	return len(s.rows) > 0 && !s.stored
+}
+
+// strip takes out of a folded step what is of the given streams: shares, rows, and the fields of models that have no row left in it.
+func (s *step) strip(streams map[string]bool) {
+	if !slices.ContainsFunc(s.rows, func(r rowRef) bool { return streams[r.stream] }) {
+		return
+	}
+	rows := slices.DeleteFunc(slices.Clone(s.rows), func(r rowRef) bool { return streams[r.stream] })
+	if len(rows) == 0 {
+		return // one row under both: what is newer counts
+	}
+	s.rows = rows
+	s.shares = slices.DeleteFunc(slices.Clone(s.shares), func(h share) bool { return streams[h.t.stream.name] })
+	s.fields = slices.DeleteFunc(slices.Clone(s.fields), func(f Field) bool {
+		return !slices.ContainsFunc(s.rows, func(r rowRef) bool { return r.model == f.Def.Model })
+	})
+	s.noProof = true
 }

@@ -2,7 +2,9 @@ package connector
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -64,4 +66,36 @@ func TestRevokeRecord(t *testing.T) {
 			t.Errorf("it took %s", took)
 		}
 	})
+}
+
+func TestARecordThatHangsDoesNotKeepTheProcessFromEnding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := &hangingJournal{}
+		r := newRig(t, func(c *Config, r *rig) {
+			j.memJournal, c.Journal, c.Drain = r.journal, j, 5*time.Second
+		})
+		eventually(t, "it runs", func() bool { return r.p.Status().State == "running" })
+		j.hang.Store(true)
+		r.commit(insert(row("1", "u1", "x", "-")))
+		eventually(t, "it was sent", func() bool { return len(r.sink.bodies("u1")) == 1 })
+		began := time.Now()
+		err := r.stop()
+		if took := time.Since(began); ExitCode(err) != ExitDeadline || took > 40*time.Second {
+			t.Errorf("ended after %s with %v", took, err)
+		}
+	})
+}
+
+// hangingJournal waits with a record until its ctx ends, as one does that waits for brokers.
+type hangingJournal struct {
+	*memJournal
+	hang atomic.Bool
+}
+
+func (j *hangingJournal) Apply(ctx context.Context, r *Record) error {
+	if j.hang.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return j.memJournal.Apply(ctx, r)
 }

@@ -122,9 +122,7 @@ func (p *Pipeline) modelStatus(i int, counts map[[2]string]int64) ModelStatus {
 	if x := p.care.paused[i]; x != nil {
 		st.Paused = x.Reason
 	}
-	for _, reason := range []string{pauseBrake, pauseLost} {
-		st.Held += p.care.held.waits[heldKind{m.Name, reason}].n
-	}
+	st.Held = p.care.held.count(m.Name)
 	if b := p.care.brakes[i]; b != nil {
 		st.Braked = b.count(time.Now()) >= b.limit() && p.care.held.waits[heldKind{m.Name, pauseBrake}].n > 0
 	}

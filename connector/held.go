@@ -77,6 +77,16 @@ func (s *heldSet) waiting(u User) bool {
 	return ok && h.Answer == ""
 }
 
+// count gives how many deletes of a model wait for an answer, for whatever reason.
+func (s *heldSet) count(model string) (n int) {
+	for k, t := range s.waits {
+		if k.model == model {
+			n += t.n
+		}
+	}
+	return n
+}
+
 // ofModel gives the deletes of a model that wait for an answer.
 func (s *heldSet) ofModel(model string) (out []HeldDelete) {
 	for _, h := range s.of {

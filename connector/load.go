@@ -52,11 +52,19 @@ type loadRuns struct {
 	by      map[string]*loadRun
 	closing []string      // whose rows are done, and whose end is still to be made
 	wake    chan struct{} // there are more of them
+	over    chan struct{} // closed and replaced when one is over
 	counted atomic.Int32  // how many of by take a census
 }
 
 func newLoadRuns() *loadRuns {
-	return &loadRuns{by: map[string]*loadRun{}, wake: make(chan struct{}, 1)}
+	return &loadRuns{by: map[string]*loadRun{}, wake: make(chan struct{}, 1), over: make(chan struct{})}
+}
+
+// ended gives what is closed when the next load is over.
+func (l *loadRuns) ended() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over
 }
 
 func (l *loadRuns) get(id string) *loadRun {
@@ -79,6 +87,8 @@ func (l *loadRuns) drop(id string) {
 	l.mu.Lock()
 	run := l.by[id]
 	delete(l.by, id)
+	close(l.over)
+	l.over = make(chan struct{})
 	l.mu.Unlock()
 	if run == nil {
 		return
@@ -304,12 +314,25 @@ func (p *Pipeline) loadAgain(ctx context.Context, i int) error {
 
 // loadClosed waits until nothing of a model's loads is under way.
 func (p *Pipeline) loadClosed(ctx context.Context, model string) error {
-	return p.poll(ctx, func() bool {
+	for {
+		ended := p.loads.ended()
 		p.care.mu.Lock()
-		defer p.care.mu.Unlock()
-		return p.care.running(model) == nil
-	})
+		runs := p.care.running(model) != nil
+		p.care.mu.Unlock()
+		if !runs {
+			return nil
+		}
+		select {
+		case <-ended:
+		case <-p.over:
+			return errEnding
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
+
+var errEnding = errors.New("the process is ending")
 
 // poll waits for a state that nobody announces.
 func (p *Pipeline) poll(ctx context.Context, holds func() bool) error {
@@ -319,7 +342,7 @@ func (p *Pipeline) poll(ctx context.Context, holds func() bool) error {
 		select {
 		case <-tick.C:
 		case <-p.over:
-			return errors.New("the process is ending")
+			return errEnding
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -438,8 +461,14 @@ func (p *Pipeline) loadsAdvanced(rec *Record, loads []LoadProgress) {
 		return
 	}
 	c := p.care
+	var over []string
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	defer func() {
+		c.mu.Unlock()
+		for _, id := range over {
+			p.loads.drop(id)
+		}
+	}()
 	for _, l := range loads {
 		st := c.loads[l.Load]
 		if st == nil || !st.Finished.IsZero() {
@@ -459,7 +488,7 @@ func (p *Pipeline) loadsAdvanced(rec *Record, loads []LoadProgress) {
 			if st.Closing {
 				p.loads.ends(st.ID)
 			} else {
-				p.loads.drop(st.ID)
+				over = append(over, st.ID)
 			}
 		}
 		rec.Loads = append(rec.Loads, *st)
@@ -543,13 +572,17 @@ func (p *Pipeline) closeLoad(ctx context.Context, id string) error {
 		}
 	}
 	c.mu.Lock()
-	st.Closing, st.Gone, st.Unnamed = false, now.Gone, now.Unnamed
+	st.Gone, st.Unnamed = now.Gone, now.Unnamed
 	now = *st
 	c.mu.Unlock()
+	now.Closing = false
 	if err := p.pend.durable(ctx, func(r *Record) { r.Loads = append(r.Loads, now) }); err != nil {
 		return err
 	}
 	run.discard()
+	c.mu.Lock()
+	st.Closing = false
+	c.mu.Unlock()
 	p.loads.drop(id)
 	return nil
 }

@@ -1,5 +1,7 @@
 package connector
 
+import "slices"
+
 // proof tells which before-images may be trusted for a step: those of a model whose load completed on this slot's unbroken stream, or of a row that the
 // cache knows Braze accepted under this very user; never in enrich, never for a field whose settings changed since.
 func (p *Pipeline) proof(s *step) func(*Field) bool {
@@ -141,7 +143,8 @@ func (p *Pipeline) printsAfter(s *step, model int, fields []Field) (put PrintPut
 	}
 	var old []Print
 	known := false
-	if !s.noProof && (len(fields) < len(m.Fields) || s.updateOnly) {
+	collects := slices.ContainsFunc(fields, func(f Field) bool { return f.Def.Array == ArrayCollect }) // of which each row says only its own
+	if !s.noProof && (len(fields) < len(m.Fields) || s.updateOnly || collects) {
 		old, known = p.prints(s, model)
 	}
 	if s.updateOnly {

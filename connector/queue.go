@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -28,10 +29,12 @@ type queue struct {
 	steps     int        // waiting or in flight
 	coalesced func(model int)
 	settleFor time.Duration
-	dirty     map[User]bool // settling users whose waiting step is not in data/ as it is now
-	unsettled []User        // ended settling with nothing stored
-	dropped   []*step       // that need no sending any more; done with the next record
-	changed   func()        // dirty, unsettled or dropped got something
+	dirty     map[User]bool   // settling users whose waiting step is not in data/ as it is now
+	unsettled []User          // ended settling with nothing stored
+	dropped   []*step         // that need no sending any more; done with the next record
+	gone      map[string]bool // streams that another process has now
+	anyGone   atomic.Bool
+	changed   func() // dirty, unsettled or dropped got something
 }
 
 // user is one user's place in the queue. Tens of thousands stand in their gap at full speed, so it is kept small.
@@ -138,6 +141,9 @@ func (q *queue) signal() {
 
 // append puts a step behind a user's waiting ones and folds where it may. A step it returns needs nothing to be sent.
 func (q *queue) append(u *user, s *step) (done *step) {
+	if q.lost(s) {
+		return s
+	}
 	if u.settling() && len(u.steps) == 0 {
 		switch {
 		case s.kind == DeleteUser:
@@ -476,9 +482,19 @@ func (q *queue) take(dst []flight, k Kind, n int) []flight {
 
 // putBack puts a flight's step at the head of its users' queues again. The lock is held.
 func (q *queue) putBack(f *flight) {
-	f.u.steps = append(append([]*step{f.s}, f.more...), f.u.steps...)
+	kept := f.all()[:0:0]
+	for _, s := range f.all() {
+		if q.lost(s) {
+			q.dropped = append(q.dropped, s)
+			q.steps--
+			q.changed()
+			continue
+		}
+		kept = append(kept, s)
+	}
+	f.u.steps = append(kept, f.u.steps...)
 	f.more = nil
-	if f.to != nil {
+	if f.to != nil && len(kept) > 0 {
 		f.to.steps = append([]*step{f.s}, f.to.steps...)
 	}
 	q.refold(f.u)

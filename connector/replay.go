@@ -349,6 +349,10 @@ func (q *queue) pushOlder(steps []*step) (out []*step) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, s := range steps {
+		if q.lost(s) {
+			out = append(out, s)
+			continue
+		}
 		u := q.users[s.user]
 		if u != nil && (u.settling() || u.again || slices.ContainsFunc(u.steps, func(w *step) bool { return w.kind != Track }) ||
 			s.kind == DeleteUser && (u.busy || len(u.steps) > 0)) || s.user.Kind == ExternalID && q.renamed[s.user.ID] {

@@ -35,20 +35,32 @@ func (p *Pipeline) keepSchedule(ctx context.Context, s *Schedule) {
 	}
 	at := p.plannedAt(i, s)
 	for !at.IsZero() && waitUntil(ctx, at) {
-		at = p.plan(i, s)
-		p.log.Info("the model's schedule syncs it again", "model", s.Model, "next", at)
-		_, err := p.resync(ctx, ResyncRequest{Model: s.Model, Resync: Resync{All: s.All, Scheduled: true}}, nil)
+		err := p.runScheduled(ctx, i, s)
 		for errors.Is(err, ErrLoadRuns) {
 			p.log.Info("a scheduled resync waits for the end of a load that is under way", "model", s.Model)
 			if p.loadClosed(ctx, s.Model) != nil {
 				return
 			}
-			_, err = p.resync(ctx, ResyncRequest{Model: s.Model, Resync: Resync{All: s.All, Scheduled: true}}, nil)
+			err = p.runScheduled(ctx, i, s)
 		}
-		if err != nil && ctx.Err() == nil {
-			p.log.Warn("a scheduled resync could not begin; the next one is tried at its time", "model", s.Model, "next", at, "err", err)
+		if ctx.Err() != nil {
+			return
 		}
+		if err != nil {
+			p.plan(i, s)
+			p.log.Warn("a scheduled resync could not begin; the next one is tried at its time", "model", s.Model, "err", err)
+		}
+		at = p.planned[i].Load().at
 	}
+}
+
+// runScheduled begins a resync, and notes with it when the next one is due: until then a restart makes up for this one.
+func (p *Pipeline) runScheduled(ctx context.Context, i int, s *Schedule) error {
+	_, err := p.resync(ctx, ResyncRequest{Model: s.Model, Resync: Resync{All: s.All, Scheduled: true}}, func(r *Record) {
+		p.planned[i].Store(&planned{s.Next(time.Now().Round(0)), s.Name})
+		r.Models = append(r.Models, p.modelState(i))
+	})
+	return err
 }
 
 // plannedAt gives when the next run of a schedule is due: the one that was noted, or a new one.

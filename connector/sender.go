@@ -259,6 +259,10 @@ func (s *sender) solo(st *step) bool { return st.fails >= 2 && st.epoch == s.e.e
 // prepare makes the call's object of a flight. False: nothing is to be sent for it now, and it was settled or put back.
 func (s *sender) prepare(ctx context.Context, f *flight) bool {
 	st := f.s
+	if s.p.queue.isLost(st) {
+		s.p.queue.giveBack([]flight{*f})
+		return false
+	}
 	if why := s.p.erased(st.user); why != "" && !f.free && (st.kind == Track || st.kind == Subscribe) {
 		s.p.leaveOut(f, why)
 		return false

@@ -155,6 +155,11 @@ func (t *tracker) drop(streams map[string]bool) {
 		s.dead, s.open = true, nil
 		return true
 	})
+	for name := range streams { // its first batch may be waiting for room
+		if t.streams[name] == nil {
+			t.streams[name] = &stream{name: name, dead: true}
+		}
+	}
 	t.release()
 }
 

@@ -144,7 +144,7 @@ func (a *app) share(ctx context.Context) error {
 	if a.left, err = a.topics.OpenState(ctx, topic, a.shared.Heard); err != nil {
 		return err
 	}
-	if err = a.shared.Begin(ctx, a.left, topic); err != nil {
+	if err = a.shared.Begin(ctx, a.left, a.left.Identity()); err != nil {
 		return fmt.Errorf("share state through topic %s: %w", topic, err)
 	}
 	a.journal = a.shared

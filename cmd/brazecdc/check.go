@@ -130,15 +130,16 @@ func (c *checker) withFixes(area string, faults config.Faults) {
 	}
 }
 
-// mapping compiles the models against the real tables; all of them were found.
-func (c *checker) mapping(cfg *config.Config, tables map[string]*connector.Table, all bool) {
+// mapping compiles the models against the real tables; all of them were found. It gives nil where they have faults.
+func (c *checker) mapping(cfg *config.Config, tables map[string]*connector.Table, all bool) *mapping.Mapper {
 	a := &app{cfg: cfg, tables: tables, types: c.types, log: c.p.quietLog()}
-	_, faults := mapping.New(a.mappingConfig())
+	m, faults := mapping.New(a.mappingConfig())
 	resolved := cfg.Resolve(faults)
 	c.withFixes("mapping", resolved)
 	if resolved.Err() == nil && len(cfg.Models) > 0 && all {
 		c.add(fine, "mapping", fmt.Sprintf("%s fit the tables", plural(len(cfg.Models), "model")), "")
 	}
+	return m
 }
 
 // braze asks whether the key has the permissions that the models need.
@@ -204,11 +205,11 @@ func neededPermissions(cfg *config.Config) map[string]bool {
 	needed := map[string]bool{}
 	for i := range cfg.Models {
 		m := &cfg.Models[i]
-		switch {
-		case m.Kind == "subscriptions":
+		switch m.Kind {
+		case "subscriptions":
 			needed["subscription.status.set"] = true
 			continue
-		case m.Kind == "catalog":
+		case "catalog":
 			needed["catalogs.replace_items"] = true
 			if m.Mode == "sync" {
 				needed["catalogs.delete_items"] = true

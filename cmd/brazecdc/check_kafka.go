@@ -11,6 +11,7 @@ import (
 	"brazecdc/connector/config"
 	"brazecdc/connector/kafka"
 	"brazecdc/connector/mapping"
+	"brazecdc/connector/state"
 )
 
 // checkRecords is how many of a topic's newest records check looks at.
@@ -57,9 +58,45 @@ func (c *checker) topics(ctx context.Context, cfg *config.Config) {
 	for i := range infos {
 		c.topic(ctx, cfg, src, &infos[i], tables)
 	}
+	c.positions(ctx, cfg, src, infos)
 	c.quarantineTopic(ctx, cfg, src, infos)
 	c.stateTopic(ctx, cfg, src)
 	c.topicMapping(cfg, tables, len(infos))
+}
+
+// positions looks whether reading can go on where the group has committed and data/ has recorded.
+func (c *checker) positions(ctx context.Context, cfg *config.Config, src *topics, infos []kafka.TopicInfo) {
+	if len(infos) == 0 {
+		return
+	}
+	names := make([]string, len(infos))
+	for i := range infos {
+		names[i] = infos[i].Name
+	}
+	ctx, cancel := context.WithTimeout(ctx, topicsAtLook)
+	defer cancel()
+	f, err := src.Foresee(ctx, c.recorded(cfg), names...)
+	if err != nil {
+		c.fault("source", err)
+		return
+	}
+	for _, stop := range f.Stops {
+		c.fault("source", stop)
+	}
+	if group := cfg.Source.Kafka.Group; f.Known > 0 && len(f.Stops) == 0 {
+		c.add(fine, "source", fmt.Sprintf("group %s goes on in %s, and the topics hold all that it has not read", group, plural(f.Known, "partition")), "")
+	}
+}
+
+// recorded is what data/ holds of positions. A process that runs keeps it to itself; then the group's offsets are no more than a second behind it. What else
+// keeps data/ from being read is told of this machine.
+func (c *checker) recorded(cfg *config.Config) []connector.Recorded {
+	data, err := state.OpenData(c.p.beside(cfg.Data.Path), state.DataConfig{Workspace: cfg.Braze.Workspace, Endpoint: cfg.Braze.Endpoint, ReadOnly: true})
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = data.Close() }()
+	return data.State().Positions
 }
 
 // patterns tells which topics the models' patterns mean now.

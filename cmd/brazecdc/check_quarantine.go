@@ -26,6 +26,10 @@ func (c *checker) quarantineTopic(ctx context.Context, cfg *config.Config, src *
 			"let the brokers' administrator make it, with one partition and cleanup.policy=delete, and grant Write and Describe on it")
 		return
 	}
+	if len(cfg.NeverSend) > 0 {
+		c.add(mayHurt, "source", fmt.Sprintf("what is held back goes to the quarantine topic %s as the record that it was, with the columns of never_send in it", name),
+			"let nobody read that topic who may not read the models' topics, or use quarantine: {to: disk}, which keeps rows without those columns (records that can't be decoded excepted)")
+	}
 	bad := false
 	say := func(group, what, fix string) {
 		bad = true

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"slices"
+	"time"
 
 	"brazecdc/connector"
 	"brazecdc/connector/config"
+	"brazecdc/connector/mapping"
 	"brazecdc/connector/postgres"
 )
 
@@ -25,7 +28,7 @@ func (c *checker) source(ctx context.Context, cfg *config.Config) {
 		c.topics(ctx, cfg)
 		return
 	}
-	tables, reachable := c.tables(ctx, cfg)
+	tables, rows, reachable := c.tables(ctx, cfg)
 	pgc := postgresConfig(pg, c.p.quietLog())
 	pgc.StartTimeout = checkTimeout
 	groups := map[postgres.Level]string{postgres.Fail: mustFix, postgres.Warn: mayHurt, postgres.OK: fine}
@@ -33,15 +36,15 @@ func (c *checker) source(ctx context.Context, cfg *config.Config) {
 		c.add(groups[f.Level], "source", f.What, f.Fix)
 	}
 	// Without a database the expressions are still checked, as far as that goes without columns.
-	c.mapping(cfg, tables, reachable)
+	c.cost(cfg, c.mapping(cfg, tables, reachable), rows)
 }
 
-// tables reads the shapes of those tables that can be read; why others can't is told by the source's own check.
-func (c *checker) tables(ctx context.Context, cfg *config.Config) (tables map[string]*connector.Table, all bool) {
-	tables, all = map[string]*connector.Table{}, true
+// tables reads the shapes of those tables that can be read, and some rows of those that are to be loaded; why others can't is told by the source's own check.
+func (c *checker) tables(ctx context.Context, cfg *config.Config) (tables map[string]*connector.Table, rows map[string][]connector.Row, all bool) {
+	tables, rows, all = map[string]*connector.Table{}, map[string][]connector.Row{}, true
 	src, err := postgres.New(postgresConfig(cfg.Source.Postgres, c.p.quietLog()))
 	if err != nil {
-		return tables, false
+		return tables, rows, false
 	}
 	defer func() { _ = src.Close(context.WithoutCancel(ctx)) }()
 	for i := range cfg.Models {
@@ -49,13 +52,51 @@ func (c *checker) tables(ctx context.Context, cfg *config.Config) (tables map[st
 		if err != nil {
 			all = false
 			if connector.ExitCode(err) == connector.ExitUnreachable {
-				return tables, false
+				return tables, rows, false
 			}
 			continue
 		}
-		tables[cfg.Models[i].Table] = t
+		name := cfg.Models[i].Table
+		tables[name] = t
+		if cfg.Models[i].Load == "all" && rows[name] == nil {
+			rows[name], _ = src.Rows(ctx, connector.Query{Table: name, Limit: costRows}) // what keeps them from being read is told elsewhere
+		}
 	}
-	return tables, all
+	return tables, rows, all
+}
+
+// costRows is how many rows of a table tell what a row costs.
+const costRows = 20
+
+// cost tells how many data points the loads can cost: the server's estimate of the rows, times the fields of a row, where objects count as in the rows that
+// were looked at.
+func (c *checker) cost(cfg *config.Config, m *mapping.Mapper, rows map[string][]connector.Row) {
+	if m == nil {
+		return
+	}
+	for i, info := range m.Models() {
+		sample := rows[cfg.Models[i].Table]
+		if !info.Load || len(sample) == 0 {
+			continue
+		}
+		most := 0
+		for _, row := range sample {
+			effects, err := m.MapLoad(nil, i, row, time.Now())
+			if err != nil {
+				continue // told when it is sent
+			}
+			n := 0
+			for j := range effects {
+				n += points(&effects[j])
+			}
+			most = max(most, n)
+		}
+		total := "as many rows as the server has not counted yet"
+		if n := sample[0].Table.Rows; n >= 0 {
+			total = fmt.Sprintf("about %d rows, %d data points at most", n, n*int64(most))
+		}
+		c.add(fine, "mapping", fmt.Sprintf("the load of %s: %s a row, %s (Braze's legacy contracts bill them)", info.Name, plural(most, "data point"), total), "")
+	}
 }
 
 var word = regexp.MustCompile(`[\pL_][\pL\pN_]*`)

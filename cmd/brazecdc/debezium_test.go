@@ -209,6 +209,7 @@ func stackSays(t *testing.T, line string) {
 
 const peopleModel = `mode: sync
 load: all
+deletes: { max: 1000000, share: 100% }
 identify: { external_id: id }
 fields: { email: email, first_name: first_name, dob: born }
 custom:

@@ -94,11 +94,11 @@ custom: { name: name, age: age }`)
 	r := b.brazecdc("check")
 	wantIn(t, r.out, "does not answer", "must fix")
 
-	probes := b.sim.Stats().Requests
+	probes := b.sim.Stats().Endpoints["/users/track"].Requests
 	p := b.run()
 	b.until("the partition waits for the registry", func() bool { return strings.Contains(b.must("status"), "waits: partition 0") })
-	if n := b.status().Quarantine; n != 0 || b.sim.Stats().Requests > probes {
-		t.Errorf("%d records are held back, %d requests were made while the registry was away", n, b.sim.Stats().Requests-probes)
+	if n := b.status().Quarantine; n != 0 || b.sim.Stats().Endpoints["/users/track"].Requests > probes {
+		t.Errorf("%d records are held back, %d requests were made while the registry was away", n, b.sim.Stats().Endpoints["/users/track"].Requests-probes)
 	}
 	reg.up.Store(true)
 	left := finalRows(t, recordedTopic(t, "json", "public.users"), "name") // the same rows

@@ -163,7 +163,7 @@ func TestKafkaStartTimeout(t *testing.T) {
 	b, _ := newTopicBench(t, 1, topicModel)
 	at := strings.Index(b.text, "brokers: [")
 	b.edit(b.text[at:at+strings.Index(b.text[at:], "]")], `start_timeout: 300ms, brokers: ["127.0.0.1:1"`)
-	if r := b.brazecdc("run"); r.code != connector.ExitUnreachable || !strings.Contains(r.err, "did not answer within 300ms") {
+	if r := b.brazecdc("run"); r.code != connector.ExitUnreachable || !strings.Contains(r.err, "no broker of 127.0.0.1:1 answered within 300ms") {
 		t.Errorf("exit code %d\n%s", r.code, r.err)
 	}
 }

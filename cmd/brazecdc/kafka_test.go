@@ -186,11 +186,11 @@ func TestKafka(t *testing.T) {
 			t.Fatalf("exit code %d", code)
 		}
 		produce(t, cl, debezium("u", "u-2", "team", 8), debezium("c", "u-7", "free", 7))
-		sent := b.sim.Stats().Requests
+		sent := b.sim.Stats().Endpoints["/users/track"].Requests
 		p = b.run()
 		b.arrives("u-2", "plan", `"team"`)
 		b.arrives("u-7", "credits", `7`)
-		if n := b.sim.Stats().Requests - sent; n > 4 {
+		if n := b.sim.Stats().Endpoints["/users/track"].Requests - sent; n > 4 {
 			t.Errorf("%d requests for two changes", n)
 		}
 		if strings.Contains(p.out.String(), "First start") {

@@ -30,7 +30,7 @@ func TestKill(t *testing.T) {
 	}
 	t.Logf("SEED=%d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	b := newBench(t, plainModel)
+	b := newBench(t, plainModel+"\ndeletes: { max: 1000000, share: 100% }")
 	b.sim = brazesim.New(brazesim.Config{APIKey: testKey, LogRequests: 100_000, LogBytes: 64 << 20, ApplyDelay: 15 * time.Millisecond, DeleteDelay: 60 * time.Millisecond, Seed: seed})
 	endpoint, err := b.sim.Start("127.0.0.1:0")
 	if err != nil {

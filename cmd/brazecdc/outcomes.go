@@ -9,13 +9,9 @@ import (
 	"log/slog"
 
 	"brazecdc/connector"
+	"brazecdc/connector/braze"
 	"brazecdc/connector/config"
 )
-
-// endpoints are the paths that effects go to (Braze docs, users/track, users/delete, external_ids/rename, external_ids/remove).
-var endpoints = map[connector.Kind]string{
-	connector.Track: "/users/track", connector.DeleteUser: "/users/delete", connector.Rename: "/users/external_ids/rename", connector.Free: "/users/external_ids/remove",
-}
 
 // outcomes gives a pipeline's Watch that logs how each change ended, one line each and no values: a user only as a keyed hash, fields by name. It is nil
 // unless the log takes such lines (log.level: debug).
@@ -37,7 +33,7 @@ func outcomes(cfg *config.Config, log *slog.Logger) func(connector.Seen) {
 					fields = append(fields, f.Def.Name)
 				}
 			}
-			attrs = append(attrs, slog.String("user", userRef(key, e.User)), slog.String("endpoint", endpoints[e.Kind]), slog.Any("fields", fields))
+			attrs = append(attrs, slog.String("user", userRef(key, e.User)), slog.String("endpoint", braze.Endpoint(e.Kind)), slog.Any("fields", fields))
 			if e.Model >= 0 && e.Model < len(cfg.Models) {
 				attrs = append(attrs, slog.String("model", cfg.Models[e.Model].Name))
 			}

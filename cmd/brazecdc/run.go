@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -208,7 +209,8 @@ func (p *program) announce(a *app) {
 // announceTopics prints what the first start does with a Kafka source.
 func (p *program) announceTopics(a *app) {
 	cfg, k := a.cfg, a.cfg.Source.Kafka
-	p.printf("  It reads as a member of consumer group %q, goes on where the group has committed, and creates nothing.\n", k.Group)
+	p.printf("  It reads as a member of consumer group %q, and goes on where the group has committed.\n", k.Group)
+	p.printf("  At the brokers it creates %s.\n", madeAtBrokers(cfg))
 	loads := false
 	for i := range cfg.Models {
 		m := &cfg.Models[i]
@@ -231,6 +233,21 @@ func (p *program) announceTopics(a *app) {
 		p.printf("  Records that lie there already can start campaigns in Braze: it reacts to changed attributes, new e-mail addresses and new users.\n")
 	}
 	p.printf("\n")
+}
+
+// madeAtBrokers words what brazecdc makes there.
+func madeAtBrokers(cfg *config.Config) string {
+	var made []string
+	if topic := cfg.Source.Kafka.StateTopic; topic != "" {
+		made = append(made, fmt.Sprintf("the state topic %s, compacted, which the processes of the group share", topic))
+	}
+	if cfg.Quarantine.To == "topic" {
+		made = append(made, fmt.Sprintf("the quarantine topic %s, for records that can't be delivered", cfg.Quarantine.Topic))
+	}
+	if len(made) == 0 {
+		return "nothing but the group's committed offsets"
+	}
+	return "where missing " + strings.Join(made, ", and ") + "; beside them only the group's committed offsets"
 }
 
 // estimate words what a load of a table means: users, calls, minutes at the rate.

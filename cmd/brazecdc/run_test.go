@@ -172,7 +172,7 @@ func TestStopping(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.exec(`INSERT INTO users (id, plan) VALUES ('u-1', 'pro')`)
-		b.until("Braze was asked", func() bool { return b.sim.Stats().Requests > 0 })
+		b.until("Braze was asked", func() bool { return b.sim.Stats().Endpoints["/users/track"].Requests > 0 })
 		p.signal(syscall.SIGINT)
 		b.until("it drains", func() bool { return strings.Contains(p.err.String(), "a second signal ends at once") })
 		// Signals in quick succession count as one, so that it takes a while until one is the second.
@@ -232,7 +232,7 @@ func TestExitCodes(t *testing.T) {
 		{"a model that does not exist", []string{"preview", "--model", "nobody"}, "", "", 2, "users"},
 		{"a bad entry number", []string{"quarantine", "show", "x"}, "", "", 2, "no number"},
 		{"an invalid configuration", []string{"run"}, "mode: sync", "mode: synk", 3, "brazecdc.yaml:17:"},
-		{"a setting for later", []string{"run"}, "load: all", "load: all\n    schedule: { cron: \"0 3 * * *\" }", 3, "schedule"},
+		{"a setting for later", []string{"run"}, "web: {", "web: { stay: true,", 3, "web.stay"},
 		{"a column that does not exist", []string{"run"}, "plan: plan", "plan: plann", 3, "plan"},
 		{"a database that does not answer", []string{"run"}, `url: "${DATABASE_URL}"`, "url: postgres://postgres@127.0.0.1:1/none", 10, "127.0.0.1"},
 		{"a port that is taken", []string{"run"}, `listen: "127.0.0.1:0"`, `listen: "` + taken.Addr().String() + `"`, 1, "another process uses this port"},

@@ -96,6 +96,7 @@ models:
     topic: %s
     mode: sync
     load: all
+    deletes: { max: 1000000, share: 100%% }
     identify: { external_id: id }
     custom: { plan: plan, note: note, v: { column: v, type: number } }
 `, f.witness.serve(f.t, m.n, f.sim), strings.Join(f.brokers, `", "`), freeAddress(f.t), scaleTopic))

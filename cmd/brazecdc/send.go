@@ -142,6 +142,9 @@ func (p *program) sendAlone(ctx context.Context, cfg *config.Config, data *state
 		if err := mayGoAlone(data.State(), effects[i].User); err != nil {
 			return "", err
 		}
+		if mark, ok := data.Erased(effects[i].User); ok && !mark.Back {
+			return "", fmt.Errorf("user %s was erased on %s; only a new row brings it back, with \"brazecdc run\"", effects[i].User.ID, mark.At.Format(time.DateOnly))
+		}
 		if err := deliver(ctx, sink, effects[i]); err != nil {
 			return "", err
 		}

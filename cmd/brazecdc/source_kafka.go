@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,7 +11,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"brazecdc/connector"
@@ -130,36 +128,16 @@ func (t *topics) find(ctx context.Context, patience time.Duration, names ...stri
 	if len(names) == 0 {
 		return nil, nil
 	}
-	return asked(ctx, patience, func(ctx context.Context) ([]kafka.TopicInfo, error) { return t.Topics(ctx, names...) })
+	return t.asked(ctx, patience, func(ctx context.Context) ([]kafka.TopicInfo, error) { return t.Topics(ctx, names...) })
 }
 
 // asked repeats a question until the brokers answer, patience at most.
-func asked(ctx context.Context, patience time.Duration, ask func(context.Context) ([]kafka.TopicInfo, error)) (infos []kafka.TopicInfo, err error) {
-	limit, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(200*time.Millisecond), backoff.WithMaxInterval(3*time.Second), backoff.WithMaxElapsedTime(patience))
-	var stop *connector.StopError
-	var last error
-	err = backoff.Retry(func() error {
-		infos, err = ask(limit)
-		if errors.As(err, &stop) {
-			return backoff.Permanent(err)
-		}
-		if err != nil && limit.Err() == nil {
-			last = err
-		}
+func (t *topics) asked(ctx context.Context, patience time.Duration, ask func(context.Context) ([]kafka.TopicInfo, error)) (infos []kafka.TopicInfo, err error) {
+	err = t.Ask(ctx, patience, func(ctx context.Context) error {
+		infos, err = ask(ctx)
 		return err
-	}, backoff.WithContext(b, limit))
-	switch {
-	case err == nil:
-		return infos, nil
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case stop != nil:
-		return nil, stop
-	}
-	return nil, &connector.StopError{Code: connector.ExitUnreachable, What: fmt.Sprintf("the brokers did not answer within %s", patience), Err: cmp.Or(last, err),
-		Fix: "are they up, and are source.kafka.brokers, tls and sasl right?"}
+	})
+	return infos, err
 }
 
 // topicMapper is the mapping of a topic's rows: there are no loads by chunks, and a before-image is no proof, since compaction takes records away.

@@ -99,7 +99,7 @@ func columnFaults(cfg *config.Config) config.Faults {
 
 // matching asks for the topics that the models' patterns mean now and no model names, until the brokers answer.
 func (t *topics) matching(ctx context.Context, patience time.Duration) ([]kafka.TopicInfo, error) {
-	return asked(ctx, patience, t.Matching)
+	return t.asked(ctx, patience, t.Matching)
 }
 
 // shapes reads the shape that the newest records of each topic have. A topic of which none can be told, since it is empty for one, is left out: its models

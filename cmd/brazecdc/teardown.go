@@ -53,8 +53,8 @@ func (p *program) teardown(ctx context.Context, yes bool) error {
 	}
 	pg := cfg.Source.Postgres
 	if pg == nil {
-		p.printf("With source.kafka there is nothing to drop: brazecdc made nothing at the brokers but the committed offsets of group %q, which they forget by themselves.\n",
-			cfg.Source.Kafka.Group)
+		p.printf("With source.kafka there is nothing to drop here. At the brokers brazecdc makes %s. They forget the offsets of group %q by themselves; a topic stays until it is deleted there.\n",
+			madeAtBrokers(cfg), cfg.Source.Kafka.Group)
 		return nil
 	}
 	if client, err := control.Dial(ctx, p.beside(cfg.Data.Path)); err == nil {

@@ -59,7 +59,7 @@ func TestOffline(t *testing.T) {
 	u1, u2 := connector.User{ID: "u-1"}, connector.User{ID: "u-2"}
 	lost := connector.State{
 		Paused: []connector.Pause{{Model: "addresses", Reason: "lost data"}, {Model: "customers", Reason: "lost data"}},
-		Held:   []connector.HeldDelete{{User: u1, Model: "customers"}, {User: u2, Model: "customers"}},
+		Held:   []connector.HeldDelete{{User: u1, Model: "customers", Reason: "lost data"}, {User: u2, Model: "customers", Reason: "lost data"}},
 		Models: []connector.ModelState{{Name: "customers", Proven: true, Hash: 9}},
 	}
 	truncated := connector.State{Paused: []connector.Pause{{Model: "addresses", Reason: "truncate", Stale: 5}}}
@@ -89,8 +89,25 @@ func TestOffline(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := f.applied[0]
-		if len(r.Released) != 2 || len(r.Resumed) != 1 || len(r.Loads) != 1 || r.Loads[0].Table != "public.customers" || r.Models[0].Proven || r.Models[0].Hash != 9 {
+		if len(r.Held) != 2 || r.Held[0].Answer != connector.AnswerDrop || r.Held[1].Answer != connector.AnswerDrop || len(r.Resumed) != 1 || len(r.Loads) != 1 || r.Loads[0].Table != "public.customers" || r.Models[0].Proven || r.Models[0].Hash != 9 {
 			t.Errorf("recorded %+v", r)
+		}
+	})
+	t.Run("tells the brake's deletes from others, and drops them without a load", func(t *testing.T) {
+		o, f := stopped(connector.State{Held: []connector.HeldDelete{{User: u1, Model: "customers", Reason: "brake"}, {User: u2, Model: "customers", Reason: "brake", Answer: connector.AnswerDrop}}})
+		list, err := o.Pending(t.Context())
+		if err != nil || len(list) != 1 || list[0].Kind != "brake" || list[0].Count != 1 || !strings.Contains(list[0].Answer, "--drop") {
+			t.Errorf("%+v, %v", list, err)
+		}
+		if s, _ := o.Status(t.Context()); s.Held != 1 || s.Models[0].Held != 1 {
+			t.Errorf("%d deletes held", s.Held)
+		}
+		if _, err := o.Confirm(t.Context(), "customers", false); err == nil {
+			t.Error("deletes are sent without a process")
+		}
+		said, err := o.Confirm(t.Context(), "customers", true)
+		if err != nil || !strings.Contains(said, "1 held deletes") || len(f.applied) != 1 || len(f.applied[0].Held) != 1 || len(f.applied[0].Loads) != 0 || len(f.applied[0].Resumed) != 0 {
+			t.Errorf("%q, %v, recorded %+v", said, err, f.applied)
 		}
 	})
 	t.Run("sends no delete", func(t *testing.T) {

@@ -105,7 +105,7 @@ func (s *Source) begin(ctx context.Context, v *survey, p partition) (begin, erro
 		return begin{}, fmt.Errorf("the log of partition %d of topic %s cannot be asked for its ends yet: %w", p.num, p.topic, err)
 	}
 	f := facts{topic: p.topic, partition: p.num, topicID: detail.ID, parts: int32(len(detail.Partitions)), first: first.Offset, last: last.Offset,
-		start: s.cfg.Start, load: s.cfg.Load(p.topic), at: last.Offset}
+		start: s.cfg.Start, load: s.cfg.Load(p.topic), at: last.Offset, resets: s.cfg.resets()}
 	if at, ok := v.at.Lookup(p.topic, p.num); ok && at.Err == nil && at.Offset >= 0 {
 		f.at = at.Offset
 	}

@@ -93,19 +93,23 @@ func (t TLS) config() (*tls.Config, error) {
 	return cfg, nil
 }
 
-// logger hands the client's warnings to slog. What it says at a lower level is its own business.
+// logger hands the client's warnings to slog, as such its errors too, since it tries again. A log that wants no more than warnings, of a command that prints
+// for a person for one, gets only the errors: what warnings tell, such a command tells itself. What the client says at a lower level is its own business.
 type logger struct{ log *slog.Logger }
 
 func (l logger) Level() kgo.LogLevel {
-	if l.log.Enabled(context.Background(), slog.LevelDebug) {
+	switch ctx := context.Background(); {
+	case l.log.Enabled(ctx, slog.LevelDebug):
 		return kgo.LogLevelInfo
+	case l.log.Enabled(ctx, slog.LevelInfo):
+		return kgo.LogLevelWarn
 	}
-	return kgo.LogLevelWarn
+	return kgo.LogLevelError
 }
 
 func (l logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	at := slog.LevelDebug
-	if level <= kgo.LogLevelWarn { // errors of the client are not yet errors of ours: it tries again
+	if level <= kgo.LogLevelWarn {
 		at = slog.LevelWarn
 	}
 	l.log.Log(context.Background(), at, "kafka client: "+msg, keyvals...)

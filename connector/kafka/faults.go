@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
+	"unicode"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -57,8 +59,8 @@ func distrusted(err error, doing string) *connector.StopError {
 }
 
 // unreached is the stop when no broker answered within the time for it.
-func (s *Source) unreached(last error) error {
-	stop := &connector.StopError{Code: connector.ExitUnreachable, What: fmt.Sprintf("no broker of %s answered within %s", strings.Join(s.cfg.Brokers, ", "), s.cfg.StartTimeout),
+func (s *Source) unreached(last error, within time.Duration) error {
+	stop := &connector.StopError{Code: connector.ExitUnreachable, What: fmt.Sprintf("no broker of %s answered within %s", strings.Join(s.cfg.Brokers, ", "), within),
 		Err: last, Fix: "see that the brokers run and can be reached from here"}
 	var eof *kgo.ErrFirstReadEOF
 	if errors.As(last, &eof) {
@@ -69,11 +71,36 @@ func (s *Source) unreached(last error) error {
 	return stop
 }
 
-func lostError(e *kgo.ErrDataLoss) error {
+// resets begins the command by which Kafka's own tool sets the group's offsets. It does so only while the group has no member, and without --execute only shows
+// what it would do (Kafka docs, "Managing consumer groups").
+func (c *Config) resets() string {
+	login := ""
+	if c.SASL.Mechanism != "" || c.TLS != (TLS{}) {
+		login = " --command-config client.properties"
+	}
+	return fmt.Sprintf("kafka-consumer-groups --bootstrap-server %s%s --group %s --reset-offsets", shellWord(strings.Join(c.Brokers, ",")), login, shellWord(c.Group))
+}
+
+// shellWord quotes what a shell would not take as one word.
+func shellWord(s string) string {
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("-_.,:/[]", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// moveOffset is what mends a position outside the log, whose offsets are worded by among.
+func moveOffset(resets, topic string, partition int32, among string) string {
+	return fmt.Sprintf("decide at which offset N to go on (%s), set it with the group stopped: %s --topic %s:%d --to-offset N --execute; then reload what was lost at the source",
+		among, resets, topic, partition)
+}
+
+func (s *Source) lostError(e *kgo.ErrDataLoss) error {
 	return &connector.StopError{Code: connector.ExitOffsetRange, Err: e,
 		What: fmt.Sprintf("partition %d of topic %s lost records: it was read to offset %d, and the log now goes on at %d", e.Partition, e.Topic, e.ConsumedTo, e.ResetTo),
-		Fix: fmt.Sprintf("decide what to read and set the group's offset with the group stopped (kafka-consumer-groups --reset-offsets --topic %s:%d), then reload what was lost at the source",
-			e.Topic, e.Partition)}
+		Fix:  moveOffset(s.cfg.resets(), e.Topic, e.Partition, fmt.Sprintf("%d or later", e.ResetTo))}
 }
 
 // outOfRange stops the source with what the log holds now, after a fetch was refused for its offset.
@@ -88,11 +115,11 @@ func (s *Source) outOfRange(ctx context.Context, p partition) {
 	at := a.handed
 	a.mu.Unlock()
 	stop := &connector.StopError{Code: connector.ExitOffsetRange, What: fmt.Sprintf("partition %d of topic %s no longer has offset %d", p.num, p.topic, at),
-		Fix: "see the topic's retention; set the group's offset with the group stopped (kafka-consumer-groups --reset-offsets)"}
+		Fix: moveOffset(s.cfg.resets(), p.topic, p.num, "one that the log holds; see the topic's retention")}
 	if v, err := s.survey(ctx, []string{p.topic}); err == nil {
 		first, _ := v.first.Lookup(p.topic, p.num)
 		last, _ := v.last.Lookup(p.topic, p.num)
-		f := facts{topic: p.topic, partition: p.num, first: first.Offset, last: last.Offset}
+		f := facts{topic: p.topic, partition: p.num, first: first.Offset, last: last.Offset, resets: s.cfg.resets()}
 		var exact *connector.StopError
 		if _, err := f.inside(known{offset: at}, begin{}); errors.As(err, &exact) {
 			stop = exact
@@ -124,6 +151,6 @@ func (s *Source) checkTopic(ctx context.Context, topic string) {
 	case news:
 		s.log.Warn("a topic is gone; waiting for it", "topic", topic)
 	case !gone && known && d.Err == nil && old != [16]byte{} && d.ID != [16]byte{} && old != d.ID:
-		s.fail(recreatedError(topic, old, d.ID))
+		s.fail(recreatedError(s.cfg.resets(), topic, old, d.ID))
 	}
 }

@@ -216,7 +216,7 @@ func TestRange(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := tryStart(t, b.config("users"), m.positions(), false)
-		stops(t, err, connector.ExitOffsetRange, "begins at offset 80", "position 50", "30 records were deleted", "users:0")
+		stops(t, err, connector.ExitOffsetRange, "begins at offset 80", "position 50", "30 records were deleted", "--bootstrap-server "+b.brokers[0]+" --group g ", "--topic users:0 --to-offset N --execute")
 	})
 	t.Run("retention overtakes a reader that is held back: stop, not skip", func(t *testing.T) {
 		b := newBed(t)
@@ -246,7 +246,7 @@ func TestRange(t *testing.T) {
 		for {
 			batch, err := src.Next(ctx)
 			if err != nil {
-				stops(t, err, connector.ExitOffsetRange, "users", "begins at offset 9999")
+				stops(t, err, connector.ExitOffsetRange, "users", "begins at offset 9999", "--group g ", "--to-offset N --execute")
 				break
 			}
 			for _, c := range batch.Changes {

@@ -61,21 +61,29 @@ func partitions(topics kadm.TopicDetails) int {
 
 // reach waits for a broker that answers.
 func (s *Source) reach(ctx context.Context) error {
-	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(5*time.Second),
-		backoff.WithMaxElapsedTime(s.cfg.StartTimeout))
-	limit, cancel := context.WithTimeout(ctx, s.cfg.StartTimeout)
+	return s.Ask(ctx, s.cfg.StartTimeout, func(context.Context) error { return nil })
+}
+
+// Ask puts a question to the brokers until they answer, for as long as patience. What waiting does not mend ends it at once: a login or a certificate that is
+// refused, and a *connector.StopError of the question's own. Its errors are *connector.StopError, except that of ctx. It may be called without Open, and
+// concurrently.
+func (s *Source) Ask(ctx context.Context, patience time.Duration, question func(context.Context) error) error {
+	limit, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(3*time.Second), backoff.WithMaxElapsedTime(0))
 	var last error
 	err := backoff.Retry(func() error {
-		try, cancel := context.WithTimeout(limit, 10*time.Second)
-		defer cancel()
-		err := s.admin.Ping(try)
-		for _, stop := range []*connector.StopError{refused(err, "log in to Kafka"), distrusted(err, "connect to Kafka")} {
-			if stop != nil {
-				return backoff.Permanent(stop)
-			}
+		err := s.ping(limit)
+		if err == nil {
+			err = question(limit)
 		}
-		if err != nil && (last == nil || limit.Err() == nil) {
+		var stop *connector.StopError
+		switch {
+		case err == nil:
+			s.health.connected(true, "")
+		case errors.As(err, &stop):
+			return backoff.Permanent(err)
+		case last == nil || limit.Err() == nil:
 			last = err
 			s.health.connected(false, err.Error())
 		}
@@ -84,14 +92,26 @@ func (s *Source) reach(ctx context.Context) error {
 	var stop *connector.StopError
 	switch {
 	case err == nil:
-		s.health.connected(true, "")
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &stop):
-		return stop
+		return err
 	}
-	return s.unreached(last)
+	return s.unreached(last, patience)
+}
+
+// ping asks for one broker's answer, with a login where one is set. Other requests are tried again by the client, which hides why the first was refused.
+func (s *Source) ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	err := s.admin.Ping(ctx)
+	for _, stop := range []*connector.StopError{refused(err, "log in to Kafka"), distrusted(err, "connect to Kafka")} {
+		if stop != nil {
+			return stop
+		}
+	}
+	return err
 }
 
 // newTopic is how long a topic that is named and missing is waited for: brokers learn of a new one after it was made.
@@ -152,50 +172,27 @@ func (s *Source) noTopic(name string, all kadm.TopicDetails) error {
 
 // history compares what data/ holds with what the group has, before anything is read.
 func (s *Source) history(ctx context.Context, start connector.Start, topics kadm.TopicDetails, o *connector.Opened) error {
-	for _, r := range start.Recorded {
-		topic, num, n, ok := ParseStream(r.Position.Stream)
-		if !ok || r.Position.Offset > 1<<62 {
-			continue
-		}
-		p := partition{topic, num}
-		s.count = max(s.count, n)
-		if old, ok := s.recorded[p]; ok && old.n > n {
-			continue
-		}
-		k := known{offset: int64(r.Position.Offset), epoch: -1}
-		k.note, k.noted = parseNote(string(r.Memo))
-		s.recorded[p] = recorded{known: k, stream: r.Position.Stream, n: n}
-	}
-	s.atOpen = map[string]int32{}
-	for name, t := range topics {
-		s.atOpen[name] = int32(len(t.Partitions))
-	}
-	v, err := s.survey(ctx, topics.Names())
+	s.remember(start.Recorded)
+	v, err := s.lookBack(ctx, topics)
 	if err != nil {
-		if stop := refused(err, "read the offsets of group "+s.cfg.Group); stop != nil {
-			return stop
-		}
-		return &connector.StopError{Code: connector.ExitUnreachable, What: "read the offsets of group " + s.cfg.Group, Err: err}
+		return err
 	}
 	o.Fresh, o.Gaps = true, nil
 	for name, t := range topics {
 		for num := range t.Partitions {
-			p := partition{name, num}
-			c, committed := v.commits.Lookup(name, num)
-			r, known := s.recorded[p]
-			o.Fresh = o.Fresh && (!committed || c.At < 0)
-			if !committed && !known {
-				continue
-			}
-			b, err := s.begin(ctx, v, p)
-			var stop *connector.StopError
-			if errors.As(err, &stop) {
-				return stop
-			}
-			if err == nil && b.gap {
-				o.Gaps = append(o.Gaps, r.stream)
-			}
+			c, ok := v.commits.Lookup(name, num)
+			o.Fresh = o.Fresh && (!ok || c.At < 0)
 		}
+	}
+	var stop *connector.StopError
+	s.eachKnown(ctx, v, topics, func(p partition, b begin, err error) bool {
+		if err == nil && b.gap {
+			o.Gaps = append(o.Gaps, s.recorded[p].stream)
+		}
+		return !errors.As(err, &stop)
+	})
+	if stop != nil {
+		return stop
 	}
 	slices.Sort(o.Gaps)
 	return nil

@@ -142,7 +142,7 @@ func (s *Source) fetchError(p partition, err error) {
 	var lost *kgo.ErrDataLoss
 	switch {
 	case errors.As(err, &lost):
-		s.fail(lostError(lost))
+		s.fail(s.lostError(lost))
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		s.background(func(ctx context.Context) { s.outOfRange(ctx, p) })
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):

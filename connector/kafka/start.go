@@ -107,6 +107,8 @@ type facts struct {
 	load  bool
 	// at is the offset of StartTime, used with StartTimestamp.
 	at int64
+	// resets begins the command that sets the group's offsets.
+	resets string
 }
 
 // begin is where a partition starts and what its records are.
@@ -191,8 +193,7 @@ func (f facts) unknown() begin {
 func (f facts) inside(k known, b begin) (begin, error) {
 	b.offset, b.epoch = k.offset, k.epoch
 	name := fmt.Sprintf("partition %d of topic %s", f.partition, f.topic)
-	fix := "decide what to read and set the group's offset with the group stopped (kafka-consumer-groups --reset-offsets --topic " +
-		fmt.Sprintf("%s:%d", f.topic, f.partition) + "), then reload what was lost at the source"
+	fix := moveOffset(f.resets, f.topic, f.partition, fmt.Sprintf("%d, where the log begins, to %d, where it ends", f.first, f.last))
 	switch {
 	case k.offset < f.first:
 		return b, &connector.StopError{Code: connector.ExitOffsetRange, Fix: fix,
@@ -206,13 +207,12 @@ func (f facts) inside(k known, b begin) (begin, error) {
 
 // recreated is the stop for a topic whose name was given to another.
 func (f facts) recreated(old [16]byte) error {
-	return recreatedError(f.topic, old, f.topicID)
+	return recreatedError(f.resets, f.topic, old, f.topicID)
 }
 
-func recreatedError(topic string, old, now [16]byte) error {
+func recreatedError(resets, topic string, old, now [16]byte) error {
 	return &connector.StopError{Code: connector.ExitOffsetRange,
 		What: fmt.Sprintf("topic %s was deleted and created again (its id was %s and is %s): the recorded offsets belong to the old one, and nothing of the new one was read",
 			topic, hex.EncodeToString(old[:]), hex.EncodeToString(now[:])),
-		Fix: "with the group stopped, set its offsets in the new topic (kafka-consumer-groups --reset-offsets --to-earliest --execute --topic " + topic +
-			"); reading begins there"}
+		Fix: fmt.Sprintf("with the group stopped, set where to begin in the new topic: %s --topic %s --to-earliest --execute", resets, topic)}
 }

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -66,6 +67,33 @@ func TestDecide(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestFixes reads what a person is told to do: each command can be copied but for N.
+func TestFixes(t *testing.T) {
+	cfg := Config{Brokers: []string{"k1:9092", "k2:9092"}, Group: "shop's group"}
+	f := facts{topic: "users", partition: 3, topicID: [16]byte{1}, first: 10, last: 100, resets: cfg.resets()}
+	const tool = `kafka-consumer-groups --bootstrap-server k1:9092,k2:9092 --group 'shop'\''s group' --reset-offsets `
+	for _, c := range []struct {
+		name string
+		at   known
+		fix  string
+	}{
+		{"below the log", known{offset: 5}, "decide at which offset N to go on (10, where the log begins, to 100, where it ends), set it with the group stopped: " +
+			tool + "--topic users:3 --to-offset N --execute; then reload what was lost at the source"},
+		{"made anew", known{offset: 50, noted: true, note: note{topicID: [16]byte{2}}}, "with the group stopped, set where to begin in the new topic: " + tool + "--topic users --to-earliest --execute"},
+	} {
+		f.committed = &c.at
+		_, err := f.decide()
+		var stop *connector.StopError
+		if !errors.As(err, &stop) || stop.Fix != c.fix {
+			t.Errorf("%s: got %v\nwant the fix %s", c.name, err, c.fix)
+		}
+	}
+	cfg = Config{Brokers: []string{"k1:9092"}, Group: "shop", SASL: SASL{Mechanism: "plain"}}
+	if got, want := cfg.resets(), "kafka-consumer-groups --bootstrap-server k1:9092 --command-config client.properties --group shop --reset-offsets"; got != want {
+		t.Errorf("with a login: %s", got)
+	}
 }
 
 func TestNames(t *testing.T) {

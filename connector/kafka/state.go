@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,6 +23,7 @@ import (
 type StateTopic struct {
 	src     *Source
 	topic   string
+	id      [16]byte
 	me      string // names this process in its records
 	cl      *kgo.Client
 	changed func(key string, value []byte)
@@ -52,12 +54,20 @@ func (s *Source) OpenState(ctx context.Context, topic string, changed func(key s
 	if err != nil {
 		return nil, fmt.Errorf("open the state topic %s: %w", topic, err)
 	}
-	st := &StateTopic{src: s, topic: topic, me: rand.Text(), cl: cl, changed: changed, values: map[string][]byte{}, moved: make(chan struct{})}
+	all, err := s.adm.ListTopics(ctx, topic)
+	if err != nil {
+		cl.Close()
+		return nil, fmt.Errorf("ask for the state topic %s: %w", topic, err)
+	}
+	st := &StateTopic{src: s, topic: topic, id: all[topic].ID, me: rand.Text(), cl: cl, changed: changed, values: map[string][]byte{}, moved: make(chan struct{})}
 	follow, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	st.cancel = cancel
 	st.wg.Go(func() { st.follow(follow) })
 	return st, nil
 }
+
+// Identity names the topic so that one which was made again under its name is told apart.
+func (st *StateTopic) Identity() string { return st.topic + " " + hex.EncodeToString(st.id[:]) }
 
 // makeState makes the topic, or sees that it is one that keeps what is put.
 func (s *Source) makeState(ctx context.Context, topic string) error {
@@ -122,9 +132,8 @@ func (st *StateTopic) follow(ctx context.Context) {
 				st.fail(stop)
 				return
 			}
-			if errors.Is(e.Err, kerr.UnknownTopicID) || errors.Is(e.Err, kerr.OffsetOutOfRange) {
-				st.fail(&connector.StopError{Code: connector.ExitOffsetRange, What: "the state topic " + st.topic + " was deleted, or cut, while it was in use", Err: e.Err,
-					Fix: "start again; what the processes shared is lost: deletes may be repeated, and what was held back has to be looked for in each process' data/"})
+			if gone(e.Err) || errors.Is(e.Err, kerr.OffsetOutOfRange) {
+				st.fail(st.lost("cut or deleted", e.Err))
 				return
 			}
 		}
@@ -154,16 +163,41 @@ func (st *StateTopic) see(r *kgo.Record) {
 	st.moved = make(chan struct{})
 }
 
+// gone tells whether the brokers say that a topic is not there, or is another one than it was.
+func gone(err error) bool {
+	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID)
+}
+
+// lost is the stop for a topic that lost what was in it, by being deleted for one.
+func (st *StateTopic) lost(how string, err error) error {
+	return &connector.StopError{Code: connector.ExitOffsetRange, Err: err,
+		What: fmt.Sprintf("the state topic %s was %s while it was in use: which deletes were done already is forgotten with it, so that some may be sent twice", st.topic, how),
+		Fix:  "see that nothing deletes it, stop every process of the group and start them again: the topic is made anew where it is missing, and each process puts what waits for users, which lies in its data/, into it"}
+}
+
+// fail ends the use of the topic: what was read first as the reason counts.
 func (st *StateTopic) fail(err error) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.failed = err
+	if st.failed == nil {
+		st.failed = err
+	}
 	close(st.moved)
 	st.moved = make(chan struct{})
 }
 
+// failure is why the topic can no longer be used, nil while it can.
+func (st *StateTopic) failure() error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.failed
+}
+
 // Put implements connector.SharedStore: what it stored is on all in-sync replicas.
 func (st *StateTopic) Put(ctx context.Context, entries ...connector.SharedEntry) error {
+	if err := st.failure(); err != nil { // what is written to a topic made anew would hide that the old one's content is missing
+		return err
+	}
 	recs := make([]*kgo.Record, len(entries))
 	for i, e := range entries {
 		recs[i] = &kgo.Record{Topic: st.topic, Key: []byte(e.Key), Value: e.Value, Headers: []kgo.RecordHeader{{Key: headerFrom, Value: []byte(st.me)}}}
@@ -172,6 +206,10 @@ func (st *StateTopic) Put(ctx context.Context, entries ...connector.SharedEntry)
 		if stop := refused(err, "write to the state topic "+st.topic); stop != nil {
 			return stop
 		}
+		if gone(err) {
+			st.fail(st.lost("deleted", err))
+			return st.failure()
+		}
 		return fmt.Errorf("write to the state topic %s: %w", st.topic, err)
 	}
 	return nil
@@ -179,13 +217,9 @@ func (st *StateTopic) Put(ctx context.Context, entries ...connector.SharedEntry)
 
 // Read implements connector.SharedStore. It waits until everything was read that the topic held when it was called.
 func (st *StateTopic) Read(ctx context.Context, prefix string) (map[string][]byte, error) {
-	spans, err := st.src.ends(ctx, st.topic)
+	end, err := st.end(ctx)
 	if err != nil {
 		return nil, err
-	}
-	end := int64(0)
-	if p := spans[0]; p != nil && p.first < p.end {
-		end = p.end
 	}
 	for {
 		st.mu.Lock()
@@ -210,6 +244,35 @@ func (st *StateTopic) Read(ctx context.Context, prefix string) (map[string][]byt
 			return nil, fmt.Errorf("read the state topic %s: %w", st.topic, ctx.Err())
 		}
 	}
+}
+
+// end gives the offset behind what the topic holds now.
+func (st *StateTopic) end(ctx context.Context) (end int64, err error) {
+	if err := st.failure(); err != nil {
+		return 0, err
+	}
+	missing := func(err error) bool {
+		var stop *connector.StopError
+		return gone(err) || errors.As(err, &stop) && stop.Code == connector.ExitTableUnfit
+	}
+	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond), backoff.WithMaxInterval(500*time.Millisecond), backoff.WithMaxElapsedTime(newTopic))
+	err = backoff.Retry(func() error {
+		spans, err := st.src.ends(ctx, st.topic)
+		switch p := spans[0]; {
+		case missing(err): // of several brokers one may not know it yet
+			return err
+		case err != nil:
+			return backoff.Permanent(err)
+		case p != nil && p.first < p.end:
+			end = p.end
+		}
+		return nil
+	}, backoff.WithContext(b, ctx))
+	if missing(err) {
+		st.fail(st.lost("deleted", nil))
+		return 0, st.failure()
+	}
+	return end, err
 }
 
 // Close ends following and writing.

@@ -1,11 +1,13 @@
 package kafka
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"brazecdc/connector"
+	"brazecdc/connector/kafka/throwaway"
 )
 
 func TestStateTopic(t *testing.T) {
@@ -58,4 +60,64 @@ func TestStateTopic(t *testing.T) {
 	}
 	_, err = src.Topics(t.Context(), "plein")
 	stops(t, err, connector.ExitTableUnfit, `"plain"`)
+}
+
+// TestStateTopicLost deletes the topic under those who use it.
+func TestStateTopicLost(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		bed  func(t *testing.T) *bed
+	}{{"in memory", func(t *testing.T) *bed { return newBed(t) }}, {"a broker", func(t *testing.T) *bed { return realBed(t, throwaway.Shared(t).Addr()) }}} {
+		for _, anew := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, made anew %t", c.name, anew), func(t *testing.T) {
+				t.Parallel()
+				b := c.bed(t)
+				name := fmt.Sprintf("state-%t", anew)
+				words := []string{"the state topic " + name + " was deleted while it was in use", "some may be sent twice", "stop every process of the group", "its data/"}
+				src := reader(t, b.config("users"))
+				open := func() *StateTopic {
+					t.Helper()
+					st, err := src.OpenState(t.Context(), name, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(st.Close)
+					if err := st.Put(t.Context(), connector.SharedEntry{Key: "done/a", Value: []byte("1")}); err != nil {
+						t.Fatal(err)
+					}
+					return st
+				}
+				writes, reads, idle := open(), open(), open()
+				if _, err := b.adm.DeleteTopic(t.Context(), name); err != nil {
+					t.Fatal(err)
+				}
+				eventually(t, "the topic is gone", func() bool {
+					d, err := b.adm.ListTopics(t.Context())
+					return err == nil && !d.Has(name)
+				})
+				if anew {
+					if err := src.makeState(t.Context(), name); err != nil {
+						t.Fatal(err)
+					}
+				}
+				put := func(st *StateTopic) error {
+					return st.Put(t.Context(), connector.SharedEntry{Key: "done/b", Value: []byte("1")})
+				}
+				stops(t, put(writes), connector.ExitOffsetRange, words...)
+				if !anew {
+					_, err := reads.Read(t.Context(), "")
+					stops(t, err, connector.ExitOffsetRange, words...)
+				}
+				eventually(t, "who only follows notices", func() bool { return !anew || idle.failure() != nil })
+				for _, st := range []*StateTopic{writes, reads, idle} { // whoever noticed in whatever way says so from then on
+					if st.failure() != nil {
+						_, err := st.Read(t.Context(), "")
+						stops(t, err, connector.ExitOffsetRange, "the state topic "+name+" was")
+						stops(t, put(st), connector.ExitOffsetRange, "the state topic "+name+" was")
+					}
+				}
+				_, _ = b.adm.DeleteTopic(t.Context(), name)
+			})
+		}
+	}
 }

@@ -115,20 +115,31 @@ func (c *Cache) Forget(ctx context.Context, u connector.User) (rows int, err err
 	if err := c.forgetKeys(ctx, u, keys); err != nil {
 		return 0, fmt.Errorf("take an erased user out of the cache: %w", err)
 	}
-	// What pebble has deleted of its log it may keep to write over; a start removes it.
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.db == nil {
-		return 0, c.explain(ErrClosed)
-	}
-	if err := closePebble(c.db); err != nil {
-		c.db = nil
-		return 0, c.explain(err)
-	}
-	if err := c.open(); err != nil {
+	if err := c.refreshFiles(); err != nil {
 		return 0, c.explain(err)
 	}
 	return len(keys), nil
+}
+
+// refreshFiles makes pebble give up its logs, which it keeps to write over, and its lists of tables, which name the first and last key of tables that are
+// gone: it keeps the list before the present one, and begins a new one with the first change after a start. c.mu is held for writing.
+func (c *Cache) refreshFiles() error {
+	for range 2 {
+		if c.db == nil {
+			return ErrClosed
+		}
+		err := errors.Join(c.db.Set(cacheHead, c.head, pebble.Sync), c.db.Flush(), closePebble(c.db))
+		c.db = nil
+		if err != nil {
+			return err
+		}
+		if err := c.open(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(c.db.Set(cacheHead, c.head, pebble.Sync), c.db.Flush())
 }
 
 func (c *Cache) forgetKeys(ctx context.Context, u connector.User, keys []cacheRow) error {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -30,10 +29,11 @@ type Shared struct {
 	q     *sharedQuarantine
 	state *connector.State
 
-	mu    sync.Mutex
-	keys  map[string]string          // what of this process is in the store: local name to key
-	done  map[string][]doneKeyAt     // by partition
-	parts map[string]map[string]bool // local names by partition, of those in keys
+	mu     sync.Mutex
+	paused map[string]bool              // models whose pause is in the store
+	done   map[string][]doneKeyAt       // by partition
+	items  map[string]map[string]string // what of this process is in the store, by partition: its local name and its key
+	names  map[string]string            // the local name of a key
 }
 
 // doneKeyAt is a done change in the store.
@@ -50,7 +50,7 @@ const maxShared = 900 << 10
 // NewShared makes a journal of d that shares what belongs to partitions, once Begin was called. on is told of pauses that other processes begin and, with nil,
 // end; nil asks for none. The journal ends with d.
 func NewShared(d *Data, log *slog.Logger, on func(model string, p *connector.Pause)) *Shared {
-	s := &Shared{Data: d, log: log, on: on, keys: map[string]string{}, done: map[string][]doneKeyAt{}, parts: map[string]map[string]bool{}}
+	s := &Shared{Data: d, log: log, on: on, paused: map[string]bool{}, done: map[string][]doneKeyAt{}, items: map[string]map[string]string{}, names: map[string]string{}}
 	s.q = &sharedQuarantine{Quarantine: d.quarantine, s: s}
 	_, s.state = split(d.state)
 	return s
@@ -70,9 +70,10 @@ func (s *Shared) Begin(ctx context.Context, store connector.SharedStore, topic s
 		if err := s.publish(ctx, own); err != nil {
 			return err
 		}
-		clear(s.keys) // what is ours of it will be adopted
+		clear(s.paused) // what is ours of it will be adopted
 		clear(s.done)
-		clear(s.parts)
+		clear(s.items)
+		clear(s.names)
 		if err := d.shareIn(topic); err != nil {
 			return err
 		}
@@ -84,20 +85,7 @@ func (s *Shared) Begin(ctx context.Context, store connector.SharedStore, topic s
 	for key, v := range paused {
 		s.Heard(key, v)
 	}
-	if err := s.beginErased(ctx); err != nil {
-		return err
-	}
-	// From here on the store is the truth of what was ours.
-	forget := connector.Record{}
-	for i := range own.Settling {
-		forget.Settled = append(forget.Settled, own.Settling[i].User)
-	}
-	for i := range own.Held {
-		forget.Released = append(forget.Released, own.Held[i].User)
-	}
-	forget.Freed = own.Renamed
-	forget.Clean = d.state.Clean
-	return d.Apply(ctx, &forget)
+	return s.beginErased(ctx)
 }
 
 // split tells what of a state belongs to partitions or to the group from what is the process' own.
@@ -230,8 +218,8 @@ func (s *Shared) entries(r *connector.Record) (put []connector.SharedEntry) {
 		put = append(put, connector.SharedEntry{Key: "renamed/" + hex.EncodeToString(hash(id)), Value: encodeName(id)})
 	}
 	for i := range r.Paused {
-		if p := &r.Paused[i]; p.Reason == pauseShared && s.keys["pause/"+p.Model] == "" {
-			s.keys["pause/"+p.Model] = "pause/" + p.Model
+		if p := &r.Paused[i]; p.Reason == pauseShared && !s.paused[p.Model] {
+			s.paused[p.Model] = true
 			put = append(put, connector.SharedEntry{Key: "pause/" + p.Model, Value: encodePause(p)})
 		}
 	}
@@ -270,7 +258,7 @@ func (s *Shared) entries(r *connector.Record) (put []connector.SharedEntry) {
 		put = append(put, connector.SharedEntry{Key: "renamed/" + hex.EncodeToString(hash(id))})
 	}
 	for _, m := range r.Resumed {
-		delete(s.keys, "pause/"+m)
+		delete(s.paused, m)
 		put = append(put, connector.SharedEntry{Key: "pause/" + m})
 	}
 	return put
@@ -292,26 +280,37 @@ func (s *Shared) putOne(put []connector.SharedEntry, part, kind string, id, valu
 	return append(put, connector.SharedEntry{Key: key, Value: value})
 }
 
-// note keeps in mind that something of this process is in the store.
+// note keeps in mind that something of this process is in the store. What was there under the same key is replaced. The lock is held.
 func (s *Shared) note(part, name, key string) {
-	s.keys[name] = key
-	if s.parts[part] == nil {
-		s.parts[part] = map[string]bool{}
+	if s.items[part] == nil {
+		s.items[part] = map[string]string{}
 	}
-	s.parts[part][name] = true
+	if old, ok := s.names[key]; ok && old != name {
+		delete(s.items[part], old)
+	}
+	s.items[part][name] = key
+	s.names[key] = name
 }
 
+// endOne ends what a user has in the store, of whichever partitions. The lock is held.
 func (s *Shared) endOne(put []connector.SharedEntry, kind string, id []byte) []connector.SharedEntry {
-	name := kind + string(id)
-	key, ok := s.keys[name]
-	if !ok {
-		return put
+	return s.endNamed(put, kind+string(id))
+}
+
+func (s *Shared) endNamed(put []connector.SharedEntry, name string) []connector.SharedEntry {
+	for part, items := range s.items {
+		key, ok := items[name]
+		if !ok {
+			continue
+		}
+		delete(items, name)
+		delete(s.names, key)
+		put = append(put, connector.SharedEntry{Key: key})
+		if len(items) == 0 {
+			delete(s.items, part)
+		}
 	}
-	delete(s.keys, name)
-	for _, names := range s.parts {
-		delete(names, name)
-	}
-	return append(put, connector.SharedEntry{Key: key})
+	return put
 }
 
 // Recorded gives the position that the processes recorded together of a partition, if it is in the store. It fits kafka.Config.Recorded.
@@ -359,6 +358,14 @@ func (s *Shared) Adopt(ctx context.Context, part string, from uint64, fresh bool
 		return nil, err
 	}
 	if err := s.q.adopt(ctx, part, st); err != nil {
+		return nil, err
+	}
+	// What is adopted lies in data/ too: should the topic get lost, it is put into the next one.
+	mirror := connector.Record{Done: st.Done, Settling: st.Settling, Held: st.Held, Undone: []string{part}}
+	if err := s.forgetUsers([]string{part}, &mirror); err != nil {
+		return nil, err
+	}
+	if err := s.Data.Apply(ctx, &mirror); err != nil {
 		return nil, err
 	}
 	if len(ends) > 0 {
@@ -414,10 +421,10 @@ func (s *Shared) Leave(ctx context.Context, parts []string) error {
 	s.mu.Lock()
 	for _, part := range parts {
 		delete(s.done, part)
-		for name := range s.parts[part] {
-			delete(s.keys, name)
+		for _, key := range s.items[part] {
+			delete(s.names, key)
 		}
-		delete(s.parts, part)
+		delete(s.items, part)
 	}
 	s.mu.Unlock()
 	for _, part := range parts {
@@ -426,7 +433,7 @@ func (s *Shared) Leave(ctx context.Context, parts []string) error {
 	if err := s.forgetUsers(parts, &forget); err != nil {
 		return err
 	}
-	return errors.Join(s.Data.Apply(ctx, &forget), s.q.leave(ctx, parts))
+	return errors.Join(s.Data.Apply(ctx, &forget), s.q.leave(parts))
 }
 
 // forgetUsers adds the users of partitions whose settling or held delete lies in data/.
@@ -477,160 +484,14 @@ func (s *Shared) Heard(key string, value []byte) {
 	s.mu.Lock()
 	s.state.Paused = slices.DeleteFunc(s.state.Paused, func(p connector.Pause) bool { return p.Model == model && p.Reason == pauseShared })
 	if pause == nil {
-		delete(s.keys, key)
+		delete(s.paused, model)
 	} else {
-		s.keys[key] = key
+		s.paused[model] = true
 		s.state.Paused = append(s.state.Paused, *pause)
 	}
 	s.mu.Unlock()
 	if s.on != nil {
 		s.on(model, pause)
-	}
-}
-
-// sharedQuarantine keeps open entries of partitions in the store too.
-type sharedQuarantine struct {
-	*Quarantine
-	s *Shared
-}
-
-// entryPart is the partition of an entry; that of a record that could not be decoded stands in Stream as it is.
-func entryPart(e *connector.Entry) string {
-	if e.Class == "undecodable" {
-		return e.Stream
-	}
-	return connector.PartOf(e.Stream)
-}
-
-// entryShared is an entry's key in the store: entries of one row replace each other.
-func entryShared(e *connector.Entry) string {
-	part := entryPart(e)
-	if part == "" {
-		return ""
-	}
-	return sharedKey(part, "entry", hash(e.Model, e.Key.Table, e.Key.ID))
-}
-
-// boundedEntry encodes an entry, without what makes it too large for a record.
-func boundedEntry(e *connector.Entry) []byte {
-	n := *Bound(e)
-	n.ID = 0
-	b := encodeEntry(&n)
-	if len(b) > maxShared {
-		n.Original, n.Before, n.After = n.Original.WithoutBytes(), nil, nil
-		b = encodeEntry(&n)
-	}
-	return b
-}
-
-func entryName(id uint64) string { return "entry" + strconv.FormatUint(id, 10) }
-
-// Put implements connector.Quarantine: the entry is in the store and in `data/` when it returns.
-func (q *sharedQuarantine) Put(ctx context.Context, e *connector.Entry) (uint64, error) {
-	id, err := q.Quarantine.Put(ctx, e)
-	key := entryShared(e)
-	if err != nil || key == "" {
-		return id, err
-	}
-	stored, err := q.Entry(id) // with the time that Put gave it
-	if err != nil {
-		return 0, err
-	}
-	if err := q.s.store.Put(ctx, connector.SharedEntry{Key: key, Value: boundedEntry(stored)}); err != nil {
-		return 0, err
-	}
-	q.s.mu.Lock()
-	q.s.note(entryPart(e), entryName(id), key)
-	q.s.mu.Unlock()
-	return id, nil
-}
-
-// Close implements connector.Quarantine.
-func (q *sharedQuarantine) Close(ctx context.Context, id uint64, how string) error {
-	if err := q.Quarantine.Close(ctx, id, how); err != nil {
-		return err
-	}
-	return q.ended(ctx, id)
-}
-
-// ended takes entries out of the store.
-func (q *sharedQuarantine) ended(ctx context.Context, ids ...uint64) error {
-	var ends []connector.SharedEntry
-	q.s.mu.Lock()
-	for _, id := range ids {
-		name := entryName(id)
-		if key, ok := q.s.keys[name]; ok {
-			delete(q.s.keys, name)
-			for _, names := range q.s.parts {
-				delete(names, name)
-			}
-			ends = append(ends, connector.SharedEntry{Key: key})
-		}
-	}
-	q.s.mu.Unlock()
-	if len(ends) == 0 {
-		return nil
-	}
-	return q.s.store.Put(ctx, ends...)
-}
-
-// adopt brings the entries of a partition into `data/`: those that are there already keep their numbers, those that ended elsewhere end.
-func (q *sharedQuarantine) adopt(ctx context.Context, part string, st *connector.State) error {
-	here, err := q.ofPart(part)
-	if err != nil {
-		return err
-	}
-	for i := range st.Entries {
-		e := &st.Entries[i]
-		key := entryShared(e)
-		if old := here[key]; old != nil && old.At.Equal(e.At) {
-			e.ID = old.ID
-		} else if e.ID, err = q.Quarantine.Put(ctx, e); err != nil {
-			return err
-		}
-		delete(here, key)
-		q.s.mu.Lock()
-		q.s.note(part, entryName(e.ID), key)
-		q.s.mu.Unlock()
-	}
-	for _, e := range here {
-		if err := q.Quarantine.Close(ctx, e.ID, Delivered+", or ended, by another process"); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (q *sharedQuarantine) leave(ctx context.Context, parts []string) error {
-	for _, part := range parts {
-		here, err := q.ofPart(part)
-		if err != nil {
-			return err
-		}
-		for _, e := range here {
-			if err := q.Quarantine.Close(ctx, e.ID, Delivered+" to another process of the group, which has the partition now"); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// ofPart gives the open entries of a partition by their key in the store.
-func (q *sharedQuarantine) ofPart(part string) (map[string]*connector.Entry, error) {
-	out := map[string]*connector.Entry{}
-	f := connector.EntryFilter{Limit: 500}
-	for {
-		list, err := q.List(f)
-		if err != nil || len(list) == 0 {
-			return out, err
-		}
-		for i := range list {
-			f.After = list[i].ID
-			if entryPart(&list[i]) == part {
-				out[entryShared(&list[i])] = &list[i]
-			}
-		}
 	}
 }
 

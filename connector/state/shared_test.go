@@ -233,6 +233,76 @@ func TestShared(t *testing.T) {
 			t.Errorf("left in the store: %v", got)
 		}
 	})
+	t.Run("what a process holds is put into a topic that was made again", func(t *testing.T) {
+		m := &memStore{values: map[string][]byte{}}
+		a := m.process(t)
+		a.adopt(t, "users/0", 0, false)
+		a.apply(t, connector.Record{Positions: at("users/0@1", 5), Settling: []connector.Settling{settling(9, "users/0")}, Held: []connector.HeldDelete{held}, Done: []connector.DoneID{done("users/0", 9)}})
+		a.begin(t, m, reopen(t, a.Data, a.dir)) // once more in the same topic
+		a.adopt(t, "users/0", 5, false)
+		clear(m.values)
+		d := reopen(t, a.Data, a.dir)
+		a.Shared = NewShared(d, slog.New(slog.DiscardHandler), nil)
+		if err := a.Begin(t.Context(), m.as(a.Heard), "state, made again"); err != nil {
+			t.Fatal(err)
+		}
+		sameState(t, a.adopt(t, "users/0", 5, false), &connector.State{Settling: []connector.Settling{settling(9, "users/0")}, Held: []connector.HeldDelete{held}, Done: []connector.DoneID{done("users/0", 9)}})
+	})
+	t.Run("an entry that was replaced takes nothing out, and one that expired does", func(t *testing.T) {
+		m := &memStore{values: map[string][]byte{}}
+		a, b := m.process(t), m.process(t)
+		a.adopt(t, "users/0", 0, false)
+		put := func(e connector.Entry) uint64 {
+			id, err := a.Quarantine().Put(t.Context(), &e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return id
+		}
+		first := put(*entry)
+		newer := *entry
+		newer.Reason, newer.At = "newer", until.Add(time.Hour)
+		put(newer)
+		if err := a.Quarantine().Close(t.Context(), first, Delivered); err != nil {
+			t.Fatal(err)
+		}
+		if st := b.adopt(t, "users/0", 0, false); len(st.Entries) != 1 || st.Entries[0].Reason != "newer" {
+			t.Errorf("the next owner has %+v", st.Entries)
+		}
+		if n, err := a.Quarantine().Expire(t.Context(), until.Add(2*time.Hour)); n != 1 || err != nil {
+			t.Errorf("expired %d %v", n, err)
+		}
+		if got := m.keys(); len(got) != 0 {
+			t.Errorf("left in the store: %v", got)
+		}
+	})
+	t.Run("a held delete of a user that two partitions bring ends for both", func(t *testing.T) {
+		m := &memStore{values: map[string][]byte{}}
+		a := m.process(t)
+		for _, part := range []string{"users/0", "users/1"} {
+			h := held
+			h.Part = part
+			a.apply(t, connector.Record{Held: []connector.HeldDelete{h}})
+		}
+		a.apply(t, connector.Record{Released: []connector.User{held.User}})
+		if got := m.keys(); len(got) != 0 {
+			t.Errorf("left in the store: %v", got)
+		}
+	})
+	t.Run("a record that cannot be decoded goes to the partition's next owner, without its bytes", func(t *testing.T) {
+		m := &memStore{values: map[string][]byte{}}
+		a, b := m.process(t), m.process(t)
+		a.adopt(t, "users/0", 0, false)
+		e := connector.Entry{Stream: "users/0@1", Offset: 3, Model: "users", Key: connector.Key{Table: "users", ID: "0/3"}, Class: "undecodable", Reason: "cut",
+			Original: &connector.Original{Topic: "users", Offset: 3, Value: []byte("{"), Size: 1}}
+		if _, err := a.Quarantine().Put(t.Context(), &e); err != nil {
+			t.Fatal(err)
+		}
+		st := b.adopt(t, "users/0", 0, false)
+		if len(st.Entries) != 1 || st.Entries[0].Original == nil || st.Entries[0].Original.Offset != 3 || len(st.Entries[0].Original.Value) != 0 {
+			t.Errorf("the next owner has %+v", st.Entries)
+		}
+	})
 	t.Run("a pause holds for all, and so does its end", func(t *testing.T) {
 		m := &memStore{values: map[string][]byte{}}
 		a, b := m.process(t), m.process(t)

@@ -206,8 +206,10 @@ func (l *userList) Users(from int64, n int) (users []connector.User, next int64,
 		if err != nil {
 			return nil, from, l.explain(err)
 		}
-		users = append(users, u)
 		next += took
+		if u.Kind != connector.Item { // one that was blanked is none
+			users = append(users, u)
+		}
 	}
 	return users, next, nil
 }

@@ -1,0 +1,542 @@
+package connector_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"brazecdc/connector"
+	"brazecdc/connector/braze/brazesim"
+)
+
+// resync begins one and gives its id.
+func (r *rig) resync(q connector.ResyncRequest) string {
+	r.t.Helper()
+	q.Model = "users"
+	st, err := r.run.p.Resync(r.t.Context(), q)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return st.ID
+}
+
+func (r *rig) load(id string) connector.LoadState {
+	r.t.Helper()
+	for _, l := range r.run.p.Status().Loads {
+		if l.ID == id {
+			return l
+		}
+	}
+	r.t.Fatalf("there is no load %s", id)
+	return connector.LoadState{}
+}
+
+// resynced does one to its end.
+func (r *rig) resynced(q connector.ResyncRequest) connector.LoadState {
+	r.t.Helper()
+	id := r.resync(q)
+	r.wait("the resync", func() bool { r.alive(); l := r.load(id); return !l.Running() })
+	r.quiet()
+	return r.load(id)
+}
+
+// counts fails the test where a load did not do what is wanted of it.
+func (r *rig) counts(l connector.LoadState, rows, sent, same int64) {
+	r.t.Helper()
+	if l.Rows != rows || l.Sent != sent || l.Same != same {
+		r.t.Errorf("the load read %d rows, sent %d and left out %d; want %d, %d and %d", l.Rows, l.Sent, l.Same, rows, sent, same)
+	}
+}
+
+func (r *rig) attribute(user, name string) string {
+	p, ok := r.sim.Profile(user)
+	if !ok {
+		return "no profile"
+	}
+	if v, ok := p.Custom[name]; ok {
+		return string(v)
+	}
+	return string(p.Attributes[name])
+}
+
+// insertRows adds rows first to last of the base table.
+func (r *rig) insertRows(first, last int) {
+	r.t.Helper()
+	r.exec(fmt.Sprintf(`INSERT INTO users (id, external_id, email, first_name, plan, credits) SELECT i, 'u' || i, 'a' || i || '@x.io', 'Aya', 'free', i FROM generate_series(%d, %d) i`, first, last))
+}
+
+func TestResync(t *testing.T) {
+	t.Parallel()
+	t.Run("rows that are equal make no call", func(t *testing.T) {
+		t.Parallel()
+		c := full(t, baseModel(), 1, 2, 3)
+		c.insertRows(10, 400)
+		c.calls()
+		c.counts(c.resynced(connector.ResyncRequest{}), 394, 0, 394)
+		c.none()
+	})
+	t.Run("what was changed in Braze comes back with all values, and only then", func(t *testing.T) {
+		t.Parallel()
+		c := full(t, baseModel(), 1, 2)
+		c.seed(map[string]any{"external_id": "u1", "plan": "by hand"})
+		c.calls()
+		c.resynced(connector.ResyncRequest{})
+		c.none()
+		c.counts(c.resynced(connector.ResyncRequest{Resync: connector.Resync{All: true}}), 2, 2, 0)
+		if got := c.attribute("u1", "plan"); got != `"free"` {
+			t.Errorf("plan is %s", got)
+		}
+	})
+	t.Run("a rule picks rows, and one that does not fit is refused", func(t *testing.T) {
+		t.Parallel()
+		c := full(t, baseModel(), 1, 2, 3)
+		c.exec(`UPDATE users SET plan = 'pro' WHERE id = 2; UPDATE users SET plan = NULL WHERE id = 3`)
+		c.calls()
+		c.counts(c.resynced(connector.ResyncRequest{Resync: connector.Resync{All: true, Where: `plan != "free"`}}), 3, 1, 0)
+		if have := c.calls(); len(have) != 1 || idOf(have[0].Body) != "u2" {
+			t.Errorf("called %s", have)
+		}
+		for _, q := range []connector.Resync{{Where: "plam == 1"}, {Where: "plan"}, {Fields: []string{"nothing"}}} {
+			if _, err := c.run.p.Resync(t.Context(), connector.ResyncRequest{Model: "users", Resync: q}); err == nil {
+				t.Errorf("%+v was begun", q)
+			} else {
+				t.Log(err)
+			}
+		}
+	})
+	t.Run("keys pick rows", func(t *testing.T) {
+		t.Parallel()
+		c := full(t, baseModel(), 1, 2, 3)
+		l := c.resynced(connector.ResyncRequest{Keys: []string{"3", "1", "77"}, Resync: connector.Resync{All: true}})
+		c.counts(l, 2, 2, 0)
+		if have := c.calls(); len(have) != 2 || idOf(have[0].Body) != "u1" || idOf(have[1].Body) != "u3" {
+			t.Errorf("called %s", have)
+		}
+	})
+	t.Run("case 57: New column needs restart: a back-fill sends the new field alone", func(t *testing.T) {
+		t.Parallel()
+		c := full(t, baseModel(), 1, 2)
+		c.exec(`ALTER TABLE users ADD COLUMN city text`)
+		c.exec(`UPDATE users SET city = 'Osaka' WHERE id = 2`)
+		c.none()
+		c.stop()
+		m := &c.cfg.models[0]
+		m.Custom = append(m.Custom, connector.FieldMap{Name: "city", ValueFrom: connector.ValueFrom{Column: "city"}, OnNull: "clear", Blank: "keep", Path: "models[0].custom.city"})
+		c.start()
+		c.none()
+		if log := c.log.String(); !strings.Contains(log, "brazecdc resync --model users --field city") {
+			t.Error("the back-fill was not offered")
+		}
+		l := c.resynced(connector.ResyncRequest{Resync: connector.Resync{Fields: []string{"city"}}})
+		c.counts(l, 2, 1, 1)
+		c.want("resync/case57-backfill")
+		// The field is known now, and its before-images count.
+		c.exec(`UPDATE users SET plan = 'pro' WHERE id = 2`)
+		c.want("resync/case57-after")
+	})
+	t.Run("a NULL goes where Braze is known to hold a value", func(t *testing.T) {
+		t.Parallel()
+		c := full(t, baseModel(), 1, 2)
+		c.missed(`UPDATE users SET plan = NULL, credits = 99 WHERE id = 1`)
+		c.resynced(connector.ResyncRequest{})
+		c.want("resync/null")
+		c.resynced(connector.ResyncRequest{})
+		c.none()
+	})
+	t.Run("in enrich whole rows go", func(t *testing.T) {
+		t.Parallel()
+		c := full(t, baseModel(enrich), 1, 2)
+		c.counts(c.resynced(connector.ResyncRequest{}), 2, 2, 0)
+		for _, call := range c.calls() {
+			if !strings.Contains(string(call.Body), `"_update_existing_only":true`) || !strings.Contains(string(call.Body), `"plan":"free"`) {
+				t.Errorf("called %s", call.Body)
+			}
+		}
+	})
+	t.Run("a live change wins over the row that was read", func(t *testing.T) {
+		t.Parallel()
+		c := full(t, baseModel(), 1)
+		c.insertRows(10, 60)
+		c.calls()
+		// The first call is slow, so that the rows behind it wait while their live changes come.
+		if err := c.sim.Faults(brazesim.Fault{Endpoint: "/users/track", Count: 2, Delay: 300 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		id := c.resync(connector.ResyncRequest{Resync: connector.Resync{All: true}})
+		c.wait("a call", func() bool { return c.sim.Stats().Open > 0 })
+		c.exec(`UPDATE users SET plan = 'live ' || id`)
+		c.wait("the resync", func() bool { l := c.load(id); return !l.Running() })
+		c.quiet()
+		for _, n := range []int{1, 10, 35, 60} {
+			if got, want := c.attribute(fmt.Sprintf("u%d", n), "plan"), fmt.Sprintf(`"live %d"`, n); got != want {
+				t.Errorf("plan of u%d is %s", n, got)
+			}
+		}
+		c.together()
+	})
+}
+
+// missed does something that the stream does not bring.
+func (r *rig) missed(sql string) {
+	r.t.Helper()
+	r.exec(`ALTER PUBLICATION rig SET (publish = 'insert')`)
+	r.exec(sql)
+	r.exec(`SELECT pg_logical_emit_message(true, 'rig', 'x')`)
+	r.quiet()
+	r.exec(`ALTER PUBLICATION rig SET (publish = 'insert, update, delete, truncate')`)
+}
+
+func TestResyncSteered(t *testing.T) {
+	t.Parallel()
+	few := rigConfig{models: []connector.Model{baseModel(loadAll)}, chunk: 10}
+	begin := func(t *testing.T) *caseRig {
+		c := newCase(t, few, baseFull)
+		c.insertRows(1, 300)
+		c.calls()
+		return c
+	}
+	t.Run("it pauses, over a restart too, and goes on where it was", func(t *testing.T) {
+		t.Parallel()
+		c := begin(t)
+		if err := c.sim.Faults(brazesim.Fault{Endpoint: "/users/track", Delay: 20 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		id := c.resync(connector.ResyncRequest{Resync: connector.Resync{All: true}})
+		c.wait("some rows", func() bool { return c.load(id).Rows >= 20 })
+		if _, err := c.run.p.PauseLoad(t.Context(), "users", true); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.run.p.Resync(t.Context(), connector.ResyncRequest{Model: "users"}); !errors.Is(err, connector.ErrLoadRuns) {
+			t.Errorf("another one beside it: %v", err)
+		}
+		c.stop()
+		c.start()
+		at := c.load(id)
+		if !at.Paused || at.Rows < 20 || at.Rows > 200 {
+			t.Fatalf("after the restart it is %+v", at)
+		}
+		c.sim.ClearFaults("")
+		if _, err := c.run.p.PauseLoad(t.Context(), "users", false); err != nil {
+			t.Fatal(err)
+		}
+		c.wait("its end", func() bool { c.alive(); l := c.load(id); return !l.Running() })
+		c.counts(c.load(id), 300, 300, 0)
+	})
+	t.Run("it goes on after a stop in its middle", func(t *testing.T) {
+		t.Parallel()
+		c := begin(t)
+		if err := c.sim.Faults(brazesim.Fault{Endpoint: "/users/track", Delay: 20 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		id := c.resync(connector.ResyncRequest{Resync: connector.Resync{All: true, Where: "credits <= 250"}})
+		c.wait("some rows", func() bool { return c.load(id).Rows >= 20 })
+		c.stop()
+		c.sim.ClearFaults("")
+		c.start()
+		if l := c.load(id); l.Rows >= 300 || l.Resync == nil || l.Resync.Where != "credits <= 250" {
+			t.Fatalf("it goes on as %+v", l)
+		}
+		c.wait("its end", func() bool { c.alive(); l := c.load(id); return !l.Running() })
+		c.quiet()
+		if l := c.load(id); l.Rows != 300 || l.Sent < 250 {
+			t.Errorf("it ended as %+v", l)
+		}
+		for _, n := range []int{1, 130, 250} {
+			if !c.sent(fmt.Sprintf("u%d", n)) {
+				t.Errorf("u%d was not sent", n)
+			}
+		}
+	})
+	t.Run("it is given up", func(t *testing.T) {
+		t.Parallel()
+		c := begin(t)
+		if err := c.sim.Faults(brazesim.Fault{Endpoint: "/users/track", Delay: 20 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		id := c.resync(connector.ResyncRequest{Resync: connector.Resync{All: true}})
+		c.wait("some rows", func() bool { return c.load(id).Rows >= 20 })
+		if _, err := c.run.p.CancelLoad(t.Context(), "users"); err != nil {
+			t.Fatal(err)
+		}
+		if l := c.load(id); l.Running() || !l.Cancelled || l.Rows >= 300 {
+			t.Errorf("it is %+v", l)
+		}
+		c.sim.ClearFaults("")
+		c.counts(c.resynced(connector.ResyncRequest{}), 300, 0, 300)
+		if _, err := c.run.p.CancelLoad(t.Context(), "users"); err == nil {
+			t.Error("nothing was given up without an error")
+		}
+	})
+}
+
+// sent tells whether a user's object is in any request so far.
+func (c *caseRig) sent(user string) bool {
+	for _, r := range c.sim.Requests(0) {
+		if strings.Contains(string(r.Body), fmt.Sprintf("%q", user)) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestResyncGone(t *testing.T) {
+	t.Parallel()
+	c := full(t, baseModel(func(m *connector.Model) { m.Filter = `plan != "internal"`; m.OnLeave = "keep" }), 1, 2, 3, 4)
+	c.exec(`UPDATE users SET plan = 'internal' WHERE id = 4`) // excluded by the filter, and still at the source
+	c.calls()
+	c.missed(`DELETE FROM users WHERE id IN (2, 3)`)
+	waiting := func() (n int) {
+		for _, x := range c.run.p.Pending() {
+			if x.Kind == "gone at the source" {
+				n += x.Count
+			}
+		}
+		return n
+	}
+	t.Run("rows that a rule picks say nothing of who is gone", func(t *testing.T) {
+		c.t = t
+		if l := c.resynced(connector.ResyncRequest{Resync: connector.Resync{Where: `credits < 0`}}); l.Gone != 0 || waiting() != 0 {
+			t.Errorf("%d are gone", l.Gone)
+		}
+	})
+	t.Run("case 44: Re-snapshot leaves ghosts / TRUNCATE: who is missing at the source is listed, and deleted after confirm alone", func(t *testing.T) {
+		c.t = t
+		l := c.resynced(connector.ResyncRequest{})
+		if l.Gone != 2 || l.Unnamed != 0 || waiting() != 2 {
+			t.Fatalf("%d are gone, %d of them cannot be named, %d wait", l.Gone, l.Unnamed, waiting())
+		}
+		c.none()
+		c.stop()
+		c.start()
+		c.none()
+		if waiting() != 2 {
+			t.Errorf("%d wait after a restart", waiting())
+		}
+		if l := c.resynced(connector.ResyncRequest{}); l.Gone != 0 || waiting() != 2 {
+			t.Errorf("another resync found %d more, %d wait", l.Gone, waiting())
+		}
+	})
+	t.Run("one that comes again is not deleted", func(t *testing.T) {
+		c.t = t
+		c.exec(row(3))
+		c.calls()
+		if waiting() != 1 {
+			t.Errorf("%d wait", waiting())
+		}
+	})
+	t.Run("confirm deletes the rest", func(t *testing.T) {
+		c.t = t
+		if _, err := c.run.p.Confirm(t.Context(), "users", false); err != nil {
+			t.Fatal(err)
+		}
+		c.quiet()
+		for user, there := range map[string]bool{"u1": true, "u2": false, "u3": true, "u4": true} {
+			if _, ok := c.sim.Profile(user); ok != there {
+				t.Errorf("profile of %s is there: %v", user, ok)
+			}
+		}
+		if l := c.resynced(connector.ResyncRequest{}); l.Gone != 0 || waiting() != 0 {
+			t.Errorf("%d are gone", l.Gone)
+		}
+	})
+	t.Run("who comes during the resync is not gone", func(t *testing.T) {
+		c.t = t
+		c.insertRows(100, 400)
+		c.calls()
+		if err := c.sim.Faults(brazesim.Fault{Endpoint: "/users/track", Delay: 10 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		id := c.resync(connector.ResyncRequest{Resync: connector.Resync{All: true}})
+		c.exec(`INSERT INTO users (id, external_id, plan) SELECT -i, 'n' || i, 'new' FROM generate_series(1, 50) i; UPDATE users SET external_id = 'r' || id WHERE id BETWEEN 100 AND 110`)
+		c.wait("the resync", func() bool { c.alive(); l := c.load(id); return !l.Running() })
+		c.sim.ClearFaults("")
+		c.quiet()
+		if l := c.load(id); l.Gone != 0 || l.Unnamed != 0 {
+			t.Errorf("%d are gone, %d without a name: %+v", l.Gone, l.Unnamed, c.run.p.Pending())
+		}
+		if l := c.resynced(connector.ResyncRequest{}); l.Gone != 0 || l.Unnamed != 0 {
+			t.Errorf("then %d are gone, %d without a name", l.Gone, l.Unnamed)
+		}
+	})
+	t.Run("nothing is left on disk", func(t *testing.T) {
+		c.t = t
+		if left := c.files("census-*"); len(left) > 0 {
+			t.Errorf("there is %v", left)
+		}
+	})
+}
+
+// files gives what the connector's folders have of a name.
+func (r *rig) files(pattern string) []string {
+	r.t.Helper()
+	var out []string
+	err := filepath.WalkDir(r.dir, func(path string, _ os.DirEntry, err error) error {
+		if ok, merr := filepath.Match(pattern, filepath.Base(path)); ok {
+			out = append(out, path)
+		} else if merr != nil {
+			return merr
+		}
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return out
+}
+
+func TestLoadMark(t *testing.T) {
+	t.Parallel()
+	marked := func(c *caseRig) (set, cleared int) {
+		for _, call := range c.calls() {
+			switch body := string(call.Body); {
+			case strings.Contains(body, `"loading":true`):
+				set++
+				if !strings.Contains(body, `"plan"`) {
+					c.t.Errorf("the mark went alone: %s", body)
+				}
+			case strings.Contains(body, `"loading":null`):
+				cleared++
+				if !strings.Contains(body, `"_update_existing_only":true`) {
+					c.t.Errorf("taking the mark away may make a profile: %s", body)
+				}
+			}
+		}
+		return set, cleared
+	}
+	done := func(c *caseRig) {
+		c.wait("the marks to be taken away", func() bool {
+			for _, l := range c.run.p.Status().Loads {
+				if l.Running() {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	begin := func(t *testing.T) *caseRig {
+		c := &caseRig{rig: newRig(t, rigConfig{models: []connector.Model{baseModel(loadAll)}, mark: "loading", chunk: 20}, baseTable, baseFull)}
+		c.insertRows(1, 120)
+		return c
+	}
+	t.Run("is set with what a load sends, and taken away after it", func(t *testing.T) {
+		t.Parallel()
+		c := begin(t)
+		c.start()
+		done(c)
+		if set, cleared := marked(c); set != 120 || cleared != 120 {
+			t.Errorf("set for %d, taken away from %d", set, cleared)
+		}
+		c.exec(`UPDATE users SET plan = 'pro' WHERE id = 5`)
+		if set, _ := marked(c); set != 0 {
+			t.Error("a live change was marked")
+		}
+		c.missed(`UPDATE users SET plan = 'team' WHERE id <= 7`)
+		c.resynced(connector.ResyncRequest{})
+		if set, cleared := marked(c); set != 7 || cleared != 7 {
+			t.Errorf("a resync of 7 rows that differ set it for %d and took it from %d", set, cleared)
+		}
+		c.resynced(connector.ResyncRequest{})
+		c.none()
+		if left := c.files("load-*.users"); len(left) > 0 {
+			t.Errorf("left on disk: %v", left)
+		}
+	})
+	t.Run("is taken away after a stop in the middle of taking it away", func(t *testing.T) {
+		t.Parallel()
+		c := begin(t)
+		c.start()
+		// What marks goes through, what takes the mark away does not for now.
+		c.wait("the load", func() bool {
+			for _, l := range c.run.p.Status().Loads {
+				if !l.Finished.IsZero() {
+					return true
+				}
+			}
+			return false
+		})
+		c.stop()
+		c.start()
+		done(c)
+		set, cleared := marked(c)
+		if set != 120 || cleared < 120 {
+			t.Errorf("set for %d, taken away from %d", set, cleared)
+		}
+		for n := 1; n <= 120; n++ {
+			if got := c.attribute(fmt.Sprintf("u%d", n), "loading"); got != "" {
+				t.Errorf("u%d has loading: %s", n, got)
+			}
+		}
+	})
+	t.Run("is taken away when the load is given up", func(t *testing.T) {
+		t.Parallel()
+		c := begin(t)
+		if err := c.sim.Faults(brazesim.Fault{Endpoint: "/users/track", Delay: 20 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		c.start()
+		c.wait("some rows", func() bool { l := c.run.p.Status().Loads; return len(l) == 1 && l[0].Rows >= 20 })
+		if _, err := c.run.p.CancelLoad(t.Context(), "users"); err != nil {
+			t.Fatal(err)
+		}
+		c.sim.ClearFaults("")
+		done(c)
+		set, cleared := marked(c)
+		if set == 0 || set == 120 || cleared != set {
+			t.Errorf("set for %d, taken away from %d", set, cleared)
+		}
+	})
+}
+
+func TestScheduledResync(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	times := make(chan time.Time, 10)
+	next := func(after time.Time) time.Time {
+		select {
+		case at := <-times:
+			return at
+		case <-ctx.Done():
+			return time.Time{}
+		default:
+			return after.Add(time.Hour)
+		}
+	}
+	m := baseModel(loadAll, func(m *connector.Model) {
+		m.Custom = append(m.Custom, connector.FieldMap{Name: "recent", ValueFrom: connector.ValueFrom{Expr: `seen_at > now() - duration("1s")`}, OnNull: "clear", Blank: "keep", Path: "models[0].custom.recent"})
+	})
+	c := &caseRig{rig: newRig(t, rigConfig{models: []connector.Model{m}, plans: []connector.Schedule{{Model: "users", Name: "test", Next: next}}}, baseTable, baseFull)}
+	c.exec(row(1))
+	c.exec(`UPDATE users SET seen_at = now() + interval '100ms'`)
+	times <- time.Now().Add(2500 * time.Millisecond)
+	c.start()
+	c.quiet()
+	if got := c.attribute("u1", "recent"); got != "true" {
+		t.Fatalf("recent is %s", got)
+	}
+	if at := c.run.p.Status().Models[0].NextResync; time.Until(at) > 3*time.Second {
+		t.Errorf("the next run is due %s", at)
+	}
+	c.wait("the rule to be told again", func() bool { return c.attribute("u1", "recent") == "false" })
+	var l connector.LoadState
+	c.wait("the end of the resync", func() bool {
+		for _, l = range c.run.p.Status().Loads {
+			if l.Resync != nil && l.Resync.Scheduled && !l.Running() {
+				return true
+			}
+		}
+		return false
+	})
+	c.counts(l, 1, 1, 0)
+	if at := c.run.p.Status().Models[0].NextResync; time.Until(at) < 50*time.Minute {
+		t.Errorf("the next run is due %s", at)
+	}
+}
