@@ -279,9 +279,14 @@ func TestBrakeCount(t *testing.T) {
 		if n := b.count(time.Now()); n != 0 || !b.dirty {
 			t.Errorf("%d deletes are still counted", n)
 		}
-		b.rows = 4
+		b.rows, b.Share = 8, 0.5
 		if n := leave(10); n != 4 {
-			t.Errorf("%d left of a table of 4 rows with a share of all", n)
+			t.Errorf("%d left of a table of 8 rows with a share of half", n)
+		}
+		b.reset()
+		b.rows, b.Share = 4, 1
+		if n := leave(10); n != 10 {
+			t.Errorf("%d left of a table of 4 rows with a share of all, which is no bound", n)
 		}
 		b.reset()
 		if n := leave(1); n != 1 {

@@ -17,6 +17,7 @@
 //	Which deletes are held, and until when?             brake.go (how many are too many), held.go
 //	What is left of a user who was erased?              forget.go
 //	What waits for a person, what was done already?     care.go, control.go (confirm, retry, discard, send)
+//	How does a table come whole, once or again?         load.go, resync.go, schedule.go; gone.go (who is no more), mark.go (load_mark)
 //	What cannot be delivered?                           quarantine.go, stored.go, original.go (the record), retry.go (again)
 //	How is a range of a topic brought again?            replay.go (why nothing older overwrites anything newer)
 //	What does a source, a mapping, a sink, a store owe? source.go, effect.go (Mapper), sink.go, journal.go

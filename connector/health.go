@@ -2,6 +2,8 @@ package connector
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -83,6 +85,7 @@ func (p *Pipeline) Status() Status {
 		st.Loads = append(st.Loads, p.loadStatus(l))
 	}
 	p.care.mu.Unlock()
+	slices.SortFunc(st.Loads, func(a, b LoadState) int { return a.Started.Compare(b.Started) })
 	for _, n := range counts {
 		st.Quarantine += n
 	}
@@ -98,7 +101,7 @@ func (p *Pipeline) Status() Status {
 	return st
 }
 
-func (p *Pipeline) isLoad(stream string) bool { return len(stream) > 5 && stream[:5] == "load/" }
+func (p *Pipeline) isLoad(stream string) bool { return strings.HasPrefix(stream, loadStream) }
 
 func (p *Pipeline) modelStatus(i int, counts map[[2]string]int64) ModelStatus {
 	m, c := &p.models[i], &p.metrics.Models[i]

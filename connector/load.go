@@ -13,6 +13,9 @@ import (
 // ErrLoadRuns: another load of the same model is under way. Two would send each row twice.
 var ErrLoadRuns = errors.New("a load of this model is under way")
 
+// loadStream begins the names of the streams of loads.
+const loadStream = "load/"
+
 // LoadControl is what a Source also does whose loads can be held and given up. Its methods may be called concurrently, at any time after Open.
 type LoadControl interface {
 	// HoldLoad makes a running load read no further chunks, or goes on with it; what was read comes out of Next. It is false where no such load runs.
@@ -288,6 +291,9 @@ func (p *Pipeline) rowsToLoad(ctx context.Context, st *LoadState) int64 {
 	if len(st.Keys) > 0 {
 		return int64(len(st.Keys))
 	}
+	if _, ok := p.source.(LoadControl); !ok {
+		return -1
+	}
 	t, err := p.source.Describe(ctx, st.Table)
 	if err != nil || t == nil || t.Rows < 0 {
 		return -1
@@ -466,7 +472,7 @@ func (p *Pipeline) loadsAdvanced(rec *Record, loads []LoadProgress) {
 	defer func() {
 		c.mu.Unlock()
 		for _, id := range over {
-			p.loads.drop(id)
+			p.endLoad(id)
 		}
 	}()
 	for _, l := range loads {
@@ -583,8 +589,14 @@ func (p *Pipeline) closeLoad(ctx context.Context, id string) error {
 	c.mu.Lock()
 	st.Closing = false
 	c.mu.Unlock()
-	p.loads.drop(id)
+	p.endLoad(id)
 	return nil
+}
+
+// endLoad forgets a load of which nothing is to come.
+func (p *Pipeline) endLoad(id string) {
+	p.tracker.drop(map[string]bool{loadStream + id: true, unmarkStream + id: true})
+	p.loads.drop(id)
 }
 
 // settled waits until everything is done of batches that were open.

@@ -247,6 +247,9 @@ func (p *Pipeline) finish(ctx context.Context, drained bool) error {
 		stop = err
 	}
 	close(p.over)
+	for _, run := range p.loads.all() {
+		run.close()
+	}
 	if err := p.source.Close(ctx); err != nil {
 		p.log.Warn("close source", "err", err)
 	}

@@ -80,6 +80,9 @@ func (p *Pipeline) resyncState(q ResyncRequest) (st LoadState, err error) {
 	if _, ok := p.source.(LoadControl); !ok {
 		return st, fmt.Errorf("resync %s: %w", m.Name, ErrNoLoads)
 	}
+	if m.Rows == PutItem && len(q.Fields) > 0 {
+		return st, fmt.Errorf("model %q: an item of a catalog is replaced as a whole, so that single fields of it can't be sent", m.Name)
+	}
 	q.Keys = slices.Compact(slices.Sorted(slices.Values(q.Keys)))
 	st = LoadState{Load: Load{ID: loadID(m.Name), Model: m.Name, Table: m.Table, Keys: q.Keys}, Started: time.Now(), Estimate: -1, Nulls: q.ClearNulls, Resync: &q.Resync}
 	run := &loadRun{model: i}

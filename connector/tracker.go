@@ -299,7 +299,7 @@ func (t *tracker) state() (open int, bytes int64, held time.Duration, streams []
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, s := range t.order {
-		if strings.HasPrefix(s.name, replayStream) {
+		if strings.HasPrefix(s.name, replayStream) || strings.HasPrefix(s.name, unmarkStream) {
 			continue // it is nobody's position
 		}
 		st := StreamState{Stream: s.name, Confirmed: s.done.Offset, Moved: s.changed}

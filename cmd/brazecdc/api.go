@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 
 	"brazecdc/connector/config"
 	"brazecdc/connector/control"
+	"brazecdc/connector/kafka"
 	"brazecdc/connector/state"
 )
 
@@ -95,8 +97,25 @@ func (p *program) offline(cfg *config.Config, want purpose) (control.API, func()
 
 // quietLog is the log of commands that print for a person: only what needs attention.
 func (p *program) quietLog() *slog.Logger {
-	return slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return slog.New(quiet{slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn})})
 }
+
+// quiet leaves out what Kafka's client says by itself while it tries again: how it ended is the command's own word.
+type quiet struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (q quiet) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level < slog.LevelError && strings.HasPrefix(r.Message, kafka.ClientLine) {
+		return nil
+	}
+	return q.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (q quiet) WithAttrs(attrs []slog.Attr) slog.Handler { return quiet{q.Handler.WithAttrs(attrs)} }
+
+// WithGroup implements slog.Handler.
+func (q quiet) WithGroup(name string) slog.Handler { return quiet{q.Handler.WithGroup(name)} }
 
 // webListen gives the address of /livez and its neighbours.
 func (p *program) webListen() (string, error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"brazecdc/connector"
+	"brazecdc/connector/config"
 )
 
 // sampleRows is how many non-null values of a column are looked at to judge a suggestion.
@@ -21,6 +22,7 @@ const sampleRows = 200
 func newInit(p *program) *cobra.Command {
 	var url, output string
 	var tables []string
+	var reference bool
 	cmd := &cobra.Command{
 		Use:   "init --database URL",
 		Short: "Write a commented configuration from a live database, with suggested mappings",
@@ -29,11 +31,18 @@ fields (by name, and by up to 200 values of each), and the rest as comments to c
 named, not suggested, and never read.
 
 It only reads: nothing is created in the database, no password is written (the file says ${DATABASE_URL}), and an existing file is never overwritten.
-Two choices stay open, because each can hurt: mode and load. The lines are marked; "brazecdc check" names them until they are made.`,
+Two choices stay open, because each can hurt: mode and load. The lines are marked; "brazecdc check" names them until they are made.
+
+With --reference it only prints every setting with its default, and five typical models: profiles, consent, events, a catalog, memberships.`,
 		Example: `  brazecdc init --database "$DATABASE_URL"
-  brazecdc init --database postgres://me@db.example.org/shop --table public.users --output shop.yaml`,
+  brazecdc init --database postgres://me@db.example.org/shop --table public.users --output shop.yaml
+  brazecdc init --reference`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if reference {
+				p.printf("%s", config.Reference())
+				return nil
+			}
 			if url == "" {
 				url = os.Getenv("DATABASE_URL")
 			}
@@ -44,6 +53,7 @@ Two choices stay open, because each can hurt: mode and load. The lines are marke
 		},
 	}
 	cmd.Flags().StringVar(&url, "database", "", "`URL` of the database, postgres://…; default $DATABASE_URL")
+	cmd.Flags().BoolVar(&reference, "reference", false, "print all settings and typical models, and write nothing")
 	cmd.Flags().StringVarP(&output, "output", "o", "brazecdc.yaml", "`file` to write; it must not exist")
 	cmd.Flags().StringSliceVar(&tables, "table", nil, "`table` to map, schema.name; may be repeated. Default: the one that looks most like users")
 	return cmd

@@ -93,24 +93,24 @@ func (t TLS) config() (*tls.Config, error) {
 	return cfg, nil
 }
 
-// logger hands the client's warnings to slog, as such its errors too, since it tries again. A log that wants no more than warnings, of a command that prints
-// for a person for one, gets only the errors: what warnings tell, such a command tells itself. What the client says at a lower level is its own business.
+// ClientLine begins the message of every line that the client of Kafka logs by itself. All are warnings at most: what becomes an error of ours is given to the
+// caller as well.
+const ClientLine = "kafka client: "
+
+// logger hands the client's warnings to slog. What it says at a lower level is its own business.
 type logger struct{ log *slog.Logger }
 
 func (l logger) Level() kgo.LogLevel {
-	switch ctx := context.Background(); {
-	case l.log.Enabled(ctx, slog.LevelDebug):
+	if l.log.Enabled(context.Background(), slog.LevelDebug) {
 		return kgo.LogLevelInfo
-	case l.log.Enabled(ctx, slog.LevelInfo):
-		return kgo.LogLevelWarn
 	}
-	return kgo.LogLevelError
+	return kgo.LogLevelWarn
 }
 
 func (l logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	at := slog.LevelDebug
-	if level <= kgo.LogLevelWarn {
+	if level <= kgo.LogLevelWarn { // errors of the client are not yet errors of ours: it tries again
 		at = slog.LevelWarn
 	}
-	l.log.Log(context.Background(), at, "kafka client: "+msg, keyvals...)
+	l.log.Log(context.Background(), at, ClientLine+msg, keyvals...)
 }

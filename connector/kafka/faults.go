@@ -54,6 +54,8 @@ func distrusted(err error, doing string) *connector.StopError {
 		return &connector.StopError{Code: connector.ExitRights, What: doing + ": the broker's certificate is not trusted", Err: err, Fix: "give the authority's certificate in source.kafka.tls.ca, and the brokers by the names it holds"}
 	case errors.As(err, &alert) && alert.Op == "remote error" && (strings.Contains(err.Error(), "certificate") || strings.Contains(err.Error(), "handshake failure")):
 		return &connector.StopError{Code: connector.ExitRights, What: doing + ": the broker refused our side of TLS", Err: err, Fix: "give a certificate that the broker trusts in source.kafka.tls.cert and key"}
+	case err != nil && strings.Contains(err.Error(), "tls alert record"): // the client names this kind of answer in words only
+		return &connector.StopError{Code: connector.ExitRights, What: doing + ": the listener wants TLS", Err: err, Fix: "set source.kafka.tls ({} trusts the system's certificates), or name a listener without TLS in source.kafka.brokers"}
 	}
 	return nil
 }
@@ -65,8 +67,8 @@ func (s *Source) unreached(last error, within time.Duration) error {
 	var eof *kgo.ErrFirstReadEOF
 	if errors.As(last, &eof) {
 		stop.Code = connector.ExitRights
-		stop.What = fmt.Sprintf("%s closed every connection at once, as brokers do that want TLS or a login", strings.Join(s.cfg.Brokers, ", "))
-		stop.Fix = "set source.kafka.tls or source.kafka.sasl as the listener asks; if they are set, see that the brokers run"
+		stop.What = fmt.Sprintf("%s closed every connection at once for %s, as brokers do where login or TLS are not what their listener asks for", strings.Join(s.cfg.Brokers, ", "), within)
+		stop.Fix = "set source.kafka.sasl and source.kafka.tls as the listener asks, or leave out what it does not ask for; if they are right, see that the brokers run"
 	}
 	return stop
 }

@@ -132,8 +132,12 @@ func (st *StateTopic) follow(ctx context.Context) {
 				st.fail(stop)
 				return
 			}
-			if gone(e.Err) || errors.Is(e.Err, kerr.OffsetOutOfRange) {
-				st.fail(st.lost("cut or deleted", e.Err))
+			switch {
+			case gone(e.Err):
+				st.fail(st.lost("deleted", e.Err))
+				return
+			case errors.Is(e.Err, kerr.OffsetOutOfRange):
+				st.fail(st.lost("cut", e.Err))
 				return
 			}
 		}
@@ -168,7 +172,7 @@ func gone(err error) bool {
 	return errors.Is(err, kerr.UnknownTopicOrPartition) || errors.Is(err, kerr.UnknownTopicID)
 }
 
-// lost is the stop for a topic that lost what was in it, by being deleted for one.
+// lost is the stop for a topic that lost what was in it, deleted or cut.
 func (st *StateTopic) lost(how string, err error) error {
 	return &connector.StopError{Code: connector.ExitOffsetRange, Err: err,
 		What: fmt.Sprintf("the state topic %s was %s while it was in use: which deletes were done already is forgotten with it, so that some may be sent twice", st.topic, how),

@@ -153,6 +153,90 @@ func (n *census) Gone(ctx context.Context, fn func(u connector.User, named bool)
 	return nil
 }
 
+// censusNames is how many users without a name are looked for among the rows at once.
+const censusNames = 1 << 16
+
+// nameless are users of whom the fingerprints do not tell the name.
+type nameless map[userID]bool
+
+// named looks for the names of users among the rows of the model, and calls fn for each of them, with its name or without.
+func (n *census) named(ctx context.Context, who nameless, fn func(u connector.User, named bool) bool) (goOn bool, err error) {
+	if len(who) == 0 {
+		return true, nil
+	}
+	n.c.names.RLock()
+	var tables []uint16
+	for p, number := range n.c.pairs {
+		if p.model == n.model && p.table != "" {
+			tables = append(tables, number)
+		}
+	}
+	n.c.names.RUnlock()
+	goOn = true
+	for _, number := range tables {
+		prefix := binary.BigEndian.AppendUint16(nil, number)
+		for from := prefix; from != nil && goOn; {
+			if from, err = n.c.rowUsers(from, after(prefix), func(u connector.User) {
+				id := userID(appendUserHash(nil, &u))
+				if goOn && who[id] {
+					delete(who, id)
+					goOn = fn(u, true)
+				}
+			}); err != nil {
+				return false, err
+			}
+			if ctx.Err() != nil {
+				return false, ctx.Err()
+			}
+		}
+	}
+	for range who {
+		goOn = goOn && fn(connector.User{}, false)
+	}
+	clear(who)
+	return goOn, nil
+}
+
+// rowUsers calls fn for the users of rows in a range of keys, so many at a time; next is where the others begin, nil where there are none.
+func (c *Cache) rowUsers(from, end []byte, fn func(connector.User)) (next []byte, err error) {
+	db, err := c.use()
+	if err != nil {
+		return nil, err
+	}
+	defer c.mu.RUnlock()
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: end})
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	looked := 0
+	for it.First(); it.Valid(); it.Next() {
+		if looked++; looked > censusKeys {
+			next = bytes.Clone(it.Key())
+			break
+		}
+		key := it.Key()[prefixSize:]
+		if len(key) == 0 || key[0] == keyPrints {
+			continue
+		}
+		id := ""
+		if key[0] == keyPlain {
+			id = string(key[1:])
+		}
+		u, tag, uerr := readUser(it.Value(), id)
+		if uerr != nil {
+			err = c.unreadable("rows")
+			break
+		}
+		if c.alive(tag) {
+			fn(u)
+		}
+	}
+	if err = errors.Join(err, it.Error(), it.Close()); err != nil {
+		return nil, c.explain(err)
+	}
+	return next, nil
+}
+
 // met gives the users whose hash begins with a number from low to high, sorted.
 func (n *census) met(ctx context.Context, low, high uint64) (ids []userID, err error) {
 	n.mu.Lock()
@@ -198,18 +282,30 @@ func (n *census) compare(ctx context.Context, low, high uint64, met []userID, fn
 	if high != ^uint64(0) {
 		end = binary.BigEndian.AppendUint64(bytes.Clone(prefix), high+1)
 	}
+	unnamed := nameless{}
 	for from != nil {
 		var known []knownUser
 		if known, from, err = n.c.usersFrom(from, end, len(prefix)); err != nil {
 			return false, err
 		}
 		for i := range known {
-			if _, ok := slices.BinarySearchFunc(met, known[i].id, compareIDs); !ok && !n.saw(known[i].id) && !fn(known[i].user, known[i].named) {
+			k := &known[i]
+			if _, ok := slices.BinarySearchFunc(met, k.id, compareIDs); ok || n.saw(k.id) {
+				continue
+			}
+			if !k.named {
+				unnamed[k.id] = true
+			} else if !fn(k.user, true) {
 				return false, nil
 			}
 		}
 		if ctx.Err() != nil {
 			return false, ctx.Err()
+		}
+		if len(unnamed) >= censusNames || from == nil {
+			if goOn, err := n.named(ctx, unnamed, fn); err != nil || !goOn {
+				return false, err
+			}
 		}
 	}
 	return true, nil

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"brazecdc/connector"
@@ -119,6 +120,37 @@ func TestCensus(t *testing.T) {
 		n.Saw(u)
 		if _, unnamed := goneOf(t, n); unnamed != 0 {
 			t.Errorf("%d are gone whom it met", unnamed)
+		}
+	})
+	t.Run("takes a name from the user's row, which saves it in the fingerprints", func(t *testing.T) {
+		c := openCache(t, t.TempDir())
+		long := strings.Repeat("x", maxPlainID+1)
+		var rows []connector.RowPut
+		var prints []connector.PrintPut
+		for _, id := range []string{"a", "b", "c", long} {
+			rows = append(rows, connector.RowPut{Model: "m", Key: connector.Key{Table: "public.t", ID: "row of " + id}, User: connector.User{ID: id}})
+			prints = append(prints, connector.PrintPut{Model: "m", User: connector.User{ID: id}, Prints: some(2)})
+		}
+		rows[1].Gone = true // it names nobody
+		rows[3].Key.ID = long
+		if err := c.Write(rows, prints); err != nil {
+			t.Fatal(err)
+		}
+		number, _ := c.number(pair{model: "m"})
+		for i, named := range []bool{false, true, false, false} {
+			v, err := read(c.db, appendPrintKey(nil, number, &prints[i].User))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if u, is, _, err := readPrintUser(v); err != nil || is != named || named && u != prints[i].User {
+				t.Errorf("the fingerprints of %s name %v: %v, %v", prints[i].User.ID, u, is, err)
+			}
+		}
+		n, _ := census1(t, c, "load-1")
+		n.Saw(connector.User{ID: "c"})
+		// Of a row with a long key that is its user's name too, nobody keeps the name.
+		if got, unnamed := goneOf(t, n); !slices.Equal(got, []string{"a", "b"}) || unnamed != 1 {
+			t.Errorf("gone: %v, and %d without a name", got, unnamed)
 		}
 	})
 	t.Run("holds ranges of hashes against each other", func(t *testing.T) {

@@ -39,6 +39,11 @@ func fullRecord() connector.Record {
 		Loads: []connector.LoadState{{
 			Load:    connector.Load{ID: "a", Model: "customers", Table: "public.users", Cursor: []byte("k\x00"), Rows: 7},
 			Started: testTime, Estimate: -1,
+		}, {
+			Load:    connector.Load{ID: "b", Model: "customers", Table: "public.users", Keys: []string{odd, ""}},
+			Started: testTime, Finished: testTime, Estimate: 1 << 40, Nulls: true,
+			Resync: &connector.Resync{Where: `plan != "\x00"`, Fields: []string{"plan", "a"}, All: true, Scheduled: true},
+			Paused: true, Cancelled: true, Closing: true, Sent: 1, Same: 2, Mark: "loading", Unmarked: 3, Met: 4, Gone: 5, Unnamed: 6,
 		}},
 		Done: []connector.DoneID{
 			{Stream: "slot", Table: "public.users", ID: connector.ChangeID{Commit: 1 << 63, N: 2}, Kind: connector.DeleteUser, User: user(1)},
@@ -52,7 +57,7 @@ func fullRecord() connector.Record {
 		Held:    []connector.HeldDelete{{User: user(2), Model: "customers", Key: connector.Key{Table: "public.users", ID: odd}, Reason: "data/ was lost", At: testTime}},
 		Paused:  []connector.Pause{{Model: "customers", Reason: "truncate", At: testTime, Stale: 5}},
 		Renamed: []string{odd, "b"},
-		Models:  []connector.ModelState{{Name: "customers", Hash: 1 << 63, Proven: true, Unproven: []string{"plan"}, Fields: map[string]uint64{"plan": 1, "a": 2}}},
+		Models:  []connector.ModelState{{Name: "customers", Hash: 1 << 63, Proven: true, Unproven: []string{"plan"}, Fields: map[string]uint64{"plan": 1, "a": 2}, Next: testTime, Schedule: "0 3 * * * UTC"}},
 		Clean:   true,
 	}
 }

@@ -92,9 +92,7 @@ func (s *Shared) Begin(ctx context.Context, store connector.SharedStore, topic s
 func split(st *connector.State) (own, rest *connector.State) {
 	r, o := *st, connector.State{Renamed: st.Renamed, Paused: st.Paused}
 	r.Done, r.Settling, r.Held, r.Renamed, r.Paused = nil, nil, nil, nil, nil
-	for _, d := range st.Done {
-		o.Done = append(o.Done, d)
-	}
+	o.Done = append(o.Done, st.Done...)
 	for _, x := range st.Settling {
 		if x.Part == "" {
 			r.Settling = append(r.Settling, x)
@@ -427,9 +425,7 @@ func (s *Shared) Leave(ctx context.Context, parts []string) error {
 		delete(s.items, part)
 	}
 	s.mu.Unlock()
-	for _, part := range parts {
-		forget.Undone = append(forget.Undone, part)
-	}
+	forget.Undone = append(forget.Undone, parts...)
 	if err := s.forgetUsers(parts, &forget); err != nil {
 		return err
 	}
