@@ -19,6 +19,7 @@ type care struct {
 	done    map[User][]DoneID     // deletes and renames that an earlier run delivered, and the record's position has not passed yet
 	last    map[string]uint64     // by stream, the newest of them
 	loads   map[string]*LoadState // running or finished, by ID
+	steered map[string]bool       // of them, those that somebody paused or gave up since the last record
 	entries map[rowKey]uint64     // open quarantine entries
 	// entryPart is the partition of entries that have one.
 	entryPart map[uint64]string
@@ -35,7 +36,7 @@ const pauseTruncate = "truncate"
 
 func newCare(models []ModelInfo) *care {
 	c := &care{models: models, paused: map[int]*Pause{}, holding: map[int]*Pause{}, held: newHeldSet(), done: map[User][]DoneID{}, last: map[string]uint64{},
-		loads: map[string]*LoadState{}, entries: map[rowKey]uint64{}, entryPart: map[uint64]string{}, owned: map[string]bool{}, noProof: map[User]bool{},
+		loads: map[string]*LoadState{}, steered: map[string]bool{}, entries: map[rowKey]uint64{}, entryPart: map[uint64]string{}, owned: map[string]bool{}, noProof: map[User]bool{},
 		brakes: make([]*brake, len(models))}
 	for i := range models {
 		c.brakes[i] = newBrake(&models[i])

@@ -137,6 +137,7 @@ func (p *Pipeline) record(ctx context.Context, clean bool) error {
 	rec.Clean = clean
 	rec.Positions = append(rec.Positions, positions...)
 	p.loadsAdvanced(&rec, loads)
+	p.care.takeLoads(&rec)
 	p.care.takeStale(&rec)
 	p.care.takeBrakes(&rec)
 	if !any && !clean && len(positions) == 0 && len(loads) == 0 {

@@ -57,7 +57,8 @@ type step struct {
 	noted  bool
 
 	// known is what prints said of the user when the step last left, by model.
-	known []knownPrints
+	known   []knownPrints
+	fetched bool // known was asked for by the call it is about to leave with
 
 	attempts  int // failed ones while others succeeded
 	fails     int // failed ones in a row, in this epoch of the endpoint

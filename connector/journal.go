@@ -278,6 +278,8 @@ type Fingerprints interface {
 	RowUser(model string, key Key) (User, bool, error)
 	// Prints appends the fingerprints of what Braze last accepted of a user by one model, sorted by Leaf, or ok false where nothing is known.
 	Prints(dst []Print, u User, model string) (prints []Print, ok bool, err error)
+	// PrintsOf is Prints for several users by one look: found is called for each that is known, with prints that the caller may keep.
+	PrintsOf(model string, users []User, found func(i int, prints []Print)) error
 	// Write stores what was accepted; it is durable only after Sync.
 	Write(rows []RowPut, prints []PrintPut) error
 	// Sync makes everything written so far durable and notes that it covers these positions.

@@ -92,9 +92,67 @@ type knownPrints struct {
 	ok     bool
 }
 
+// prefetch asks the cache for all flights of a call at once, as far as their fields say that diff will ask.
+func (p *Pipeline) prefetch(batch []flight, f *fetch) {
+	for i := range batch {
+		batch[i].s.fetched = false
+	}
+	c := p.cache()
+	if c == nil {
+		return
+	}
+	for model := range p.models {
+		if !p.models[model].PrintsAllowed {
+			continue
+		}
+		f.users, f.steps = f.users[:0], f.steps[:0]
+		for i := range batch {
+			s := batch[i].s
+			if s.event != nil || s.noProof || !s.asks(model) {
+				continue
+			}
+			if !s.fetched {
+				s.known, s.fetched = s.known[:0], true
+			}
+			s.known = append(s.known, knownPrints{model: model})
+			f.users, f.steps = append(f.users, s.user), append(f.steps, s)
+		}
+		if len(f.users) == 0 {
+			continue
+		}
+		err := c.PrintsOf(p.models[model].Name, f.users, func(i int, prints []Print) {
+			k := &f.steps[i].known[len(f.steps[i].known)-1]
+			k.prints, k.ok = prints, true
+		})
+		if err != nil {
+			p.cacheFailed(err)
+			return
+		}
+	}
+}
+
+// fetch is what prefetch reuses.
+type fetch struct {
+	users []User
+	steps []*step
+}
+
+// asks tells whether diff will want to know what Braze holds by a model: a field of it has no before-image.
+func (s *step) asks(model int) bool {
+	for i := range s.fields {
+		if f := &s.fields[i]; f.Def.Model == model && f.Proof == NoProof && (!f.Omit || s.nulls) {
+			return true
+		}
+	}
+	return false
+}
+
 // knowledge is what diff may ask about a step. The user is busy, so that what is read holds until the step has landed.
 func (p *Pipeline) knowledge(s *step) knowledge {
-	s.known = s.known[:0]
+	if !s.fetched {
+		s.known = s.known[:0]
+	}
+	s.fetched = false
 	return knowledge{proven: p.proof(s), prints: func(model int) ([]Print, bool) { return p.prints(s, model) }}
 }
 

@@ -143,17 +143,27 @@ func (p *Pipeline) PauseLoad(ctx context.Context, model string, pause bool) (Loa
 			return now, fmt.Errorf("go on with the load of model %q: %w", model, err)
 		}
 	}
-	return now, p.pend.durable(ctx, func(r *Record) { r.Loads = append(r.Loads, p.loadNow(now)) })
+	return now, p.keepLoad(ctx, now.ID)
 }
 
-// loadNow is a load as it is now, else as it was.
-func (p *Pipeline) loadNow(was LoadState) LoadState {
+// keepLoad puts a load into the next record as it is then, and waits for that: a record that came before may know more of it than who asks.
+func (p *Pipeline) keepLoad(ctx context.Context, id string) error {
 	p.care.mu.Lock()
-	defer p.care.mu.Unlock()
-	if st := p.care.loads[was.ID]; st != nil {
-		return *st
+	p.care.steered[id] = true
+	p.care.mu.Unlock()
+	return p.pend.durable(ctx, func(*Record) {})
+}
+
+// takeLoads puts the loads that somebody steered into a record.
+func (c *care) takeLoads(rec *Record) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id := range c.steered {
+		delete(c.steered, id)
+		if st := c.loads[id]; st != nil {
+			rec.Loads = append(rec.Loads, *st)
+		}
 	}
-	return was
 }
 
 // CancelLoad gives up the load of a model that is under way. What was read of it is delivered, and marks are taken away.
@@ -184,7 +194,7 @@ func (p *Pipeline) CancelLoad(ctx context.Context, model string) (LoadState, err
 		p.loads.drop(now.ID)
 	}
 	p.log.Info("load cancelled", "model", model, "load", now.ID, "rows", now.Rows)
-	return now, p.pend.durable(ctx, func(r *Record) { r.Loads = append(r.Loads, p.loadNow(now)) })
+	return now, p.keepLoad(ctx, now.ID)
 }
 
 // overdue tells whether a NULL that need not be sent is one in a resync, of which Braze is known to hold a value.

@@ -116,6 +116,7 @@ type sender struct {
 	batch  []flight
 	calls  []Effect
 	fields []Field
+	fetch  fetch
 }
 
 // grow starts another sender where full calls wait and all are busy.
@@ -205,6 +206,9 @@ func (s *sender) collect(ctx context.Context) {
 		taken := s.batch[from:]
 		if len(taken) == 0 {
 			return
+		}
+		if s.e.kind == Track {
+			s.p.prefetch(taken, &s.fetch)
 		}
 		kept := s.batch[:from]
 		var back []flight

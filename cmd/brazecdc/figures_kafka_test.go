@@ -148,7 +148,7 @@ func (f *topicFigures) format(kind, format string, rows int, addr string) {
 func (f *topicFigures) replay(kind string, j *job, task topicTask) {
 	f.sim.reset()
 	began := time.Now()
-	p := startProc(f.t, exec.Command(filepath.Join(f.bin, "brazecdc"), "replay", "--config", j.config(), "--topic", task.Topic, "--yes"), j)
+	p := startProc(f.t, exec.Command(filepath.Join(f.bin, "brazecdc"), "replay", "--config", j.config(), "--topic", task.Topic, "--yes", "--all-values"), j)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	late := time.After(figurePatience)

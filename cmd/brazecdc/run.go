@@ -80,7 +80,7 @@ func (p *program) run(ctx context.Context) error {
 }
 
 // besideOpen is what the process needs beside the open changes: stores, buffers, code, and the heap's room to breathe.
-const besideOpen = 86 << 20
+const besideOpen = 64 << 20
 
 // limitMemory makes the garbage collector work harder before the process grows past what limits.open_bytes calls for. GOMEMLIMIT, where it is set, counts
 // instead.

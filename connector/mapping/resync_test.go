@@ -78,7 +78,9 @@ func TestRowFilter(t *testing.T) {
 }
 
 func TestRowUser(t *testing.T) {
-	b := base(t, "sync", func(m *connector.Model) { m.Filter, m.OnLeave, m.DeleteWhen = `plan != "internal"`, "keep", `deleted_at != nil` })
+	b := base(t, "sync", func(m *connector.Model) {
+		m.Filter, m.OnLeave, m.DeleteWhen = `plan != "internal"`, "keep", `deleted_at != nil`
+	})
 	for change, want := range map[string]string{"plan=free": "u1", "plan=internal": "u1", "deleted_at=2026-11-01 00:00:00Z": "u1", "external_id=<null>": "", "external_id=<absent>": "", "external_id=null": ""} {
 		u, ok := b.m.RowUser(0, row(b.table, r1, change))
 		if ok != (want != "") || ok && u.ID != want {

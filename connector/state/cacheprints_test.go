@@ -317,3 +317,41 @@ func FuzzCachedValue(f *testing.F) {
 		}
 	})
 }
+
+func TestPrintsOf(t *testing.T) {
+	c := openCache(t, t.TempDir())
+	var users []connector.User
+	for n := range 200 {
+		u := user(n)
+		users = append(users, u)
+		if n%3 == 0 {
+			continue
+		}
+		put := connector.PrintPut{Model: "users", User: u, Prints: []connector.Print{{Leaf: 1, Sum: uint64(n)}, {Leaf: 2, Sum: uint64(n) + 1}}}
+		if n%5 == 0 {
+			put.Part = "users/0"
+		}
+		if err := c.Write(nil, []connector.PrintPut{put}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := c.DropPart("users/0"); err != nil {
+		t.Fatal(err)
+	}
+	got := map[int][]connector.Print{}
+	if err := c.PrintsOf("users", users, func(i int, prints []connector.Print) { got[i] = prints }); err != nil {
+		t.Fatal(err)
+	}
+	for n, u := range users {
+		want, ok, err := c.Prints(nil, u, "users")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if have, found := got[n]; found != ok || !slices.Equal(have, want) {
+			t.Errorf("user %d: %v %v, one by one %v %v", n, have, found, want, ok)
+		}
+	}
+	if err := c.PrintsOf("nobody", users, func(int, []connector.Print) { t.Error("found") }); err != nil {
+		t.Error(err)
+	}
+}

@@ -103,6 +103,60 @@ func (c *Cache) Prints(dst []connector.Print, u connector.User, model string) (p
 	return prints, true, nil
 }
 
+// PrintsOf is Prints for several users: it opens the store once, which costs as much as looking one of them up.
+func (c *Cache) PrintsOf(model string, users []connector.User, found func(i int, prints []connector.Print)) error {
+	db, err := c.use()
+	if err != nil {
+		return err
+	}
+	defer c.mu.RUnlock()
+	n, ok := c.number(pair{model: model})
+	if !ok {
+		return nil
+	}
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	at, err := db.NewIter(&lookUpOptions)
+	if err != nil {
+		return c.explain(err)
+	}
+	err = c.printsOf(at, s, n, users, found)
+	return c.explain(errors.Join(err, at.Close()))
+}
+
+func (c *Cache) printsOf(at *pebble.Iterator, s *scratch, n uint16, users []connector.User, found func(int, []connector.Print)) error {
+	var room []connector.Print
+	for i := range users {
+		s.key = appendPrintKey(s.key[:0], n, &users[i])
+		if !at.SeekPrefixGE(s.key) {
+			if err := at.Error(); err != nil {
+				return err
+			}
+			continue
+		}
+		v, err := at.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		from := len(room)
+		all, tag, err := readPrints(room, v)
+		if err != nil {
+			return c.unreadable("fingerprints")
+		}
+		if !c.alive(tag) {
+			continue
+		}
+		if cap(room) == 0 { // those of one model are about as many for each user
+			grown := make([]connector.Print, len(all), len(all)*(len(users)-i))
+			copy(grown, all)
+			all = grown
+		}
+		room = all
+		found(i, room[from:len(room):len(room)])
+	}
+	return nil
+}
+
 // Write stores what was accepted, all of rows and prints or nothing; of two puts of one row, or of one user's fingerprints, the later counts. It is durable
 // only after Sync.
 func (c *Cache) Write(rows []connector.RowPut, prints []connector.PrintPut) error {
