@@ -31,7 +31,7 @@ func (p *Pipeline) Live() (ok bool, reasons []string) {
 func (p *Pipeline) heldBack() bool {
 	p.tracker.mu.Lock()
 	defer p.tracker.mu.Unlock()
-	return p.tracker.waiting
+	return p.tracker.waiting || !p.tracker.heldSince.IsZero()
 }
 
 // Ready tells whether the pipeline does its work: connected, key accepted, position moving where there is something to move, no stop pending. Paused

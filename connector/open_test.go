@@ -25,7 +25,7 @@ func (m *memPrints) Prints(dst []Print, _ User, _ string) ([]Print, bool, error)
 	return dst, false, nil
 }
 func (m *memPrints) PrintsOf(string, []User, func(int, []Print)) error { return nil }
-func (m *memPrints) DropPart(string) error { return m.Drop("") }
+func (m *memPrints) DropPart(string) error                             { return m.Drop("") }
 func (m *memPrints) Write(puts []RowPut, _ []PrintPut) error {
 	if m.onWrite != nil {
 		m.onWrite(puts)

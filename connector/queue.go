@@ -2,6 +2,7 @@ package connector
 
 import (
 	"container/heap"
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -34,7 +35,8 @@ type queue struct {
 	dropped   []*step         // that need no sending any more; done with the next record
 	gone      map[string]bool // streams that another process has now
 	anyGone   atomic.Bool
-	changed   func() // dirty, unsettled or dropped got something
+	roomy     chan struct{} // closed when few users are ready again; nil while nobody waits for that
+	changed   func()        // dirty, unsettled or dropped got something
 }
 
 // user is one user's place in the queue. Tens of thousands stand in their gap at full speed, so it is kept small.
@@ -477,6 +479,7 @@ func (q *queue) take(dst []flight, k Kind, n int) []flight {
 			n--
 		}
 	}
+	q.wakeReader()
 	return dst
 }
 
@@ -519,11 +522,48 @@ func (q *queue) wait(k Kind) bool {
 func (q *queue) close() {
 	q.mu.Lock()
 	q.closed = true
+	q.wakeReader()
 	q.mu.Unlock()
 	for _, w := range q.wake {
 		w.Broadcast()
 	}
 	q.poke()
+}
+
+// enoughReady is how many users may stand ready for a sender before reading waits: many full calls for all senders. More would only fill the heap, and the
+// garbage collector would work for them.
+const enoughReady = 8000
+
+// room waits while enough users are ready, or for ctx. waits is told of it.
+func (q *queue) room(ctx context.Context, waits func(bool)) error {
+	for {
+		q.mu.Lock()
+		if q.closed || q.ready[Track][0].len()+q.ready[Track][1].len() < enoughReady {
+			q.mu.Unlock()
+			return nil
+		}
+		if q.roomy == nil {
+			q.roomy = make(chan struct{})
+		}
+		roomy := q.roomy
+		q.mu.Unlock()
+		waits(true)
+		select {
+		case <-roomy:
+			waits(false)
+		case <-ctx.Done():
+			waits(false)
+			return ctx.Err()
+		}
+	}
+}
+
+// wakeReader lets the reader go on once fewer users are ready. The lock is held.
+func (q *queue) wakeReader() {
+	if q.roomy != nil && (q.closed || q.ready[Track][0].len()+q.ready[Track][1].len() < enoughReady*3/4) {
+		close(q.roomy)
+		q.roomy = nil
+	}
 }
 
 // readyOf is how many users of a kind wait for a sender.

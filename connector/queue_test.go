@@ -1,6 +1,8 @@
 package connector
 
 import (
+	"context"
+	"strconv"
 	"testing"
 	"testing/synctest"
 )
@@ -64,6 +66,43 @@ func TestQueue(t *testing.T) {
 		}
 		if got := q.take(nil, Track, 5); len(got) != 1 || got[0].s.user.ID != "a" {
 			t.Errorf("took %+v", got)
+		}
+	})
+}
+
+func TestReadingWaitsForSenders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue([]ModelInfo{{Name: "users", Table: "t", Owner: true, Fields: foldDefs}}, 0)
+		for i := range enoughReady {
+			id := strconv.Itoa(i)
+			q.push([]*step{trackOf(id, id, true, true)})
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var held []bool
+		ended := make(chan error, 1)
+		go func() { ended <- q.room(ctx, func(yes bool) { held = append(held, yes) }) }()
+		synctest.Wait()
+		q.take(nil, Track, 75)
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			t.Fatalf("reading goes on although enough wait for senders: %v", err)
+		default:
+		}
+		q.take(nil, Track, enoughReady/4)
+		if err := <-ended; err != nil || len(held) != 2 || !held[0] || held[1] {
+			t.Errorf("%v, held %v", err, held)
+		}
+		for i := range enoughReady {
+			id := "b" + strconv.Itoa(i)
+			q.push([]*step{trackOf(id, id, true, true)})
+		}
+		go func() { ended <- q.room(ctx, func(bool) {}) }()
+		synctest.Wait()
+		cancel()
+		if err := <-ended; err == nil {
+			t.Error("it does not end with ctx")
 		}
 	})
 }

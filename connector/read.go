@@ -22,6 +22,11 @@ func (p *Pipeline) read(ctx context.Context, grow func()) error {
 			}
 			return err
 		}
+		if len(b.Changes) > 0 {
+			if p.queue.room(ctx, p.tracker.holds) != nil {
+				return nil // stopped while waiting: the batch was not taken
+			}
+		}
 		t, err := p.tracker.add(ctx, &b)
 		if errors.Is(err, errRevoked) {
 			continue

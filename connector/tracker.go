@@ -22,7 +22,9 @@ type tracker struct {
 	room     chan struct{} // closed and replaced when something was released while somebody waits
 	waiting  bool
 	held     time.Duration
-	moved    func() // something became confirmable
+	// heldSince is since when reading waits for senders to catch up.
+	heldSince time.Time
+	moved     func() // something became confirmable
 }
 
 // stream is the open batches of one Stream, in order.
@@ -109,6 +111,18 @@ func (t *tracker) addSized(ctx context.Context, b *Batch, bytes int64) (*ticket,
 	t.bytes += k.each * int64(k.changes)
 	s.open = append(s.open, k)
 	return k, nil
+}
+
+// holds notes that reading waits for another reason than the caps, and how long it did.
+func (t *tracker) holds(yes bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if yes {
+		t.heldSince = time.Now()
+	} else {
+		t.held += time.Since(t.heldSince)
+		t.heldSince = time.Time{}
+	}
 }
 
 // finish says that the reader has handed over all changes of the batch.
