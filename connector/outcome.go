@@ -146,7 +146,7 @@ func (p *Pipeline) knowRow(s *step, r *rowRef, puts *[]RowPut) {
 	if r.partial && !r.ends && r.oldKey == (Key{}) {
 		return
 	}
-	if m.IDFromKey && !m.Filter && p.proven[r.model].Load() && !r.ends { // with a filter, what was sent tells whether a row was in
+	if m.IDFromKey && !m.Filter && (p.proven[r.model].Load() || !m.ProofAllowed) && !r.ends { // with a filter, what was sent tells whether a row was in
 		return
 	}
 	part := PartOf(r.stream)
