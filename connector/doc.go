@@ -11,8 +11,11 @@
 //	Which position may be confirmed?                    tracker.go (tickets; the unbroken run of done batches), commit.go (record, then confirm)
 //	Why do changes of one user stay in order?           queue.go (a queue per user), clock.go (gap, settle, retry)
 //	Who sends, who retries, who splits?                 sender.go (takes up to a full call; the one retry loop), outcome.go (what becomes of each object)
-//	When do two effects become one?                     fold.go
-//	What is left out because Braze has it?              diff.go, proof.go (which before-images count)
+//	When do two effects become one?                     fold.go, collect.go (arrays that rows make up together)
+//	What is left out because Braze has it?              diff.go, proof.go (which before-images count, what the cache says), prints.go (fingerprints)
+//	How do events and catalog items travel?             kinds.go
+//	What did it cost in data points?                    meter.go
+//	What happens when a partition comes or goes?        handover.go
 //	What happens around deletes and renames?            lookup.go (is another row alive?), settle.go (a deleted user that comes again)
 //	Which deletes are held, and until when?             brake.go (how many are too many), held.go
 //	What is left of a user who was erased?              forget.go
@@ -52,6 +55,11 @@
 //     chunk row that it stands for may have been dropped for its sake.
 //   - A delete keeps what other models' changes waited with before it, for the case that it is dropped. A user that comes again, or a name that was renamed
 //     away and is used again, gets the living rows of all its models, whichever model's row starts it.
+//   - A fingerprint is of what Braze accepted last, is written before the user's next step can leave, and is dropped with the user's profile. It is not asked where
+//     values that differ were folded and one of them may have been sent. Update-only calls prove nothing but their nulls.
+//   - Of a partition that another process has now, nothing leaves any more: not what waits, not what comes back from a failed call, not what is still being
+//     mapped. What its next owner has to know is in the shared journal before Revoke returns.
+//   - Events never fold and nothing folds past them. What was accepted of them is remembered until its position is passed.
 //   - What an earlier run may have sent (Batch.Replayed), or an attempt with unknown outcome, is never folded away: a delete is sent although the row
 //     comes again, a value that went there and back is sent.
 //   - A delete is counted by the brake when it leaves for Braze, once whatever becomes of the attempts, and what a person confirmed is neither counted nor held.

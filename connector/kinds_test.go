@@ -221,3 +221,54 @@ func TestEvents(t *testing.T) {
 		}
 	})
 }
+
+func TestACallThatIsTakenApartBesideAUserWithEvents(t *testing.T) {
+	log := &callLog{}
+	release := make(chan struct{})
+	n := 0
+	r := newRig(t, func(c *Config, r *rig) {
+		c.Mapper, c.Senders = &eventMapper{newPlainMapper()}, 1
+		r.sink.answer = func(k Kind, b []Effect) error {
+			log.note(k, b)
+			if n++; n == 1 {
+				r.sink.mu.Unlock()
+				<-release
+				r.sink.mu.Lock()
+			}
+			if slices.ContainsFunc(b, func(e Effect) bool { return e.Event != nil && e.Event.Name == "bad" }) {
+				return &RejectedError{Whole: true, Err: errors.New("no")}
+			}
+			return nil
+		}
+	})
+	r.commit(insert(row("0", "u0", "x", "-")))
+	eventually(t, "the first call is open", func() bool { return len(log.all()) == 1 })
+	r.commit(insert(row("1", "u1", "x", "bad")), insert(row("2", "u2", "x", "-")), insert(row("3", "u3", "x", "bad")), insert(row("4", "u4", "x", "ok")), insert(row("5", "u5", "x", "-")))
+	eventually(t, "all wait", func() bool { return r.p.Status().Waiting >= 8 })
+	close(release)
+	r.quiet()
+	for _, u := range []string{"u1", "u2", "u3", "u4", "u5"} {
+		if r.sink.profiles[u] == nil {
+			t.Errorf("%s was not delivered: %q", u, log.all())
+		}
+	}
+	if list, err := r.journal.Quarantine().List(EntryFilter{}); err != nil || len(list) != 2 {
+		t.Errorf("quarantine %+v %v", list, err)
+	}
+}
+
+func TestFoldItem(t *testing.T) {
+	item := func(k Kind, proven bool) *step {
+		s := newStep(&Effect{Kind: k, User: User{Kind: Item, ID: "i", Label: "shop"}, Key: Key{"items", "1"}, Fields: []Field{{Def: foldDefs[0], JSON: []byte("1")}}, Change: &Change{Op: Update}})
+		s.rows[0].proven = proven
+		return s
+	}
+	deleted := item(DeleteItem, true)
+	deleted.maybeSent = true
+	if s := foldItem(deleted, item(PutItem, true)); s.kind != PutItem || !s.noProof {
+		t.Errorf("after a delete that may have been sent: %v, noProof %v", s.kind, s.noProof)
+	}
+	if s := foldItem(item(PutItem, false), item(PutItem, true)); s.rows[0].proven {
+		t.Error("a change that was read before the load was done counts as proven")
+	}
+}

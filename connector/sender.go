@@ -386,15 +386,16 @@ func (s *sender) deliver(ctx context.Context, lo, hi int) error {
 	case errors.As(err, &refused) && refused.Whole && len(calls) > 1:
 		s.e.result(true, 0)
 		// One user's object and its events: the object alone, then the others come by themselves.
-		f := &s.batch[lo]
-		s.p.queue.giveEvents(f, len(f.more))
-		s.calls = append(s.calls[:0:0], calls[0])
-		s.batch, f.calls = s.batch[lo:hi], 1
+		// What the batch still holds is sent by who split it, so this is a call of its own.
+		f := s.batch[lo]
+		s.p.queue.giveEvents(&f, len(f.more))
+		f.calls = 1
+		alone := &sender{p: s.p, e: s.e, limits: s.limits, batch: []flight{f}, calls: calls[:1:1]}
 		if err := s.p.sink.Wait(ctx, s.e.kind); err != nil {
-			s.p.queue.giveBack(s.batch)
+			s.p.queue.giveBack(alone.batch)
 			return nil
 		}
-		return s.deliver(ctx, 0, 1)
+		return alone.deliver(ctx, 0, 1)
 	case errors.As(err, &refused):
 		s.e.result(true, 0)
 		items := refused.Items

@@ -67,7 +67,7 @@ func TestApply(t *testing.T) {
 		apply(t, d, r)
 		apply(t, d, r)
 		d = reopen(t, d, dir)
-		if s := d.State(); len(s.Settling) != 2 || len(s.Held) != 1 || len(s.Paused) != 1 || len(s.Renamed) != 2 || len(s.Loads) != 1 {
+		if s := d.State(); len(s.Settling) != 2 || len(s.Held) != 1 || len(s.Paused) != 1 || len(s.Renamed) != 2 || len(s.Loads) != 2 {
 			t.Errorf("got %+v", s)
 		}
 	})
