@@ -493,9 +493,6 @@ func (q *queue) putBack(f *flight) {
 			q.changed()
 			continue
 		}
-		if len(q.gone) > 0 {
-			s.strip(q.gone, q.models)
-		}
 		kept = append(kept, s)
 	}
 	f.u.steps = append(kept, f.u.steps...)
