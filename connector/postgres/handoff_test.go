@@ -195,16 +195,14 @@ func TestBigTransaction(t *testing.T) {
 			next += rows / 10
 			runtime.ReadMemStats(&now)
 			most = max(most, now.HeapInuse)
-			if s := replies(); s > last {
-				updates, last = updates+1, s
+			if updates == 0 && n >= rows/2 { // on a fast machine the transaction is read before the next one is due
+				eventually(t, "a status update comes during the transaction", func() bool { return replies() > last })
+				updates++
 			}
 			r.recorded.Position = b.Position
 		}
 		if grown := int64(most) - int64(before.HeapInuse); grown > 13<<20 {
 			t.Errorf("the heap grew by %d MB while %d rows of one transaction came", grown>>20, rows)
-		}
-		if updates == 0 {
-			t.Error("no status update came during the transaction")
 		}
 		r.s.Commit(connector.Position{Stream: r.s.stream, Offset: r.recorded.Position.Offset})
 		r.until("the position passes the transaction", func() bool { return r.recorded.Position.Offset > at && d.confirmed(r) >= r.recorded.Position.Offset })
