@@ -124,7 +124,7 @@ func (d DoneID) covers(r rowRef, s *step, model string) bool {
 	id := r.change.ID
 	switch {
 	case d.Kind == Track: // an event, which says nothing of others
-		return s.event != nil && id == d.ID && r.key.Table == d.Table && d.Model == model
+		return s.event != nil && r.key.Table == d.Table && d.Model == model && (d.Row == 0 && id == d.ID || d.Row != 0 && d.Row == rowHash(r.key))
 	case id.Commit != d.ID.Commit:
 		return id.Commit < d.ID.Commit
 	case r.key.Table == d.Table:
@@ -175,6 +175,9 @@ func (c *care) join(s *step, p *Pipeline) {
 	}
 	r := s.rows[0]
 	c.mu.Lock()
+	if s.kind == Rename && c.noProof[s.user] { // nobody knows either what Braze holds under the new name
+		c.noProof[s.to] = true
+	}
 	id, open := c.entries[rowKey{r.model, r.key}]
 	s.noProof = s.noProof || c.noProof[s.user]
 	held := false

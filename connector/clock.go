@@ -65,15 +65,23 @@ func (q *queue) tick(now time.Time) (next time.Duration) {
 
 func (q *queue) due(u *user, now time.Time) {
 	if u.settling() && u.settle <= at(now) {
-		u.settle = 0
-		if len(u.steps) == 0 || !u.steps[0].stored {
-			q.unsettled = append(q.unsettled, u.id)
-			q.changed()
-		}
+		q.endOf(u)
 	} else if u.settling() {
 		q.park(u, u.settle) // a settling user is looked at again when it ends, with or without steps
 	}
 	q.schedule(u, now)
+}
+
+// endOf ends a user's settling. What lies in data/ of it stays there until it was sent. The lock is held.
+func (q *queue) endOf(u *user) {
+	if !u.settling() {
+		return
+	}
+	u.settle = 0
+	if len(u.steps) == 0 || !u.steps[0].stored {
+		q.unsettled = append(q.unsettled, u.id)
+		q.changed()
+	}
 }
 
 // startGap begins a user's gap: its request was, or may have been, accepted just now.

@@ -148,7 +148,8 @@ func (p *Pipeline) record(ctx context.Context, clean bool) error {
 			return &StopError{Code: ExitCode(err), What: "write what loads noted of users", Err: err, Fix: "see the error; nothing was confirmed to the source"}
 		}
 	}
-	if c := p.cache(); c != nil && len(positions) > 0 {
+	// What is remembered as done must not outlive what the cache forgot because of it: else a row that comes again after its delete is taken for the old one.
+	if c := p.cache(); c != nil && (len(positions) > 0 || len(rec.Done) > 0) {
 		covers := make([]Position, len(positions))
 		for i, x := range positions {
 			covers[i] = x.Position

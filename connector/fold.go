@@ -112,6 +112,7 @@ func foldOlder(s, read *step) {
 	s.creates = s.creates || read.creates
 	s.owner = s.owner || read.owner
 	s.nulls = s.nulls || read.nulls
+	s.noProof = s.noProof || read.noProof
 	absorbOlder(s, read)
 }
 

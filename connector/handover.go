@@ -234,7 +234,7 @@ func (q *queue) withdraw(streams map[string]bool) (out []*step) {
 		kept := u.steps[:0]
 		for _, s := range u.steps {
 			if !s.onlyOf(streams) {
-				s.strip(streams)
+				s.strip(streams, q.models)
 				kept = append(kept, s)
 				continue
 			}
@@ -257,18 +257,25 @@ func (q *queue) withdraw(streams map[string]bool) (out []*step) {
 // lost tells whether a step is of partitions that another process has now. The lock is held.
 func (q *queue) lost(s *step) bool { return len(q.gone) > 0 && s.onlyOf(q.gone) }
 
-// isLost is lost for those who do not hold the lock.
+// isLost is lost for those who do not hold the lock. What is not lost is without what was given away when it returns.
 func (q *queue) isLost(s *step) bool {
 	if !q.anyGone.Load() {
 		return false
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.lost(s)
+	if q.lost(s) {
+		return true
+	}
+	s.strip(q.gone, q.models)
+	return false
 }
 
 // onlyOf tells whether all of a step is of the given streams: its changes, or where it has none (a retry) its rows.
 func (s *step) onlyOf(streams map[string]bool) bool {
+	if s.stored { // it lies in data/ for a user of its own partition, with changes of others that are confirmed
+		return false
+	}
 	for _, h := range s.shares {
 		if !streams[h.t.stream.name] {
 			return false
@@ -282,22 +289,31 @@ func (s *step) onlyOf(streams map[string]bool) bool {
 			return false
 		}
 	}
-	return len(s.rows) > 0 && !s.stored
+	return len(s.rows) > 0
 }
 
-// strip takes out of a folded step what is of the given streams: shares, rows, and the fields of models that have no row left in it.
-func (s *step) strip(streams map[string]bool) {
+// strip takes out of a folded step what is of the given streams: shares, rows, and the fields of models that have no row left in it. A delete whose own row is
+// gone becomes what other models' changes waited with before it. Of what lies in data/ only shares go: its changes are confirmed, so nobody else sends them.
+func (s *step) strip(streams map[string]bool, models []ModelInfo) {
 	if !slices.ContainsFunc(s.rows, func(r rowRef) bool { return streams[r.stream] }) {
+		return
+	}
+	shares := slices.DeleteFunc(slices.Clone(s.shares), func(h share) bool { return streams[h.t.stream.name] })
+	if s.stored {
+		s.shares = shares
 		return
 	}
 	rows := slices.DeleteFunc(slices.Clone(s.rows), func(r rowRef) bool { return streams[r.stream] })
 	if len(rows) == 0 {
 		return // one row under both: what is newer counts
 	}
-	s.rows = rows
-	s.shares = slices.DeleteFunc(slices.Clone(s.shares), func(h share) bool { return streams[h.t.stream.name] })
+	s.shares, s.rows, s.noProof = shares, rows, true
 	s.fields = slices.DeleteFunc(slices.Clone(s.fields), func(f Field) bool {
 		return !slices.ContainsFunc(s.rows, func(r rowRef) bool { return r.model == f.Def.Model })
 	})
-	s.noProof = true
+	owned := slices.ContainsFunc(rows, func(r rowRef) bool { return models[r.model].Owner })
+	if s.kind == DeleteUser && !owned {
+		s.kind, s.updateOnly, s.nulls, s.verify, s.release = Track, !s.unsent, true, false, false
+	}
+	s.owner = s.owner && owned
 }

@@ -108,6 +108,8 @@ type DoneID struct {
 	Kind   Kind
 	User   User
 	Model  string // of an event, whose Kind is Track; several models can make one of a change
+	// Row stands for the row of an event that a load made: its place in a chunk is another when the chunk is read again. 0: ID names the change.
+	Row uint64
 }
 
 // Settling is a user whose delete was accepted: nothing is sent before Until. Fields are what came for the user meanwhile, as

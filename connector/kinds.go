@@ -40,8 +40,14 @@ func (p *Pipeline) happened(s *step) {
 		return
 	}
 	done := DoneID{Stream: Lasting(r.stream), Table: r.key.Table, ID: r.change.ID, Kind: Track, User: s.user, Model: p.models[r.model].Name}
+	if s.load {
+		done.Row = rowHash(r.key)
+	}
 	p.pend.add(func(rec *Record) { rec.Done = append(rec.Done, done) })
 }
+
+// rowHash stands for a row in the memory of what was done; it is never 0.
+func rowHash(k Key) uint64 { return hash64([]byte(k.Table), []byte{0}, []byte(k.ID)) | 1 }
 
 // step gives the step of a flight's n-th object of the call.
 func (f *flight) step(n int) *step {
@@ -71,6 +77,13 @@ func (q *queue) giveEvents(f *flight, n int) {
 // foldItem gives what is left of two waiting changes of a catalog's item: the newer one, which says all of it, with what the older one answers for.
 func foldItem(older, newer *step) *step {
 	sent := newer.maybeSent || older.maybeSent
+	newer.noProof = newer.noProof || older.noProof || older.kind == DeleteItem && sent // the item may be gone
+	for i := range newer.rows {
+		r := &newer.rows[i]
+		if j := slices.IndexFunc(older.rows, func(o rowRef) bool { return o.model == r.model && o.key == r.key }); j >= 0 {
+			r.proven = r.proven && older.rows[j].proven
+		}
+	}
 	if older.kind == PutItem && newer.kind == PutItem {
 		newer.fields = foldFields(older.fields, newer.fields, sent)
 	}

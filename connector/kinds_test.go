@@ -256,3 +256,19 @@ func TestACallThatIsTakenApartBesideAUserWithEvents(t *testing.T) {
 		t.Errorf("quarantine %+v %v", list, err)
 	}
 }
+
+func TestFoldItem(t *testing.T) {
+	item := func(k Kind, proven bool) *step {
+		s := newStep(&Effect{Kind: k, User: User{Kind: Item, ID: "i", Label: "shop"}, Key: Key{"items", "1"}, Fields: []Field{{Def: foldDefs[0], JSON: []byte("1")}}, Change: &Change{Op: Update}})
+		s.rows[0].proven = proven
+		return s
+	}
+	deleted := item(DeleteItem, true)
+	deleted.maybeSent = true
+	if s := foldItem(deleted, item(PutItem, true)); s.kind != PutItem || !s.noProof {
+		t.Errorf("after a delete that may have been sent: %v, noProof %v", s.kind, s.noProof)
+	}
+	if s := foldItem(item(PutItem, false), item(PutItem, true)); s.rows[0].proven {
+		t.Error("a change that was read before the load was done counts as proven")
+	}
+}

@@ -371,11 +371,21 @@ func (p *Pipeline) unsent(s *step) {
 	p.ended(s)
 	var puts []RowPut
 	for i := range s.rows {
-		if r := &s.rows[i]; r.ends || r.oldKey != (Key{}) {
+		if r := &s.rows[i]; r.ends || r.oldKey != (Key{}) || p.unmapped(s, r) {
 			p.knowRow(s, r, &puts)
 		}
 	}
 	p.putRows(puts, nil)
 	p.ids.release(s)
 	p.tracker.done(s.shares)
+}
+
+// unmapped tells whether the cache does not know yet whose a row is that needs that.
+func (p *Pipeline) unmapped(s *step, r *rowRef) bool {
+	c := p.cache()
+	if c == nil || !p.ids.needed[r.model] || s.kind != Track {
+		return false
+	}
+	u, ok, err := c.RowUser(p.models[r.model].Name, r.key)
+	return err == nil && (!ok || u != s.user)
 }

@@ -40,6 +40,7 @@ func (p *Pipeline) knows(s *step, model int) bool {
 	if c == nil {
 		return false
 	}
+	all := false // rows of the model that there are
 	for i := range s.rows {
 		r := &s.rows[i]
 		if r.model != model {
@@ -55,9 +56,12 @@ func (p *Pipeline) knows(s *step, model int) bool {
 				r.known = 1
 			}
 		}
-		return r.known > 0
+		if r.known < 0 {
+			return false
+		}
+		all = true
 	}
-	return false
+	return all
 }
 
 // cache gives the fingerprints, or nil where there are none or they failed in this run. What a failed cache misses costs calls; the next start finds that it

@@ -17,6 +17,9 @@ func (p *Pipeline) quarantine(ctx context.Context, s *step, class, reason string
 	for _, r := range s.rows {
 		e := &Entry{Class: class, Reason: reason, Model: p.models[r.model].Name, Key: r.key, User: s.user, Stream: r.stream, Attempts: s.attempts,
 			Op: s.kind.String(), Effect: p.storeRow(s, r)}
+		if s.kind == DeleteUser && !p.models[r.model].Owner && !r.ends { // it only waited before the delete
+			e.Effect.Kind, e.Effect.UpdateOnly, e.Effect.Owner = Track, !s.unsent, false
+		}
 		if c := r.change; s.event != nil && c != nil {
 			e.Key.ID = fmt.Sprintf("%s@%d.%d", e.Key.ID, c.ID.Commit, c.ID.N) // another event of the row does not replace it
 		}

@@ -146,7 +146,7 @@ func (q *queue) append(u *user, s *step) (done *step) {
 	if q.lost(s) {
 		return s
 	}
-	if u.settling() && len(u.steps) == 0 {
+	if u.settling() && len(u.steps) == 0 && !u.busy {
 		switch {
 		case s.kind == DeleteUser:
 			return s // deleted already, and nothing was sent since
@@ -450,6 +450,13 @@ func (q *queue) take(dst []flight, k Kind, n int) []flight {
 				q.signal()
 				continue
 			}
+			if u.settling() && k != DeleteUser && k != Free {
+				if now := time.Now(); u.settle > at(now) { // it began while the user stood here: a partition was taken over
+					q.schedule(u, now)
+					continue
+				}
+				q.endOf(u) // the clock has only not come by yet
+			}
 			f := flight{u: u, s: s, id: u.id}
 			if s.kind == Rename {
 				f.u, f.to = q.users[s.user], q.users[s.to]
@@ -492,6 +499,9 @@ func (q *queue) putBack(f *flight) {
 			q.steps--
 			q.changed()
 			continue
+		}
+		if len(q.gone) > 0 {
+			s.strip(q.gone, q.models)
 		}
 		kept = append(kept, s)
 	}

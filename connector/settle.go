@@ -58,11 +58,7 @@ func (q *queue) endSettle(gone []User) {
 		if u == nil || !u.settling() {
 			continue
 		}
-		u.settle = 0
-		if len(u.steps) == 0 || !u.steps[0].stored {
-			q.unsettled = append(q.unsettled, id)
-			q.changed()
-		}
+		q.endOf(u)
 		q.schedule(u, now)
 	}
 	q.signal()

@@ -189,6 +189,14 @@ func (d *decoder) lastStr() string {
 	return d.str()
 }
 
+// lastUint is lastStr for a number.
+func (d *decoder) lastUint() uint64 {
+	if len(d.b) == 0 {
+		return 0
+	}
+	return d.uint()
+}
+
 func (d *decoder) bytes() []byte {
 	n := d.uint()
 	if n == 0 {

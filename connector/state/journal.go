@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"strconv"
 
 	"go.etcd.io/bbolt"
 
@@ -35,7 +36,7 @@ func userKey(u connector.User) []byte { return hash(string(rune(u.Kind)), u.ID, 
 func doneKey(i *connector.DoneID) []byte {
 	k := binary.BigEndian.AppendUint64(hash(i.Stream), i.ID.Commit)
 	k = binary.BigEndian.AppendUint32(k, i.ID.N)
-	return append(k, hash(i.Table, i.Kind.String(), string(userKey(i.User)), i.Model)...)
+	return append(k, hash(i.Table, i.Kind.String(), string(userKey(i.User)), i.Model, strconv.FormatUint(i.Row, 16))...)
 }
 
 // loadStream is the name of the stream that carries a load's chunks, see connector.Load.

@@ -77,12 +77,13 @@ func encodeDone(i *connector.DoneID) []byte {
 	e = append(e, byte(i.Kind))
 	e.user(i.User)
 	e.str(i.Model)
+	e.uint(i.Row)
 	return e
 }
 
 func decodeDone(b []byte) (i connector.DoneID, err error) {
 	d := decoder{b: b}
-	i = connector.DoneID{Stream: d.str(), Table: d.str(), ID: d.change(), Kind: connector.Kind(d.byte()), User: d.user(), Model: d.lastStr()}
+	i = connector.DoneID{Stream: d.str(), Table: d.str(), ID: d.change(), Kind: connector.Kind(d.byte()), User: d.user(), Model: d.lastStr(), Row: d.lastUint()}
 	return i, d.end()
 }
 
