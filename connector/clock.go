@@ -9,7 +9,8 @@ import (
 // moment is a point in time as nanoseconds since long ago, by the monotonic clock; 0 is none.
 type moment int64
 
-var longAgo = time.Now().AddDate(-100, 0, 0)
+// longAgo keeps the monotonic reading, which Add does and AddDate does not: a clock that is set shall not end a gap early.
+var longAgo = time.Now().Add(-100 * 365 * 24 * time.Hour)
 
 func at(t time.Time) moment { return moment(t.Sub(longAgo)) }
 

@@ -9,9 +9,9 @@
 //	What is read, when is reading held back?            read.go (the reader), tracker.go (the caps)
 //	How does a run begin and end?                       pipeline.go (New, Run, drain), open.go
 //	Which position may be confirmed?                    tracker.go (tickets; the unbroken run of done batches), commit.go (record, then confirm)
-//	Why do changes of one user stay in order?           queue.go (a queue per user), clock.go (gap, settle, retry)
+//	Why do changes of one user stay in order?           queue.go (a queue per user), take.go (what leaves it), clock.go (gap, settle, retry)
 //	Who sends, who retries, who splits?                 sender.go (takes up to a full call; the one retry loop), outcome.go (what becomes of each object)
-//	When do two effects become one?                     fold.go, collect.go (arrays that rows make up together)
+//	When do two effects become one?                     append.go (which), fold.go (how), collect.go (arrays that rows make up together)
 //	What is left out because Braze has it?              diff.go, proof.go (which before-images count, what the cache says), prints.go (fingerprints)
 //	How do events and catalog items travel?             kinds.go
 //	What did it cost in data points?                    meter.go

@@ -387,9 +387,6 @@ func TestForget(t *testing.T) {
 }
 
 func TestForgetMany(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes seconds")
-	}
 	t.Parallel()
 	r := newShop(t, rigConfig{models: shopModels()[:1]}, `INSERT INTO customers SELECT i, 'many-' || i || '-x', 'free', 'n', true FROM generate_series(1, 5000) i`)
 	for _, i := range []int{1, 2500, 5000} {
