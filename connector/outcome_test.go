@@ -1,8 +1,10 @@
 package connector
 
 import (
+	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -242,4 +244,52 @@ func TestForgottenKeys(t *testing.T) {
 			}
 		}
 	})
+}
+
+// syncedPrints tells whether all that was written is on disk.
+type syncedPrints struct {
+	*memPrints
+	written, synced atomic.Int64
+}
+
+func (p *syncedPrints) Write(puts []RowPut, prints []PrintPut) error {
+	defer p.written.Add(1)
+	return p.memPrints.Write(puts, prints)
+}
+
+func (p *syncedPrints) Sync([]Position) error {
+	p.synced.Store(p.written.Load())
+	return nil
+}
+
+// doneJournal looks at the cache whenever something is remembered as done.
+type doneJournal struct {
+	*memJournal
+	prints *syncedPrints
+	done   chan int64 // writes that are not on disk
+}
+
+func (j *doneJournal) Apply(ctx context.Context, r *Record) error {
+	if len(r.Done) > 0 {
+		j.done <- j.prints.written.Load() - j.prints.synced.Load()
+	}
+	return j.memJournal.Apply(ctx, r)
+}
+
+func TestDoneAfterCache(t *testing.T) {
+	j := &doneJournal{prints: &syncedPrints{memPrints: newMemPrints()}, done: make(chan int64, 1)}
+	h := &holdingSink{user: "u2", gate: make(chan struct{})}
+	r := newRig(t, func(c *Config, r *rig) {
+		h.memSink, j.memJournal = r.sink, r.journal
+		c.Sink, c.Journal, c.Prints = h, j, j.prints
+	})
+	r.commit(insert(row("1", "u1", "x", "y")))
+	r.quiet()
+	// The position waits for u2, so the delete alone makes the record.
+	r.commit(insert(row("2", "u2", "x", "y")), remove(row("1", "u1", "x", "y")))
+	if n := <-j.done; n != 0 {
+		t.Errorf("a delete is remembered as done while %d writes of the cache are not on disk", n)
+	}
+	close(h.gate)
+	r.quiet()
 }

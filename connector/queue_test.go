@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // trackOf and deleteOf make steps for tests of the queue alone.
@@ -68,6 +69,32 @@ func TestQueue(t *testing.T) {
 			t.Errorf("took %+v", got)
 		}
 	})
+	// Braze has the deleted user again as soon as the row that came behind the delete has left, so another delete is not done already.
+	for _, c := range []struct {
+		name   string
+		before moment // the end of settling when the row leaves
+		during moment // when the delete comes
+	}{
+		{"a delete is kept behind a row that left as the settling ended, before the clock came by", at(time.Now()) - 1, 0},
+		{"a delete is kept while a row is under way and the user settles anew", 0, at(time.Now().Add(time.Hour))},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			q := newQueue(models, 0)
+			user := User{ID: "u"}
+			u := q.user(user)
+			u.from, u.settle = &settled{}, c.before
+			q.push([]*step{trackOf("u", "1", true, true)})
+			if got := q.take(nil, Track, 10); len(got) != 1 {
+				t.Fatalf("took %d", len(got))
+			}
+			if c.during != 0 {
+				u.settle = c.during
+			}
+			if done := q.push([]*step{deleteOf("u", "1", 7)}); len(done) != 0 || len(u.steps) != 1 || u.steps[0].kind != DeleteUser {
+				t.Errorf("done %d, waiting %d", len(done), len(u.steps))
+			}
+		})
+	}
 }
 
 func TestReadingWaitsForSenders(t *testing.T) {
