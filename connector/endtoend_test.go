@@ -24,6 +24,7 @@ import (
 	"brazecdc/connector/mapping"
 	"brazecdc/connector/postgres"
 	"brazecdc/connector/postgres/throwaway"
+	"brazecdc/connector/sourcetest"
 	"brazecdc/connector/state"
 )
 
@@ -273,12 +274,8 @@ func (run *rigRun) close() error {
 // wait polls a condition until it holds.
 func (r *rig) wait(what string, ok func() bool) {
 	r.t.Helper()
-	deadline := time.Now().Add(rigWait)
-	for !ok() {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("waited %v for %s\nstatus: %s", rigWait, what, r.status())
-		}
-		time.Sleep(2 * time.Millisecond)
+	if !sourcetest.Poll(rigWait, 2*time.Millisecond, ok) {
+		r.t.Fatalf("waited %v for %s\nstatus: %s", rigWait, what, r.status())
 	}
 }
 

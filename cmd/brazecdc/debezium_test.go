@@ -22,6 +22,7 @@ import (
 	"brazecdc/connector/braze/brazesim"
 	kafkas "brazecdc/connector/kafka/throwaway"
 	"brazecdc/connector/postgres/throwaway"
+	"brazecdc/connector/sourcetest"
 )
 
 // parts are the real ones between a table and a profile, as docker-compose.yml has them.
@@ -388,13 +389,12 @@ func (p *parts) same(t *testing.T, c *crowd, ways []*way) {
 	want := c.wanted()
 	for _, w := range ways {
 		var differ string
-		for deadline := time.Now().Add(2 * patience); ; time.Sleep(20 * time.Millisecond) {
-			if differ = w.differs(want); differ == "" {
-				break
-			}
-			if w.run.ended() || time.Now().After(deadline) {
-				t.Fatalf("%s: profiles and rows differ: %s\n%s", w.name, differ, w.must("status"))
-			}
+		sourcetest.Poll(2*patience, 20*time.Millisecond, func() bool {
+			differ = w.differs(want)
+			return differ == "" || w.run.ended()
+		})
+		if differ != "" {
+			t.Fatalf("%s: profiles and rows differ: %s\n%s", w.name, differ, w.must("status"))
 		}
 		w.until("nothing is open", func() bool { return w.status().OpenChanges == 0 })
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	kafkas "brazecdc/connector/kafka/throwaway"
+
+	"brazecdc/connector/sourcetest"
 )
 
 func demoEnv(t *testing.T) ([]string, string) {
@@ -31,10 +33,8 @@ func demoEnv(t *testing.T) ([]string, string) {
 // eventually polls a state of another process.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited %s in vain until %s", patience, what)
-		}
+	if !sourcetest.Poll(patience, 10*time.Millisecond, holds) {
+		t.Fatalf("waited %s in vain until %s", patience, what)
 	}
 }
 

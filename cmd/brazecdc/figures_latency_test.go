@@ -83,7 +83,7 @@ func (f *figures) latency() {
 			idle = p.cpu()
 		}
 		if i > 0 {
-			time.Sleep(time.Until(next))
+			<-time.After(time.Until(next)) // the pace of the load
 		}
 		committed[i] = f.change(i)
 		if i == 0 {
@@ -147,13 +147,8 @@ func (f *figures) change(i int) time.Time {
 
 func (f *figures) await(p *proc, ok func() bool) {
 	f.t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for !ok() {
-		p.mustLive()
-		if time.Now().After(deadline) {
-			f.t.Fatalf("the changes did not arrive in a minute\n%s", p.tail())
-		}
-		time.Sleep(time.Millisecond)
+	if !p.poll(time.Minute, time.Millisecond, ok) {
+		f.t.Fatalf("the changes did not arrive in a minute\n%s", p.tail())
 	}
 }
 
@@ -236,9 +231,7 @@ func (f *figures) startDown() {
 func (f *figures) endDown() {
 	f.t.Helper()
 	d := f.down
-	if rest := f.n.down - time.Since(d.since); rest > 0 {
-		time.Sleep(rest)
-	}
+	<-time.After(f.n.down - time.Since(d.since))
 	close(d.stop)
 	<-d.stopped
 	d.p.mustLive()

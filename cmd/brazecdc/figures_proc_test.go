@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"brazecdc/connector/sourcetest"
 )
 
 // proc is a child process that is measured through /proc, from outside.
@@ -78,6 +80,19 @@ func (p *proc) mustLive() {
 		p.t.Fatalf("%s ended: %v\n%s", filepath.Base(p.cmd.Path), p.err, p.tail())
 	default:
 	}
+}
+
+// poll is sourcetest.Poll on a process that has to live all the while.
+func (p *proc) poll(within, every time.Duration, holds func() bool) bool {
+	p.t.Helper()
+	return sourcetest.Poll(within, every, func() bool {
+		p.t.Helper()
+		if holds() {
+			return true
+		}
+		p.mustLive()
+		return false
+	})
 }
 
 func (p *proc) tail() string { return p.out.String() }
@@ -169,10 +184,9 @@ const lookEvery = 25 * time.Millisecond
 // fast ones; without, what counts is the objects that arrived.
 func (f *figures) watch(p *proc, n int, stream bool) window {
 	f.t.Helper()
-	deadline := time.Now().Add(figurePatience)
-	var first, last sample
-	for {
-		s := sample{at: time.Now(), objects: f.sim.stats().Objects, cpu: p.cpu()}
+	var first, last, s sample
+	if !p.poll(figurePatience, lookEvery, func() bool {
+		s = sample{at: time.Now(), objects: f.sim.stats().Objects, cpu: p.cpu()}
 		s.read = s.objects
 		if stream {
 			p.metrics(&s)
@@ -183,18 +197,14 @@ func (f *figures) watch(p *proc, n int, stream bool) window {
 		if s.read < n && !first.at.IsZero() {
 			last = s
 		}
-		if s.objects >= n {
-			if last.at.Equal(first.at) { // all within one look
-				last = s
-			}
-			return between(first, last)
-		}
-		p.mustLive()
-		if time.Now().After(deadline) {
-			f.t.Fatalf("%d of %d objects arrived in %s\n%s", s.objects, n, figurePatience, p.tail())
-		}
-		time.Sleep(lookEvery)
+		return s.objects >= n
+	}) {
+		f.t.Fatalf("%d of %d objects arrived in %s\n%s", s.objects, n, figurePatience, p.tail())
 	}
+	if last.at.Equal(first.at) { // all within one look
+		last = s
+	}
+	return between(first, last)
 }
 
 func between(a, b sample) window {

@@ -148,18 +148,12 @@ func (f *figures) currentLSN() string {
 // waitConfirmed waits until brazecdc has confirmed everything up to a position.
 func (f *figures) waitConfirmed(p *proc, lsn string) {
 	f.t.Helper()
-	deadline := time.Now().Add(figurePatience)
-	for {
-		var done bool
+	done := false
+	if !p.poll(figurePatience, 20*time.Millisecond, func() bool {
 		f.scan(&done, "SELECT coalesce(confirmed_flush_lsn >= $1::text::pg_lsn, false) FROM pg_replication_slots WHERE slot_name = $2", lsn, p.job.slot)
-		if done {
-			return
-		}
-		p.mustLive()
-		if time.Now().After(deadline) {
-			f.t.Fatalf("brazecdc did not confirm %s in %s\n%s", lsn, figurePatience, p.tail())
-		}
-		time.Sleep(20 * time.Millisecond)
+		return done
+	}) {
+		f.t.Fatalf("brazecdc did not confirm %s in %s\n%s", lsn, figurePatience, p.tail())
 	}
 }
 
@@ -221,19 +215,17 @@ func (f *figures) startSimulator(addr string) *simulator {
 	cmd := exec.Command(filepath.Join(f.bin, "brazesim"), "--listen", addr, "--api-key", figureKey, "--rate-style", "none")
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
 	s := &simulator{t: f.t, p: startProc(f.t, cmd, nil), url: "http://" + addr}
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		res, err := http.Get(s.url + "/_sim/stats")
-		if err == nil {
+	var err error
+	if !s.p.poll(10*time.Second, 5*time.Millisecond, func() bool {
+		var res *http.Response
+		if res, err = http.Get(s.url + "/_sim/stats"); err == nil {
 			res.Body.Close()
-			return s
 		}
-		s.p.mustLive()
-		if time.Now().After(deadline) {
-			f.t.Fatalf("brazesim does not answer: %v", err)
-		}
-		time.Sleep(5 * time.Millisecond)
+		return err == nil
+	}) {
+		f.t.Fatalf("brazesim does not answer: %v", err)
 	}
+	return s
 }
 
 // simStats is what is read of GET /_sim/stats.

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"brazecdc/connector/braze/brazesim"
+	"brazecdc/connector/sourcetest"
 )
 
 // TestKill ends the process hard at twenty random moments while the table is loaded and changed; in the end every profile equals its row. Braze applies
@@ -60,21 +61,17 @@ func TestKill(t *testing.T) {
 	}
 	p := b.run()
 	var differ string
-	deadline := time.Now().Add(patience)
-	for {
-		if differ = b.differ(); differ == "" {
-			break
-		}
-		if time.Now().After(deadline) {
-			id, _, _ := strings.Cut(differ, " ")
-			for _, r := range b.sim.Requests(0) {
-				if i := strings.Index(string(r.Body), `"`+id+`"`); i >= 0 {
-					t.Logf("%s %s %d …%.200s", r.Time.Format("05.000"), r.Path, r.Status, r.Body[max(0, i-40):])
-				}
+	if !sourcetest.Poll(patience, 50*time.Millisecond, func() bool {
+		differ = b.differ()
+		return differ == ""
+	}) {
+		id, _, _ := strings.Cut(differ, " ")
+		for _, r := range b.sim.Requests(0) {
+			if i := strings.Index(string(r.Body), `"`+id+`"`); i >= 0 {
+				t.Logf("%s %s %d …%.200s", r.Time.Format("05.000"), r.Path, r.Status, r.Body[max(0, i-40):])
 			}
-			t.Fatalf("profiles and rows differ: %s", differ)
 		}
-		time.Sleep(50 * time.Millisecond)
+		t.Fatalf("profiles and rows differ: %s", differ)
 	}
 	if code := p.stop(); code != 0 {
 		t.Errorf("exit code %d", code)

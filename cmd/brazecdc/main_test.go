@@ -300,13 +300,7 @@ func (p *process) stop() int {
 // until polls a state that nobody announces across processes.
 func (b *bench) until(what string, holds func() bool) {
 	b.t.Helper()
-	deadline := time.Now().Add(patience)
-	for !holds() {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("waited %s in vain until %s", patience, what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	eventually(b.t, what, holds)
 }
 
 // profile gives a custom attribute or profile field as JSON, "" where there is none.

@@ -18,6 +18,7 @@ import (
 
 	"brazecdc/connector/braze/brazesim"
 	kafkaserver "brazecdc/connector/kafka/throwaway"
+	"brazecdc/connector/sourcetest"
 )
 
 const (
@@ -184,15 +185,14 @@ func (f *fleet) settle() {
 	f.t.Helper()
 	var differences []string
 	var lag int64
-	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
-		if lag = f.lag(); lag == 0 {
-			if differences = f.world.differences(f.members[0].bench); len(differences) == 0 {
-				return
-			}
+	if !sourcetest.Poll(patience, 50*time.Millisecond, func() bool {
+		if lag = f.lag(); lag > 0 {
+			return false
 		}
-		if time.Now().After(deadline) {
-			f.t.Fatalf("after %s the group is %d records behind, and %d users are not as they should be: %q", patience, lag, len(differences), differences[:min(len(differences), 10)])
-		}
+		differences = f.world.differences(f.members[0].bench)
+		return len(differences) == 0
+	}) {
+		f.t.Fatalf("after %s the group is %d records behind, and %d users are not as they should be: %q", patience, lag, len(differences), differences[:min(len(differences), 10)])
 	}
 }
 
@@ -266,19 +266,18 @@ func (f *fleet) readCuts(l *life) {
 
 // statusSoon waits until a member answers.
 func (m *fleetMember) statusSoon() error {
-	deadline := time.Now().Add(patience)
-	for {
-		r := m.brazecdc("status", "--json")
-		switch {
-		case r.code == 0:
-			return nil
-		case m.p.ended():
-			return fmt.Errorf("ended by itself with exit code %d", m.p.cmd.ProcessState.ExitCode())
-		case time.Now().After(deadline):
-			return fmt.Errorf("does not answer: %s", r.err)
-		}
-		time.Sleep(20 * time.Millisecond)
+	var r result
+	sourcetest.Poll(patience, 20*time.Millisecond, func() bool {
+		r = m.brazecdc("status", "--json")
+		return r.code == 0 || m.p.ended()
+	})
+	switch {
+	case r.code == 0:
+		return nil
+	case m.p.ended():
+		return fmt.Errorf("ended by itself with exit code %d", m.p.cmd.ProcessState.ExitCode())
 	}
+	return fmt.Errorf("does not answer: %s", r.err)
 }
 
 // TestScaleOut kills, restarts, adds and removes members of a group on a real broker while rows change. ROUNDS=n disturbs them n times more.

@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"brazecdc/connector"
+	"brazecdc/connector/sourcetest"
 )
 
 // within bounds everything that must happen soon.
@@ -306,10 +307,8 @@ func (m *member) kill() {
 // eventually polls a condition that nobody announces.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(within); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %s", what, within)
-		}
+	if !sourcetest.Poll(within, 5*time.Millisecond, ok) {
+		t.Fatalf("%s: not within %s", what, within)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"brazecdc/connector"
 	"brazecdc/connector/postgres/throwaway"
+	"brazecdc/connector/sourcetest"
 )
 
 func TestMain(m *testing.M) {
@@ -255,12 +256,8 @@ func showRow(r connector.Row) string {
 // eventually polls a condition of the server.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(testTime)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %s", what, testTime)
-		}
-		time.Sleep(20 * time.Millisecond)
+	if !sourcetest.Poll(testTime, 20*time.Millisecond, ok) {
+		t.Fatalf("%s: not within %s", what, testTime)
 	}
 }
 

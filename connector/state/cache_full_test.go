@@ -94,16 +94,14 @@ func TestCacheDiskFull(t *testing.T) {
 		}
 	})
 	for _, left := range []int64{100_000, 3_000_000, 9_000_000, 14_000_000} {
-		t.Run(fmt.Sprintf("a volume with %d bytes left", left), func(t *testing.T) {
-			dir := mountSmall(t, 32<<20)
+		onSmallVolume(t, fmt.Sprintf("a volume with %d bytes left", left), 32<<20, func(t *testing.T, dir string) {
 			fill, free := ballast(dir, left)
 			if err := fullCache(filepath.Join(dir, "cache"), fill, free); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
-	t.Run("a volume that is full at the start", func(t *testing.T) {
-		dir := mountSmall(t, 1<<20)
+	onSmallVolume(t, "a volume that is full at the start", 1<<20, func(t *testing.T, dir string) {
 		fill, free := ballast(dir, 4096)
 		if err := fill(); err != nil {
 			t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"brazecdc/connector/kafka/throwaway"
+	"brazecdc/connector/sourcetest"
 )
 
 const orphanEnv = "BRAZECDC_TEST_ORPHAN"
@@ -56,9 +57,7 @@ func TestOrphan(t *testing.T) {
 		_, err := os.Stat(dir)
 		return syscall.Kill(pid, 0) != nil && os.IsNotExist(err)
 	}
-	for deadline := time.Now().Add(20 * time.Second); !gone(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("process %d or %s is still there", pid, dir)
-		}
+	if !sourcetest.Poll(20*time.Second, 20*time.Millisecond, gone) {
+		t.Fatalf("process %d or %s is still there", pid, dir)
 	}
 }
