@@ -3,12 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,50 +46,13 @@ func ownRecord(t *testing.T, topic string, row sourcetest.ValueRow) *kgo.Record 
 	t.Helper()
 	c := schemas.RowChange{Op: schemas.Insert, Time: time.Now(), Key: map[string]any{"id": row.Key}, After: map[string]any{"id": row.Key}}
 	for _, v := range row.Columns {
-		c.After[v.Name] = asGo(sourcetest.Parse(t, v.Left("own")))
+		c.After[v.Name] = sourcetest.AsGo(sourcetest.Parse(t, v.Left("own")))
 	}
 	b, err := c.Append(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &kgo.Record{Topic: topic, Key: []byte(row.Key), Value: b}
-}
-
-// asGo is a value as Go writes it into a row change.
-func asGo(v connector.Value) any {
-	switch v.Kind {
-	case connector.KindNull:
-		return nil
-	case connector.KindBool:
-		return v.Int == 1
-	case connector.KindInt:
-		return v.Int
-	case connector.KindFloat:
-		return v.Float
-	case connector.KindDecimal:
-		return schemas.Decimal(v.Str)
-	case connector.KindDate:
-		return schemas.Date(max(math.MinInt32, min(v.Int, math.MaxInt32)))
-	case connector.KindTime:
-		return schemas.Time(v.Int)
-	case connector.KindTimestamp:
-		return schemas.Timestamp(v.Int)
-	case connector.KindTimestampTZ:
-		return time.UnixMicro(v.Int)
-	case connector.KindInterval:
-		return schemas.Interval(v.Str)
-	case connector.KindJSON:
-		return json.RawMessage(v.Str)
-	case connector.KindBytes:
-		return []byte(v.Str)
-	case connector.KindArray:
-		list := make([]any, len(v.List))
-		for i, e := range v.List {
-			list[i] = asGo(e)
-		}
-		return list
-	}
-	return v.Str
 }
 
 // typeLines writes columns as a model has them in the configuration.

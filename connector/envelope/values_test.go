@@ -2,11 +2,8 @@ package envelope
 
 import (
 	"context"
-	"encoding/json"
-	"math"
 	"os"
 	"testing"
-	"time"
 
 	"brazecdc/connector"
 	"brazecdc/connector/sourcetest"
@@ -50,7 +47,7 @@ func TestRowChangeValues(t *testing.T) {
 		t.Run(r.Table+" "+r.Key, func(t *testing.T) {
 			change := schemas.RowChange{Key: map[string]any{"id": r.Key}, After: map[string]any{}}
 			for _, c := range r.Columns {
-				change.After[c.Name] = written(sourcetest.Parse(t, c.Left("own")))
+				change.After[c.Name] = sourcetest.AsGo(sourcetest.Parse(t, c.Left("own")))
 			}
 			b, err := change.Append(nil)
 			if err != nil {
@@ -60,43 +57,6 @@ func TestRowChangeValues(t *testing.T) {
 			r.Check(t, changes[0].After, "own")
 		})
 	}
-}
-
-// written is a value as Go writes it into a row change.
-func written(v connector.Value) any {
-	switch v.Kind {
-	case connector.KindNull:
-		return nil
-	case connector.KindBool:
-		return v.Int == 1
-	case connector.KindInt:
-		return v.Int
-	case connector.KindFloat:
-		return v.Float
-	case connector.KindDecimal:
-		return schemas.Decimal(v.Str)
-	case connector.KindDate:
-		return schemas.Date(max(math.MinInt32, min(v.Int, math.MaxInt32)))
-	case connector.KindTime:
-		return schemas.Time(v.Int)
-	case connector.KindTimestamp:
-		return schemas.Timestamp(v.Int)
-	case connector.KindTimestampTZ:
-		return time.UnixMicro(v.Int)
-	case connector.KindInterval:
-		return schemas.Interval(v.Str)
-	case connector.KindJSON:
-		return json.RawMessage(v.Str)
-	case connector.KindBytes:
-		return []byte(v.Str)
-	case connector.KindArray:
-		list := make([]any, len(v.List))
-		for i, e := range v.List {
-			list[i] = written(e)
-		}
-		return list
-	}
-	return v.Str
 }
 
 // firstRow decodes records until one brings the row with that key for the first time.

@@ -190,8 +190,27 @@ func TestCasesValues(t *testing.T) {
 			{kText, "klingon", out, "not a language"}, {kText, "xq", out, "not a language"},
 		})
 	})
+	t.Run("cdc 67: a numeric goes out by its digits, as number or text by choice, never with an exponent", func(t *testing.T) {
+		digits := "12345678901234567890.12345678901234567890"
+		convertAll(t, custom(""), false, nil, []conversion{{kDec, "7000", "7000", ""}, {kDec, "1" + strings.Repeat("0", 21), "1" + strings.Repeat("0", 21), ""}, {kDec, "-0", "0", ""},
+			{kDec, digits, `"` + strings.TrimSuffix(digits, "0") + `"`, "more digits than a double"}, {kDec, "1" + strings.Repeat("0", 131071), out, "longer than 255"}})
+		convertAll(t, custom("number"), false, nil, []conversion{{kDec, "7000", "7000", ""}, {kDec, digits, strings.TrimSuffix(digits, "0"), "may round"},
+			{kDec, "1" + strings.Repeat("0", 131071), out, "beyond the range"}})
+		convertAll(t, custom("string"), false, nil, []conversion{{kDec, "7000", `"7000"`, ""}, {kDec, digits, `"` + strings.TrimSuffix(digits, "0") + `"`, ""}})
+	})
 	t.Run("cdc 68: infinities cannot be JSON", func(t *testing.T) {
 		convertAll(t, custom("number"), false, nil, []conversion{{kFloat, "-Infinity", out, "infinity"}, {kDec, "-Infinity", out, "infinity"}})
+	})
+	t.Run("cdc 69: the years 0 to 9999 are sent as they are, others and what no source could read are left out", func(t *testing.T) {
+		convertAll(t, custom(""), false, nil, []conversion{
+			{kTS, "0001-01-01 00:00:00", `"0001-01-01T00:00:00Z"`, ""}, {kTSTZ, "0001-01-01 00:00:00Z", `"0001-01-01T00:00:00Z"`, ""},
+			{kTS, "9999-12-31 23:59:59.999999", `"9999-12-31T23:59:59.999999Z"`, ""}, {kTSTZ, "9999-12-31 23:59:59.999999Z", `"9999-12-31T23:59:59.999999Z"`, ""},
+			{kTS, "294276-12-31 23:59:59", out, "cannot be decoded"},
+		})
+		for _, kind := range []connector.ValueKind{kDate, kTS, kTSTZ} {
+			convertAll(t, custom(""), false, nil, []conversion{{kind, "0044-03-15 BC", out, "outside the years 0 to 9999"}, {kind, "12345-01-01", out, "outside the years 0 to 9999"},
+				{kind, "infinity", out, "infinite"}, {kind, "-infinity", out, "infinite"}})
+		}
 	})
 	t.Run("cdc 106: unpaired surrogates and NUL become U+FFFD", func(t *testing.T) {
 		convertAll(t, custom(""), false, nil, []conversion{

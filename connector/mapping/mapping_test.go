@@ -61,6 +61,10 @@ func micros(raw, layout string, unit int64) (int64, error) {
 		return connector.NegInfinity, nil
 	case "10000-01-01 BC":
 		return time.Date(-9999, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro() / unit, nil
+	case "0044-03-15 BC":
+		return time.Date(-43, 3, 15, 0, 0, 0, 0, time.UTC).UnixMicro() / unit, nil
+	case "12345-01-01":
+		return time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro() / unit, nil
 	}
 	t, err := time.Parse(layout, raw)
 	us := t.UnixMicro()

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -149,13 +150,15 @@ func decodeNumeric(s string) (connector.Value, error) {
 	return connector.Value{Kind: connector.KindDecimal, Str: s}, nil
 }
 
+// money is how Postgres prints it under lc_monetary C. Other locales mean other things with the same signs: "$1.234,50" is written in Chile.
+var money = regexp.MustCompile(`^-?\$[0-9]{1,3}(,[0-9]{3})*\.[0-9]{2}$`)
+
 // decodeMoney reads money under lc_monetary C, which all our sessions set: "-$1,234.50".
 func decodeMoney(s string) (connector.Value, error) {
-	t := strings.NewReplacer("$", "", ",", "").Replace(s)
-	if !isDecimal(t) {
+	if !money.MatchString(s) {
 		return wrong("money", s)
 	}
-	return connector.Value{Kind: connector.KindDecimal, Str: t}, nil
+	return connector.Value{Kind: connector.KindDecimal, Str: strings.NewReplacer("$", "", ",", "").Replace(s)}, nil
 }
 
 func decodeBytes(s string) (connector.Value, error) {

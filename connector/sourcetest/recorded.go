@@ -1,12 +1,16 @@
 package sourcetest
 
 import (
+	"encoding/json"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"brazecdc/connector"
+	"brazecdc/schemas"
 )
 
 // Recording is what Debezium made of rows of the table of values with some settings, as it lies in connector/envelope/testdata/debezium.
@@ -113,6 +117,43 @@ func Parse(t testing.TB, text string) connector.Value {
 		t.Fatalf("%s: %v", text, err)
 	}
 	return v
+}
+
+// AsGo is a value as Go writes it into a row change.
+func AsGo(v connector.Value) any {
+	switch v.Kind {
+	case connector.KindNull:
+		return nil
+	case connector.KindBool:
+		return v.Int == 1
+	case connector.KindInt:
+		return v.Int
+	case connector.KindFloat:
+		return v.Float
+	case connector.KindDecimal:
+		return schemas.Decimal(v.Str)
+	case connector.KindDate:
+		return schemas.Date(max(math.MinInt32, min(v.Int, math.MaxInt32)))
+	case connector.KindTime:
+		return schemas.Time(v.Int)
+	case connector.KindTimestamp:
+		return schemas.Timestamp(v.Int)
+	case connector.KindTimestampTZ:
+		return time.UnixMicro(v.Int)
+	case connector.KindInterval:
+		return schemas.Interval(v.Str)
+	case connector.KindJSON:
+		return json.RawMessage(v.Str)
+	case connector.KindBytes:
+		return []byte(v.Str)
+	case connector.KindArray:
+		list := make([]any, len(v.List))
+		for i, e := range v.List {
+			list[i] = AsGo(e)
+		}
+		return list
+	}
+	return v.Str
 }
 
 // items takes a list apart at the commas that are neither in quotes nor in a list inside.
