@@ -84,7 +84,7 @@ func (r *rig) waits(want int) {
 	r.t.Helper()
 	have := 0
 	for _, c := range r.p.Pending() {
-		if c.Kind == pauseBrake {
+		if c.Kind == PauseBrake {
 			have += c.Count
 		}
 	}

@@ -31,9 +31,6 @@ type care struct {
 	anyBrakes                                           bool // set once
 }
 
-// pauseTruncate is why a model is paused: its table was emptied.
-const pauseTruncate = "truncate"
-
 func newCare(models []ModelInfo) *care {
 	c := &care{models: models, paused: map[int]*Pause{}, holding: map[int]*Pause{}, held: newHeldSet(), done: map[User][]DoneID{}, last: map[string]uint64{},
 		loads: map[string]*LoadState{}, steered: map[string]bool{}, entries: map[rowKey]uint64{}, entryPart: map[uint64]string{}, owned: map[string]bool{}, noProof: map[User]bool{},
@@ -241,7 +238,7 @@ func (p *Pipeline) truncated(ch *Change, t *ticket) {
 	for i := range c.models {
 		m := &c.models[i]
 		if m.On(ch.Key.Table) && c.paused[i] == nil {
-			pause := &Pause{Model: m.Name, Reason: pauseTruncate, At: ch.Time}
+			pause := &Pause{Model: m.Name, Reason: PauseTruncate, At: ch.Time}
 			c.paused[i] = pause
 			pauses = append(pauses, *pause)
 		}

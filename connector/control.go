@@ -11,7 +11,7 @@ import (
 // Confirmation is something that waits for a person.
 type Confirmation struct {
 	Model  string    `json:"model"`
-	Kind   string    `json:"kind"`  // truncate | lost data | brake
+	Kind   string    `json:"kind"`  // one of the Pause constants
 	Count  int       `json:"count"` // deletes held, or changes passed over
 	Since  time.Time `json:"since"`
 	Text   string    `json:"text"`
@@ -20,14 +20,14 @@ type Confirmation struct {
 
 // WaitsTruncated words a pause after a TRUNCATE.
 func WaitsTruncated(x *Pause, table string) Confirmation {
-	return Confirmation{Model: x.Model, Kind: pauseTruncate, Count: int(x.Stale), Since: x.At,
+	return Confirmation{Model: x.Model, Kind: PauseTruncate, Count: int(x.Stale), Since: x.At,
 		Text:   fmt.Sprintf("model %s is paused: %s was emptied (TRUNCATE); nothing was deleted in Braze; %d changes were passed over since", x.Model, table, x.Stale),
 		Answer: "the table is loaded again, which can start campaigns in Braze, and the model goes on; nobody is deleted"}
 }
 
 // WaitsLost words the deletes that are held since data/ was lost.
 func WaitsLost(x *Pause, held int) Confirmation {
-	return Confirmation{Model: x.Model, Kind: pauseLost, Count: held, Since: x.At,
+	return Confirmation{Model: x.Model, Kind: PauseLost, Count: held, Since: x.At,
 		Text:   fmt.Sprintf("model %s: data/ held nothing of an existing slot; %d deletes wait", x.Model, held),
 		Answer: "the waiting deletes are sent (or dropped with --drop), and with load: all the table is loaded, which can start campaigns in Braze"}
 }
@@ -37,14 +37,14 @@ func WaitsBraked(model, why string, held int, since time.Time) Confirmation {
 	if why == "" {
 		why = "too many deletes came at once"
 	}
-	return Confirmation{Model: model, Kind: pauseBrake, Count: held, Since: since,
+	return Confirmation{Model: model, Kind: PauseBrake, Count: held, Since: since,
 		Text:   fmt.Sprintf("model %s: %d deletes are held, since %s; the first of them went out, all else goes on, and a row that comes again ends its delete", model, held, why),
 		Answer: fmt.Sprintf("the held deletes are sent: these %d profiles and their history are deleted in Braze, for good (or dropped with --drop: they stay)", held)}
 }
 
 // WaitsGone words the deletes of users whom a resync did not find at the source.
 func WaitsGone(model, table string, held int, since time.Time) Confirmation {
-	return Confirmation{Model: model, Kind: pauseGone, Count: held, Since: since,
+	return Confirmation{Model: model, Kind: PauseGone, Count: held, Since: since,
 		Text:   fmt.Sprintf("model %s: %d users that Braze was sent are gone from %s", model, held, table),
 		Answer: fmt.Sprintf("these %d profiles and their history are deleted in Braze, for good (or the deletes are dropped with --drop: they stay)", held)}
 }
@@ -60,16 +60,16 @@ func (p *Pipeline) Pending() []Confirmation {
 			out = append(out, WaitsTruncated(x, m.Table))
 		}
 		if x := c.holding[i]; x != nil {
-			out = append(out, WaitsLost(x, c.held.waits[heldKind{m.Name, pauseLost}].n))
+			out = append(out, WaitsLost(x, c.held.waits[heldKind{m.Name, PauseLost}].n))
 		}
-		if t := c.held.waits[heldKind{m.Name, pauseBrake}]; t.n > 0 {
+		if t := c.held.waits[heldKind{m.Name, PauseBrake}]; t.n > 0 {
 			why := ""
 			if b := c.brakes[i]; b != nil {
 				why = b.why()
 			}
 			out = append(out, WaitsBraked(m.Name, why, t.n, t.since))
 		}
-		if t := c.held.waits[heldKind{m.Name, pauseGone}]; t.n > 0 {
+		if t := c.held.waits[heldKind{m.Name, PauseGone}]; t.n > 0 {
 			out = append(out, WaitsGone(m.Name, m.Table, t.n, t.since))
 		}
 	}
@@ -87,7 +87,7 @@ func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string
 	// The pause ends first: rows of the load may come before StartLoad returns, and must not be passed over.
 	c.mu.Lock()
 	paused, holding := c.paused[i], c.holding[i]
-	braked := c.held.waits[heldKind{model, pauseBrake}].n + c.held.waits[heldKind{model, pauseGone}].n
+	braked := c.held.waits[heldKind{model, PauseBrake}].n + c.held.waits[heldKind{model, PauseGone}].n
 	delete(c.paused, i)
 	c.refresh()
 	c.mu.Unlock()

@@ -27,7 +27,7 @@
 //	What travels?                                       row.go, value.go, effect.go, key.go
 //	How is it doing?                                    health.go, status.go, metrics.go
 //
-// Beside it, each importing only this package:
+// Beside it, each importing only this package (envelope and sourcetest also schemas, the connector's own records):
 //
 //	connector/config     the YAML file as structs: strict, every fault at once with its line
 //	connector/postgres   Source over logical replication: slot, pgoutput, chunks between watermarks

@@ -5,9 +5,6 @@ import (
 	"time"
 )
 
-// pauseGone is why a delete is held whose user a whole resync did not find at the source: HeldDelete.Reason.
-const pauseGone = "gone at the source"
-
 // maxGone bounds how many users that are gone are held at once. The rest of them is named by the next resync.
 const maxGone = 50_000
 
@@ -152,7 +149,7 @@ func (p *Pipeline) putGone(model int, gone []User) (held []HeldDelete) {
 		if _, ok := c.held.of[u]; ok {
 			continue
 		}
-		h := HeldDelete{User: u, Model: m.Name, Key: Key{Table: m.Table}, Reason: pauseGone, At: now}
+		h := HeldDelete{User: u, Model: m.Name, Key: Key{Table: m.Table}, Reason: PauseGone, At: now}
 		c.held.put(h)
 		held = append(held, h)
 	}

@@ -208,7 +208,7 @@ func TestTakeOver(t *testing.T) {
 	})
 	t.Run("another process pauses a model, and ends the pause", func(t *testing.T) {
 		r := start(rest, nil)
-		r.p.Heard("users", &Pause{Model: "users", Reason: pauseTruncate})
+		r.p.Heard("users", &Pause{Model: "users", Reason: PauseTruncate})
 		takeOver(r, Assigned{Stream: "users/0@7", First: true})
 		feed(r, "users/0@7", 10, insert(row("1", "u1", "x", "-")))
 		confirmed(r, "users/0@7", 11)

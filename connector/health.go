@@ -127,7 +127,7 @@ func (p *Pipeline) modelStatus(i int, counts map[[2]string]int64) ModelStatus {
 	}
 	st.Held = p.care.held.count(m.Name)
 	if b := p.care.brakes[i]; b != nil {
-		st.Braked = b.count(time.Now()) >= b.limit() && p.care.held.waits[heldKind{m.Name, pauseBrake}].n > 0
+		st.Braked = b.count(time.Now()) >= b.limit() && p.care.held.waits[heldKind{m.Name, PauseBrake}].n > 0
 	}
 	p.care.mu.Unlock()
 	return st

@@ -6,10 +6,12 @@ import (
 	"time"
 )
 
-// Why deletes are held: HeldDelete.Reason.
+// What waits for a person: Confirmation.Kind. PauseTruncate is a Pause.Reason, the others are a HeldDelete.Reason.
 const (
-	pauseBrake = "brake" // too many came at once
-	pauseLost  = "lost data"
+	PauseTruncate = "truncate"           // the model's table was emptied
+	PauseBrake    = "brake"              // too many deletes came at once
+	PauseLost     = "lost data"          // data/ held nothing of an existing slot
+	PauseGone     = "gone at the source" // a whole resync did not find the users
 )
 
 // What a person said of a held delete: HeldDelete.Answer.
@@ -112,7 +114,7 @@ func (p *Pipeline) hold(ctx context.Context, f *flight) bool {
 	case pause != nil:
 		return p.holdBack(f, pause.Reason)
 	case !s.counted && p.braked(ctx, model, s.user):
-		return p.holdBack(f, pauseBrake)
+		return p.holdBack(f, PauseBrake)
 	}
 	return false
 }
@@ -128,7 +130,7 @@ func (p *Pipeline) countDelete(f *flight) (held bool) {
 	b := c.brakes[s.rows[0].model]
 	s.counted = b == nil || b.admit(s.user, time.Now())
 	c.mu.Unlock()
-	return !s.counted && p.holdBack(f, pauseBrake)
+	return !s.counted && p.holdBack(f, PauseBrake)
 }
 
 // holdBack puts a delete into data/ and lets its user go on: what other models' changes waited with before the delete goes now. False: a person has just
@@ -140,19 +142,19 @@ func (p *Pipeline) holdBack(f *flight, reason string) bool {
 	h := HeldDelete{User: s.user, Model: m.Name, Key: r.key, Reason: reason, At: time.Now(), Part: PartOf(r.stream)}
 	rest := p.besideDelete(s)
 	c.mu.Lock()
-	if reason == pauseLost && c.holding[r.model] == nil {
+	if reason == PauseLost && c.holding[r.model] == nil {
 		c.mu.Unlock()
 		return false
 	}
 	first := c.held.waits[heldKind{h.Model, reason}].n == 0
 	why := ""
-	if b := c.brakes[r.model]; b != nil && reason == pauseBrake {
+	if b := c.brakes[r.model]; b != nil && reason == PauseBrake {
 		why = b.why()
 	}
 	c.held.put(h)
 	c.refresh()
 	c.mu.Unlock()
-	if first && reason == pauseBrake {
+	if first && reason == PauseBrake {
 		p.log.Warn("deletes are held: "+why+". The rest of them waits in data/ for `brazecdc confirm`, which sends them, or drops them with --drop; all else goes on",
 			"model", h.Model, "table", m.Table)
 	}
@@ -242,7 +244,7 @@ func (p *Pipeline) resumeHeld(held []HeldDelete) {
 		var send []HeldDelete
 		for _, h := range held {
 			// Before answers were kept, the end of the model's pause was the answer.
-			if h.Model == m.Name && (h.Answer == AnswerSend || h.Answer == "" && h.Reason == pauseLost && p.care.holding[i] == nil) {
+			if h.Model == m.Name && (h.Answer == AnswerSend || h.Answer == "" && h.Reason == PauseLost && p.care.holding[i] == nil) {
 				p.care.held.take(h.User)
 				send = append(send, h)
 			}

@@ -99,7 +99,7 @@ func (p *Pipeline) restoreState(st *State) {
 	c.install(st)
 	for _, x := range st.Paused {
 		if i, ok := p.modelAt[x.Model]; ok {
-			if x.Reason == pauseLost {
+			if x.Reason == PauseLost {
 				c.holding[i] = &x
 			} else {
 				c.paused[i] = &x
@@ -227,7 +227,7 @@ func (p *Pipeline) checkModels(ctx context.Context, st *State, opened Opened, re
 			p.proven[i].Store(true)
 		}
 		if lost {
-			pause := &Pause{Model: m.Name, Reason: pauseLost, At: time.Now()}
+			pause := &Pause{Model: m.Name, Reason: PauseLost, At: time.Now()}
 			p.care.mu.Lock()
 			p.care.holding[i] = pause
 			p.care.mu.Unlock()

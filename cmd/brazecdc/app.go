@@ -36,8 +36,8 @@ type app struct {
 	seen     []string // its topics at the start
 	tables   map[string]*connector.Table
 	mapper   *mapping.Mapper
-	types    map[string]connector.AttrType // of custom attributes, as Braze told them
-	asked    *typeAnswer
+	types    map[string]connector.AttrType // of custom attributes, as Braze told them to check
+	asked    *typeAnswer                   // as Braze tells them to a run, sooner or later
 	sent     *sentTypes // the same as they were accepted
 	sink     *braze.Client
 	tally    *tally
@@ -287,6 +287,17 @@ func (a *app) compile() (*mapping.Mapper, error) {
 	return m, nil
 }
 
+// ownMapper makes a mapper beside the pipeline's, whose changes come in the order of the stream.
+func (a *app) ownMapper() (*mapping.Mapper, error) {
+	c := a.mappingConfig()
+	c.Note, c.Passed = nil, nil
+	m, faults := newMapping(c, a.cfg.Source.Kafka != nil)
+	if m == nil {
+		return nil, configFaults(a.cfg.Resolve(faults))
+	}
+	return m, nil
+}
+
 // newMapping compiles the models. What the newest records of topics lack is no fault of the configuration, since others may have it: it becomes a warning.
 func newMapping(c mapping.Config, topics bool) (*mapping.Mapper, []connector.Fault) {
 	m, faults := mapping.New(c)
@@ -312,7 +323,15 @@ func (a *app) mappingConfig() mapping.Config {
 	if a.tally != nil {
 		c.Note, c.Passed = a.tally.note, a.tally.passed
 	}
-	if c.Types = a.types; a.sent != nil {
+	c.Types = a.types
+	if a.asked != nil {
+		select {
+		case <-a.asked.ready: // in time for the start or not
+			c.Types = a.asked.types
+		default:
+		}
+	}
+	if a.sent != nil {
 		c.Sent, c.Learned = a.sent.known(), a.sent.learned
 	}
 	return c

@@ -185,7 +185,8 @@ func (c *checker) braze(ctx context.Context, cfg *config.Config) {
 func (c *checker) attributes(ctx context.Context, cfg *config.Config, sink *braze.Client) {
 	list, err := sink.Attributes(ctx)
 	if err != nil {
-		c.add(mayHurt, "braze", fmt.Sprintf("the types of custom attributes could not be compared: %v", err), "")
+		c.add(mayHurt, "braze", fmt.Sprintf("the types of custom attributes could not be compared: %v", err),
+			"run check again; without them, a value of another type is noticed only if the attribute was sent before")
 		return
 	}
 	c.drift(cfg, list)

@@ -47,7 +47,7 @@ func (s *survey) columns(c *checker, cfg *config.Config, src *topics, topic stri
 
 // described tells whether records brought their columns' types along.
 func (s *survey) described() bool {
-	return s.registered || slices.ContainsFunc(s.formats, func(f string) bool { return f != "Debezium JSON" && f != "JSON rows" && f != "tombstone" })
+	return s.registered || slices.ContainsFunc(s.formats, func(f string) bool { return f != "Debezium JSON" && f != "JSON rows" })
 }
 
 // fits looks whether the values of a column can be read as the type that the model names.

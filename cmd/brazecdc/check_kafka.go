@@ -10,7 +10,6 @@ import (
 	"brazecdc/connector"
 	"brazecdc/connector/config"
 	"brazecdc/connector/kafka"
-	"brazecdc/connector/mapping"
 	"brazecdc/connector/state"
 )
 
@@ -179,7 +178,7 @@ func (s *survey) record(ctx context.Context, src *topics, r *kafka.Record) {
 	if len(r.Value) > 0 {
 		f := formatOf(r.Value)
 		s.registered = s.registered || strings.HasPrefix(f, "Avro")
-		if !strings.Contains(strings.Join(s.formats, "|"), f) {
+		if !slices.Contains(s.formats, f) {
 			s.formats = append(s.formats, f)
 		}
 	}
@@ -240,20 +239,11 @@ func (s *survey) tell(c *checker, cfg *config.Config, src *topics, topic string,
 
 // topicMapping compiles the models against the columns of the newest records. What those lack, older or later ones may have: it may hurt.
 func (c *checker) topicMapping(cfg *config.Config, tables map[string]*connector.Table, topics int) {
-	loose := &app{cfg: cfg, types: c.types, log: c.p.quietLog()}
-	_, faults := mapping.New(loose.mappingConfig())
-	if cfg.Resolve(faults).Err() != nil {
-		c.withFixes("mapping", cfg.Resolve(faults))
-		return
-	}
-	strict := &app{cfg: cfg, tables: tables, types: c.types, log: c.p.quietLog()}
-	_, faults = mapping.New(strict.mappingConfig())
-	for i := range faults {
-		faults[i].Warn = true
-	}
+	a := &app{cfg: cfg, tables: tables, types: c.types, log: c.p.quietLog()}
+	m, faults := newMapping(a.mappingConfig(), true)
 	resolved := cfg.Resolve(faults)
 	c.withFixes("mapping", resolved)
-	if len(resolved) == 0 && len(tables) == topics && len(tables) > 0 {
+	if m != nil && len(resolved) == 0 && len(tables) == topics && len(tables) > 0 {
 		c.add(fine, "mapping", fmt.Sprintf("%s fit the newest records", plural(len(cfg.Models), "model")), "")
 	}
 }

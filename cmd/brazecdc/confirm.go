@@ -26,6 +26,8 @@ func newConfirm(p *program) *cobra.Command {
              brought back. With --drop they are forgotten and the profiles stay. A model with "load: all" is loaded.
   brake      more deletes than the model's "deletes" allow came within its window: the first went out, the rest is held, all else goes on. Confirming sends
              the rest and begins a new count; with --drop the profiles stay. A row that comes again ends its held delete by itself.
+  gone at the source
+             a whole resync did not find these users at the source. Confirming deletes their profiles; with --drop they stay.
 
 It asks for a yes on a terminal; elsewhere --yes is needed. It needs the running process, except for --drop, which also works on the files.`,
 		Example: "  brazecdc confirm\n  brazecdc confirm customers\n  brazecdc confirm customers --drop --yes",
@@ -88,7 +90,7 @@ func (p *program) decide(ctx context.Context, model string, drop, yes bool) erro
 		if c.Model == model {
 			found = true
 			p.printf("%s\n  confirm: %s\n", c.Text, c.Answer)
-			if c.Kind != "truncate" && !drop {
+			if c.Kind != connector.PauseTruncate && !drop {
 				deletes += c.Count
 			}
 		}

@@ -101,7 +101,7 @@ func (p *program) printForgotten(r *control.ForgetReport) {
 	} else {
 		p.printf("Braze accepted the delete.\n")
 	}
-	p.printf("Taken out here: %s, %s, %s known as the user's.\n", plural(len(r.Entries), "quarantine entry"), plural(r.Waiting, "waiting delete"), plural(r.Rows, "row"))
+	p.printf("Taken out here: %s, %s, %s known as the user's.\n", countOf(int64(len(r.Entries)), "quarantine entry", "quarantine entries"), plural(r.Waiting, "waiting delete"), plural(r.Rows, "row"))
 	if r.Spools > 0 {
 		p.printf("%s with what it had collected; the same replay begins anew.\n", plural(r.Spools, "stopped replay"))
 	}

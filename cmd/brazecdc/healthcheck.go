@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"brazecdc/connector"
 )
 
 func newHealthcheck(p *program) *cobra.Command {
@@ -56,7 +58,8 @@ func (p *program) healthcheck(ctx context.Context, url string, timeout time.Dura
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return fmt.Errorf("ask the running process: %w", err)
+		return &connector.StopError{Code: 1, What: "nobody answers at " + url, Err: err,
+			Fix: `is "brazecdc run" up, and is this its web.listen? --url names another address`}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))

@@ -93,7 +93,7 @@ var metricNames = []metric{
 var (
 	parkReasons   = []string{"gap", "settle", "retry", "rename"}
 	entryClasses  = []string{"rejected", "attempts", "mapping", "undecodable", "identity", "rename"}
-	pauseReasons  = []string{"truncate", "lost data", "brake"}
+	pauseReasons  = []string{connector.PauseTruncate, connector.PauseLost, connector.PauseBrake, connector.PauseGone}
 	walStatuses   = []string{"reserved", "extended", "unreserved", "lost"}
 	changeOps     = []connector.Op{connector.Insert, connector.Update, connector.Delete, connector.Truncate, connector.Snapshot}
 	effectKinds   = []connector.Kind{connector.Track, connector.DeleteUser, connector.Rename, connector.Free, connector.Subscribe, connector.PutItem, connector.DeleteItem}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"brazecdc/connector"
+	"brazecdc/connector/braze"
 )
 
 const (
@@ -152,13 +153,15 @@ func valueText(v connector.Value, raw string) string {
 }
 
 func (n *narrator) call(e *connector.Effect) string {
-	switch e.Kind {
-	case connector.DeleteUser:
-		return "POST /users/delete " + e.User.ID
-	case connector.Rename:
-		return fmt.Sprintf("POST /users/external_ids/rename %s→%s", e.User.ID, e.To.ID)
-	case connector.Free:
-		return "POST /users/external_ids/remove " + e.User.ID
+	method, path := braze.Request(e)
+	head := method + " " + path + " " + e.User.ID
+	switch {
+	case e.Kind == connector.Rename:
+		return head + "→" + e.To.ID
+	case e.Event != nil:
+		return head + " {" + e.Event.Name + "}"
+	case e.Kind != connector.Track && e.Kind != connector.PutItem:
+		return head
 	}
 	parts, same := make([]string, 0, len(e.Fields)), []string(nil)
 	for i := range e.Fields {
@@ -177,7 +180,7 @@ func (n *narrator) call(e *connector.Effect) string {
 	if e.UpdateOnly {
 		only = " (update only)"
 	}
-	return fmt.Sprintf("POST /users/track %s {%s}%s", e.User.ID, listed(parts), only)
+	return fmt.Sprintf("%s {%s}%s", head, listed(parts), only)
 }
 
 // listed joins as many parts as fit on a line and counts the rest.

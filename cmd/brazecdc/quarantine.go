@@ -26,7 +26,7 @@ func newQuarantine(p *program) *cobra.Command {
 others. It stays until it is retried, discarded, replaced by a later change of the same row that Braze accepts, or until quarantine.retention (default 30
 days). With a Kafka source and quarantine.to: {topic: NAME} the records themselves lie in that topic, with their bytes, headers and the reason.
 
-The subcommands work through the running process, or on the files where none runs.`,
+list, show and discard work through the running process, or on the files where none runs; retry needs the process.`,
 		Example: `  brazecdc quarantine list
   brazecdc quarantine show 17
   brazecdc quarantine retry 17 18
@@ -293,7 +293,7 @@ with --closed until quarantine.retention. It asks for a yes on a terminal; elsew
 
 func (p *program) eachEntry(ctx context.Context, args []string, all bool, f entryFlags, do func(context.Context, control.API, uint64) (string, error)) error {
 	if all == (len(args) > 0) {
-		return usagef("give entry numbers, or --all with --model, --class or --user")
+		return usagef("give entry numbers, or --all, which --model, --class and --user narrow")
 	}
 	ids, err := entryNumbers(args)
 	if err != nil {

@@ -296,19 +296,11 @@ func (r *retrier) deleted(ctx context.Context, c *connector.Change) (string, err
 	return nothing, r.a.pipeline.CloseEntry(ctx, r.e.ID, "delivered: "+nothing)
 }
 
-// compile makes a mapper for this retry alone: the pipeline's maps changes in the order of the stream.
-func (r *retrier) compile() error {
-	if r.mapper != nil {
-		return nil
+func (r *retrier) compile() (err error) {
+	if r.mapper == nil {
+		r.mapper, err = r.a.ownMapper()
 	}
-	c := r.a.mappingConfig()
-	c.Note, c.Passed, c.Tables = nil, nil, nil // rows are checked as they come
-	m, faults := mapping.New(c)
-	if m == nil {
-		return configFaults(r.a.cfg.Resolve(faults))
-	}
-	r.mapper = m
-	return nil
+	return err
 }
 
 // usersOf answers with what the pipeline knows of rows.

@@ -155,11 +155,8 @@ func (r *replays) prepare(q control.ReplayRequest) (*replayJob, error) {
 		return nil, badReplay("--to: %v", err)
 	}
 	j.rng.Topic = q.Topic
-	mc := a.mappingConfig()
-	mc.Note, mc.Passed = nil, nil
-	var faults []connector.Fault
-	if j.mapper, faults = newMapping(mc, true); j.mapper == nil {
-		return nil, configFaults(a.cfg.Resolve(faults))
+	if j.mapper, err = a.ownMapper(); err != nil {
+		return nil, err
 	}
 	if j.models, err = replayModels(a.cfg.Models, j.mapper, q); err != nil {
 		return nil, err

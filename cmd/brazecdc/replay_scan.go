@@ -117,16 +117,21 @@ func (j *replayJob) overtaken(r *kafka.Replayed, c *connector.Change, name strin
 // mapRow maps a row as a whole one. mapped is false where it cannot be.
 func (j *replayJob) mapRow(m int, row connector.Row, at time.Time) (effects []connector.Effect, mapped bool, err error) {
 	effects, err = j.mapper.MapRow(nil, m, row, at)
-	var bad *connector.RowError
-	var need *connector.NeedRowError
-	var stop *connector.StopError
 	switch {
 	case err == nil:
 		return effects, true, nil
-	case errors.As(err, &bad), errors.As(err, &need), errors.As(err, &stop) && stop.Code == connector.ExitTableUnfit:
+	case ofRow(err):
 		return nil, false, nil
 	}
 	return nil, false, err
+}
+
+// ofRow tells an error that this row alone has.
+func ofRow(err error) bool {
+	var bad *connector.RowError
+	var need *connector.NeedRowError
+	var stop *connector.StopError
+	return errors.As(err, &bad) || errors.As(err, &need) || errors.As(err, &stop) && stop.Code == connector.ExitTableUnfit
 }
 
 // fillFrom gives a row whose absent cells come from the old image of the same shape: what an update does not carry it did not change.
@@ -159,10 +164,7 @@ func (j *replayJob) gone(r *kafka.Replayed, c *connector.Change, m int, name str
 	now := state.SpoolRow{Standing: state.Gone, At: c.Time, Partition: r.Partition}
 	if j.q.Deletes && key == c.Key {
 		effects, err := j.mapper.Map(nil, c, spoolIDs{j, row})
-		var bad *connector.RowError
-		var need *connector.NeedRowError
-		var stop *connector.StopError
-		if err != nil && !errors.As(err, &bad) && !errors.As(err, &need) && !errors.As(err, &stop) {
+		if err != nil && !ofRow(err) {
 			return err
 		}
 		for i := range effects {

@@ -81,12 +81,6 @@ func (j *replayJob) count(ctx context.Context) error {
 	if j.note.Poison > 0 {
 		plan.Left[leftPoison] = j.note.Poison
 	}
-	free := map[string]bool{}
-	for _, info := range j.mapper.Models() {
-		for _, f := range info.Fields {
-			free[info.Name+"\x00"+f.Name] = f.Free
-		}
-	}
 	j.progress(func(s *control.ReplayStatus) { s.Total = counts[state.Kept] })
 	seen := int64(0)
 	err = j.spool.Users(j.note.SentTo, func(_ []byte, rows []state.SpoolRow) error {
@@ -104,14 +98,11 @@ func (j *replayJob) count(ctx context.Context) error {
 			} else {
 				plan.Rows++
 			}
-			for _, f := range e.Fields {
-				if !free[f.Model+"\x00"+f.Name] {
-					plan.DataPoints++
-				}
-			}
+			shown := j.r.a.pipeline.Shown(e)
+			plan.DataPoints += int64(points(&shown))
 			if j.q.DryRun && len(plan.Samples) < replaySamples {
-				shown := j.r.a.pipeline.Shown(e)
-				plan.Samples = append(plan.Samples, control.ReplaySample{Method: "POST", Path: braze.Endpoint(shown.Kind), Body: braze.Body(shown.Kind, []connector.Effect{shown})})
+				method, path := braze.Request(&shown)
+				plan.Samples = append(plan.Samples, control.ReplaySample{Method: method, Path: path, Body: braze.Body(shown.Kind, []connector.Effect{shown})})
 			}
 		}
 		return ctx.Err()

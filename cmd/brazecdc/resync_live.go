@@ -145,7 +145,11 @@ func schedules(models []connector.Model) ([]connector.Schedule, error) {
 func (p *program) resyncs(ctx context.Context) (*control.Client, error) {
 	client, err := control.Dial(ctx, p.beside(p.glance().Data.Path))
 	if errors.Is(err, control.ErrNotRunning) {
-		if cfg, cerr := p.load(); cerr == nil && cfg.Source.Kafka != nil {
+		cfg, err := p.load()
+		switch {
+		case err != nil:
+			return nil, err
+		case cfg.Source.Kafka != nil:
 			return nil, topicsResync()
 		}
 		return nil, &connector.StopError{Code: 1, What: "resync works inside the running process, beside its live changes, and none runs on this data/",

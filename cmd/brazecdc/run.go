@@ -30,7 +30,7 @@ beside the stream, and keeps what must survive in data/ and what may be lost in 
 what it will create, how many users and calls a load means, and that a load can start campaigns in Braze.
 
 While it runs it answers on
-  data/control.sock   status, confirm, quarantine, send: the other commands, for the same account only
+  data/control.sock   status, confirm, quarantine, send, replay, resync, forget: the other commands, for the same account only
   web.listen          /livez, /readyz (?verbose), /metrics (Prometheus), /status (JSON)
 
 With source.kafka it reads the models' topics as a member of a consumer group; a topic that is created later and matches a model's pattern is noticed within

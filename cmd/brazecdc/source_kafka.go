@@ -219,8 +219,6 @@ func (r *registry) reachable(ctx context.Context) error {
 // formatOf guesses what a record's value is, for a person.
 func formatOf(value []byte) string {
 	switch {
-	case len(value) == 0:
-		return "tombstone"
 	case value[0] == 0 && len(value) > 5:
 		return "Avro with a schema id"
 	}

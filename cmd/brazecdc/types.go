@@ -90,7 +90,6 @@ func (a *app) typed(ctx context.Context, answer *typeAnswer) (err error) {
 	late := false
 	select {
 	case <-answer.ready:
-		a.types = answer.types
 		a.untold(answer)
 	case <-wait.C:
 		late = true

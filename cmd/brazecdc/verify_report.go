@@ -142,7 +142,7 @@ func (r *verifyReport) finish(v *verifier) {
 		topic = "TOPIC"
 	}
 	keys := r.repairs[:min(len(r.repairs), mostExamples)]
-	r.hint = fmt.Sprintf("brazecdc replay --topic %s --model %s --from 0 --key %s", topic, v.m.Name, strings.Join(keys, " --key "))
+	r.hint = fmt.Sprintf("brazecdc replay --topic %s --model %s --all-values --key %s", topic, v.m.Name, strings.Join(keys, " --key "))
 }
 
 func (p *program) printVerify(r *verifyReport) {

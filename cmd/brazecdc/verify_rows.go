@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -141,6 +142,7 @@ func (v *verifier) newest(ctx context.Context) ([]sourceRow, error) {
 		}
 	}
 	var out []sourceRow
+	found := map[string]bool{} // of --key
 	for _, k := range order {
 		c := last[k]
 		var w sourceRow
@@ -155,12 +157,18 @@ func (v *verifier) newest(ctx context.Context) ([]sourceRow, error) {
 			return nil, err
 		}
 		w.id = k.Table + "\x00" + k.ID
-		if len(v.q.keys) == 0 || slices.Contains(v.q.keys, w.key) {
+		wanted := len(v.q.keys) == 0
+		for _, key := range v.q.keys {
+			if id, err := rowKeyOf(cmp.Or(c.After.Table, c.Before.Table), key); err == nil && id == k.ID {
+				wanted, found[key] = true, true
+			}
+		}
+		if wanted {
 			out = append(out, w)
 		}
 	}
 	for _, key := range v.q.keys {
-		if !slices.ContainsFunc(out, func(w sourceRow) bool { return w.key == key }) {
+		if !found[key] {
 			return nil, usagef("--key %s: none of the newest %d records of the topic is of that row", key, v.q.sample)
 		}
 	}

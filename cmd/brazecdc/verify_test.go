@@ -213,7 +213,7 @@ func TestVerifyTopic(t *testing.T) {
 	if r.Rows != 3 || r.Equal != 1 || r.Drifting != 1 || r.Living != 1 || r.field(t, "plan").Differs != 1 || r.LivingUsers[0].User != "u-3" {
 		t.Errorf("%+v", r)
 	}
-	wantIn(t, b.brazecdc("verify", "--model", "users", "--wait", "50ms").out, "brazecdc replay --topic shop.users --model users --from 0 --key u-2")
+	wantIn(t, b.brazecdc("verify", "--model", "users", "--wait", "50ms").out, "brazecdc replay --topic shop.users --model users --all-values --key u-2")
 	if r := b.verify(0, "--key", "u-1"); r.Rows != 1 || r.Equal != 1 {
 		t.Errorf("%+v", r)
 	}

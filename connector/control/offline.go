@@ -31,13 +31,6 @@ type Offline struct {
 
 var _ API = (*Offline)(nil)
 
-const (
-	reasonTruncate = "truncate"
-	reasonLost     = "lost data"
-	reasonBrake    = "brake"
-	reasonGone     = "gone at the source"
-)
-
 // errNeedsRun says why something can't be done on the files alone.
 func errNeedsRun(what, why string) error {
 	return fmt.Errorf("%s: no process runs, and %s; start \"brazecdc run\" and do it then", what, why)
@@ -104,21 +97,21 @@ func (o *Offline) Pending(context.Context) ([]connector.Confirmation, error) {
 	for i := range st.Paused {
 		p := &st.Paused[i]
 		switch p.Reason {
-		case reasonTruncate:
+		case connector.PauseTruncate:
 			table := "its table"
 			if m := o.model(p.Model); m != nil {
 				table = m.Table
 			}
 			out = append(out, connector.WaitsTruncated(p, table))
-		case reasonLost:
-			out = append(out, connector.WaitsLost(p, len(o.held(p.Model, reasonLost))))
+		case connector.PauseLost:
+			out = append(out, connector.WaitsLost(p, len(o.held(p.Model, connector.PauseLost))))
 		}
 	}
 	for _, m := range o.Models {
-		if held := o.held(m.Name, reasonBrake); len(held) > 0 {
+		if held := o.held(m.Name, connector.PauseBrake); len(held) > 0 {
 			out = append(out, connector.WaitsBraked(m.Name, "", len(held), oldest(held)))
 		}
-		if held := o.held(m.Name, reasonGone); len(held) > 0 {
+		if held := o.held(m.Name, connector.PauseGone); len(held) > 0 {
 			out = append(out, connector.WaitsGone(m.Name, m.Table, len(held), oldest(held)))
 		}
 	}
@@ -145,8 +138,8 @@ func (o *Offline) held(model, reason string) []connector.HeldDelete {
 func (o *Offline) Confirm(ctx context.Context, model string, drop bool) (string, error) {
 	var truncated, lost bool
 	for _, p := range o.Journal.State().Paused {
-		truncated = truncated || p.Model == model && p.Reason == reasonTruncate
-		lost = lost || p.Model == model && p.Reason == reasonLost
+		truncated = truncated || p.Model == model && p.Reason == connector.PauseTruncate
+		lost = lost || p.Model == model && p.Reason == connector.PauseLost
 	}
 	m, held := o.model(model), o.held(model, "")
 	switch {

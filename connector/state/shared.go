@@ -106,15 +106,12 @@ func split(st *connector.State) (own, rest *connector.State) {
 		}
 	}
 	for _, p := range st.Paused {
-		if p.Reason != pauseShared {
+		if p.Reason != connector.PauseTruncate {
 			r.Paused = append(r.Paused, p)
 		}
 	}
 	return &o, &r
 }
-
-// pauseShared is the reason of pauses that hold for all processes: the table was emptied (connector's "truncate").
-const pauseShared = "truncate"
 
 // publish puts what this process held by itself into the store, unless the store knows it.
 func (s *Shared) publish(ctx context.Context, own *connector.State) error {
@@ -214,7 +211,7 @@ func (s *Shared) entries(r *connector.Record) (put []connector.SharedEntry) {
 		put = append(put, connector.SharedEntry{Key: "renamed/" + hex.EncodeToString(hash(id)), Value: encodeName(id)})
 	}
 	for i := range r.Paused {
-		if p := &r.Paused[i]; p.Reason == pauseShared && !s.paused[p.Model] {
+		if p := &r.Paused[i]; p.Reason == connector.PauseTruncate && !s.paused[p.Model] {
 			s.paused[p.Model] = true
 			put = append(put, connector.SharedEntry{Key: "pause/" + p.Model, Value: encodePause(p)})
 		}
@@ -329,7 +326,7 @@ func (s *Shared) Heard(key string, value []byte) {
 		pause = &p
 	}
 	s.mu.Lock()
-	s.state.Paused = slices.DeleteFunc(s.state.Paused, func(p connector.Pause) bool { return p.Model == model && p.Reason == pauseShared })
+	s.state.Paused = slices.DeleteFunc(s.state.Paused, func(p connector.Pause) bool { return p.Model == model && p.Reason == connector.PauseTruncate })
 	if pause == nil {
 		delete(s.paused, model)
 	} else {
