@@ -38,7 +38,7 @@ type app struct {
 	mapper   *mapping.Mapper
 	types    map[string]connector.AttrType // of custom attributes, as Braze told them to check
 	asked    *typeAnswer                   // as Braze tells them to a run, sooner or later
-	sent     *sentTypes // the same as they were accepted
+	sent     *sentTypes                    // the same as they were accepted
 	sink     *braze.Client
 	tally    *tally
 	pipeline *connector.Pipeline
