@@ -51,6 +51,14 @@ func (c *care) refresh() {
 	c.anyNoProof.Store(len(c.noProof) > 0)
 }
 
+// dropEntry forgets an open quarantine entry of a row, unless another one took its place. The lock is held.
+func (c *care) dropEntry(k rowKey, id uint64) {
+	if c.entries[k] == id {
+		delete(c.entries, k)
+	}
+	delete(c.entryPart, id)
+}
+
 // loadRun gives a load whose rows count, nil for one that was given up.
 func (c *care) loadRun(id string, p *Pipeline) *loadRun {
 	c.mu.Lock()

@@ -178,6 +178,9 @@ func (p *Pipeline) record(ctx context.Context, clean bool) error {
 	return nil
 }
 
+// droppedUnsent is told to who waits for a step that was dropped.
+const droppedUnsent = "not sent: the user was deleted meanwhile, or another process has the partition now"
+
 // takeDirty stores the waiting steps of settling users, whose tickets are done once they lie in data/.
 func (p *Pipeline) takeDirty(rec *Record, after *[]share) bool {
 	q := p.queue
@@ -185,6 +188,7 @@ func (p *Pipeline) takeDirty(rec *Record, after *[]share) bool {
 	defer q.mu.Unlock()
 	any := len(q.dropped) > 0
 	for _, s := range q.dropped {
+		s.answer(droppedUnsent)
 		*after = append(*after, s.shares...)
 		p.ids.release(s)
 	}

@@ -166,6 +166,9 @@ func (p *Pipeline) Discard(ctx context.Context, id uint64, why string) error {
 	if err != nil {
 		return err
 	}
+	if e.Closed != "" {
+		return fmt.Errorf("entry %d is closed: %s", id, e.Closed)
+	}
 	if err := p.journal.Quarantine().Close(ctx, id, "discarded: "+why); err != nil {
 		return err
 	}
@@ -173,8 +176,7 @@ func (p *Pipeline) Discard(ctx context.Context, id uint64, why string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if i, ok := p.modelAt[e.Model]; ok {
-		delete(c.entries, rowKey{i, e.Key})
-		delete(c.entryPart, id)
+		c.dropEntry(rowKey{i, e.Key}, id)
 	}
 	if e.User != (User{}) {
 		c.noProof[e.User] = true

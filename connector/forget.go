@@ -181,8 +181,7 @@ func (p *Pipeline) forgetEntries(ids []uint64) {
 	defer c.mu.Unlock()
 	for k, id := range c.entries {
 		if gone[id] {
-			delete(c.entries, k)
-			delete(c.entryPart, id)
+			c.dropEntry(k, id)
 		}
 	}
 	c.refresh()

@@ -47,6 +47,9 @@ func (p *Pipeline) TakeOver(ctx context.Context, a Assigned) error {
 		if err != nil {
 			return fmt.Errorf("read what the other processes left of %s: %w", part, err)
 		}
+		p.queue.mu.Lock()
+		delete(p.queue.gone, heldStream(part))
+		p.queue.mu.Unlock()
 		if err := p.install(ctx, st); err != nil {
 			return err
 		}
@@ -103,6 +106,9 @@ func (p *Pipeline) Revoke(ctx context.Context, streams []string) {
 	set, parts := map[string]bool{}, map[string]bool{}
 	for _, s := range streams {
 		set[s], parts[PartOf(s)] = true, true
+		if _, ok := p.journal.(SharedJournal); ok {
+			set[heldStream(PartOf(s))] = true
+		}
 	}
 	if replay, ok := p.revokeReplay(streams); ok {
 		set[replay] = true
@@ -119,6 +125,7 @@ func (p *Pipeline) Revoke(ctx context.Context, streams []string) {
 	}
 	withdrawn := p.queue.withdraw(set)
 	for _, s := range withdrawn {
+		s.answer(droppedUnsent)
 		p.ids.release(s)
 	}
 	if n := len(withdrawn); n > 0 {
@@ -168,8 +175,7 @@ func (p *Pipeline) leave(ctx context.Context, parts map[string]bool) {
 		}
 		for k, id := range c.entries {
 			if parts[c.entryPart[id]] {
-				delete(c.entries, k)
-				delete(c.entryPart, id)
+				c.dropEntry(k, id)
 			}
 		}
 	}

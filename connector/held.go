@@ -230,7 +230,7 @@ func (p *Pipeline) releaseHeld(model int, drop bool) (held []HeldDelete) {
 func (p *Pipeline) sendHeld(model int, held []HeldDelete) {
 	steps := make([]*step, 0, len(held))
 	for _, h := range held {
-		steps = append(steps, &step{kind: DeleteUser, user: h.User, owner: true, verify: true, release: true, rows: []rowRef{{model: model, key: h.Key, ends: true}}})
+		steps = append(steps, &step{kind: DeleteUser, user: h.User, owner: true, verify: true, release: true, rows: []rowRef{{model: model, key: h.Key, ends: true, stream: heldStream(h.Part)}}})
 	}
 	for _, s := range p.queue.push(steps) {
 		p.ended(s)
@@ -260,4 +260,12 @@ func (p *Pipeline) resumeHeld(held []HeldDelete) {
 func (r *Record) held(h HeldDelete) {
 	r.Released = slices.DeleteFunc(r.Released, func(u User) bool { return u == h.User })
 	r.Held = append(r.Held, h)
+}
+
+// heldStream stands for the partition of a held delete, whose change is confirmed.
+func heldStream(part string) string {
+	if part == "" {
+		return ""
+	}
+	return part + "@0"
 }

@@ -96,6 +96,7 @@ func (q *queue) insertOlder(u *user, read *step) {
 		s := u.steps[0]
 		s.noProof = s.noProof || read.noProof
 		foldOlder(s, read)
+		q.note(read)
 		return
 	}
 	u.steps = append([]*step{read}, u.steps...)

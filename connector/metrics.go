@@ -99,14 +99,11 @@ func (m *Metrics) suppressed(s *step) {
 
 // seen tells a watcher how a step ended. call is what was sent of it.
 func (p *Pipeline) seen(s *step, call *Effect, outcome, reason string) {
-	for _, w := range s.waiters {
-		if reason != "" {
-			w <- outcome + ": " + reason
-		} else {
-			w <- outcome
-		}
+	if reason != "" {
+		s.answer(outcome + ": " + reason)
+	} else {
+		s.answer(outcome)
 	}
-	s.waiters = nil
 	if p.cfg.Watch == nil {
 		return
 	}
@@ -126,4 +123,12 @@ func (p *Pipeline) seen(s *step, call *Effect, outcome, reason string) {
 		}
 		p.cfg.Watch(seen)
 	}
+}
+
+// answer tells those who wait for a step how it ended.
+func (s *step) answer(how string) {
+	for _, w := range s.waiters {
+		w <- how
+	}
+	s.waiters = nil
 }

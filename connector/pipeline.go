@@ -76,7 +76,7 @@ type Pipeline struct {
 	over     chan struct{} // closed behind the last record
 	state    atomic.Value  // string
 	since    atomic.Int64
-	beats    [3]atomic.Int64 // reader, committer, clock: last sign of life
+	beats    [2]atomic.Int64 // reader, committer: last sign of life
 	inNext   atomic.Bool
 }
 

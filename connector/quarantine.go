@@ -110,10 +110,7 @@ func (p *Pipeline) delivered(ctx context.Context, s *step) {
 		}
 		c.mu.Lock()
 		for _, r := range s.rows {
-			if k := (rowKey{r.model, r.key}); c.entries[k] == id {
-				delete(c.entries, k)
-				delete(c.entryPart, id)
-			}
+			c.dropEntry(rowKey{r.model, r.key}, id)
 		}
 		c.refresh()
 		c.mu.Unlock()

@@ -360,13 +360,7 @@ func (q *queue) pushOlder(steps []*step) (out []*step) {
 			continue
 		}
 		u = q.user(s.user)
-		if len(u.steps) > 0 {
-			foldOlder(u.steps[0], s)
-			q.note(s)
-		} else {
-			u.steps = append(u.steps, s)
-			q.steps++
-		}
+		q.insertOlder(u, s)
 		q.schedule(u, now)
 	}
 	q.signal()
@@ -421,6 +415,7 @@ func (r *Replay) Close() {
 	r.mu.Unlock()
 	set := map[string]bool{r.stream: true}
 	for _, s := range p.queue.withdraw(set) {
+		s.answer("not sent: the replay ended")
 		p.ids.release(s)
 	}
 	p.tracker.drop(set)

@@ -222,9 +222,8 @@ func (p *Pipeline) CloseEntry(ctx context.Context, id uint64, how string) error 
 	c := p.care
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if i, ok := p.modelAt[e.Model]; ok && c.entries[rowKey{i, e.Key}] == id {
-		delete(c.entries, rowKey{i, e.Key})
-		delete(c.entryPart, id)
+	if i, ok := p.modelAt[e.Model]; ok {
+		c.dropEntry(rowKey{i, e.Key}, id)
 	}
 	c.refresh()
 	return nil

@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -263,7 +264,7 @@ func (s *sender) solo(st *step) bool { return st.fails >= 2 && st.epoch == s.e.e
 // prepare makes the call's object of a flight. False: nothing is to be sent for it now, and it was settled or put back.
 func (s *sender) prepare(ctx context.Context, f *flight) bool {
 	st := f.s
-	if s.p.queue.isLost(st) {
+	if s.p.queue.anyGone.Load() && slices.ContainsFunc(f.all(), s.p.queue.isLost) {
 		s.p.queue.giveBack([]flight{*f})
 		return false
 	}

@@ -27,7 +27,11 @@ func (q *queue) take(dst []flight, k Kind, n int) []flight {
 				continue // it left by the other list
 			}
 			u.queued = false
-			if u.busy || len(u.steps) == 0 {
+			if u.busy {
+				continue
+			}
+			if len(u.steps) == 0 { // what waited was withdrawn
+				q.schedule(u, time.Now())
 				continue
 			}
 			s := u.steps[0]
@@ -85,6 +89,7 @@ func (q *queue) putBack(f *flight) {
 	kept := f.all()[:0:0]
 	for _, s := range f.all() {
 		if q.lost(s) {
+			s.shares = nil // its new owner sends it, so it is not done
 			q.dropped = append(q.dropped, s)
 			q.steps--
 			q.changed()

@@ -301,7 +301,7 @@ func (mo *model) describe() {
 		Rows: mo.rows(), Happens: mo.event != nil, Deletes: mo.sync && mo.owner && mo.kind == users,
 	}
 	mo.info.Feeds = mo.feeds
-	if mo.owner && mo.conf.Mode == "sync" {
+	if mo.info.Deletes {
 		mo.info.Brake = mo.conf.Deletes
 	}
 	if mo.table != nil && mo.feeds == nil {
