@@ -1,6 +1,8 @@
 package connector_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -68,6 +70,44 @@ func (r *rig) holds(user string, want ...string) {
 }
 
 func TestFoundByProperty(t *testing.T) {
+	t.Run("a row that was never sent goes whole when the first that happens to it is a new external_id", func(t *testing.T) {
+		t.Parallel()
+		r := newShop(t, rigConfig{models: shopModels(func(m []connector.Model) { m[0].Load = "none" })[:1]}, shopFull, shopRows)
+		r.seed(map[string]any{"external_id": "u1", "other": "x"})
+		r.exec(`UPDATE customers SET external_id = 'u9'`)
+		r.holds("u9", "flag=true", `note="n"`, `other="x"`, `plan="free"`)
+	})
+	t.Run("a row that comes again outside of a rule unsubscribes whom its forerunner subscribed, and no newcomer", func(t *testing.T) {
+		t.Parallel()
+		models := shopModels(func(m []connector.Model) {
+			m[2].Mode, m[2].Load = "additive", "none"
+			m[2].Groups = []connector.GroupMap{{Group: "rule", ID: ruleGroup, When: "points > 50", OnLeave: "unsubscribe", Resubscribe: "on_change", Path: "scores.groups[0]"}}
+		})
+		r := newShop(t, rigConfig{models: models[2:]})
+		r.exec(`INSERT INTO scores VALUES (1, 'u1', 70), (2, 'u2', 7)`)
+		r.quiet()
+		r.exec(`DELETE FROM scores`)
+		r.exec(`INSERT INTO scores VALUES (3, 'u1', 12)`)
+		r.quiet()
+		for user, want := range map[string]string{"u1": "unsubscribed", "u2": ""} {
+			if p, _ := r.sim.Profile(user); p.Groups[ruleGroup] != want {
+				t.Errorf("%s is %q, want %q", user, p.Groups[ruleGroup], want)
+			}
+		}
+	})
+	t.Run("without the cache nobody knows who was deleted, so another model's row goes whole", func(t *testing.T) {
+		t.Parallel()
+		r := newShop(t, rigConfig{models: shopModels()}, shopFull, shopRows)
+		r.exec(`DELETE FROM customers`)
+		r.quiet()
+		r.stop()
+		if err := os.RemoveAll(filepath.Join(r.dir, "cache")); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		r.exec(`UPDATE addresses SET city = 'Oslo'`)
+		r.holds("u1", `city="Oslo"`, `zip="00100"`)
+	})
 	t.Run("a row whose filter became unknown is still known when it is deleted", func(t *testing.T) {
 		t.Parallel()
 		r := newShop(t, rigConfig{models: shopModels(func(m []connector.Model) { m[0].Filter = `plan != "internal"` })[:1]},

@@ -16,6 +16,7 @@ import (
 // world is random tables with their models, their living rows, and operations on them.
 type world struct {
 	*rand.Rand
+	more   *rand.Rand // for what came to the worlds later, so that a seed's older choices stay
 	tables []*tableSpec
 	ref    *reference
 	tx     *worldTx
@@ -51,7 +52,7 @@ type worldTx struct {
 const userPool = 12
 
 func newWorld(seed uint64) *world {
-	w := &world{Rand: rand.New(rand.NewPCG(seed, 7)), left: map[string]bool{}, replaced: map[string]bool{}, reread: map[refKey]bool{}}
+	w := &world{Rand: rand.New(rand.NewPCG(seed, 7)), more: rand.New(rand.NewPCG(seed, 8)), left: map[string]bool{}, replaced: map[string]bool{}, reread: map[refKey]bool{}}
 	var models []*refModel
 	for i := range 1 + w.IntN(3) {
 		t := &tableSpec{model: i, name: []string{"customers", "addresses", "scores"}[i], owner: i == 0, rows: map[int]*refRow{}, userCol: "user_id"}
@@ -67,6 +68,7 @@ func newWorld(seed uint64) *world {
 		} else {
 			t.idKind = pick(w, "unique", "plain")
 		}
+		w.deeper(t)
 		w.tables = append(w.tables, t)
 		models = append(models, t.m)
 	}
@@ -157,6 +159,16 @@ func (w *world) models() []connector.Model {
 			if f.onNull != "clear" && f.onNull != "keep" {
 				x.OnNull, x.Default = "value", asJSON(f.onNull)
 			}
+			switch f.from {
+			case "prefs":
+				x.Nested = f.how
+			case "tags":
+				x.Array = f.how
+			}
+			if f.how == "audience" {
+				c.Audiences = append(c.Audiences, connector.AudienceMap{Attribute: f.name, When: f.from, Path: c.Path + ".audiences." + f.name})
+				continue
+			}
 			if f.preset {
 				x.Path = c.Path + ".fields." + f.name
 				c.Fields = append(c.Fields, x)
@@ -179,10 +191,11 @@ func (w *world) ddl() []string {
 		case "unique":
 			id += " UNIQUE"
 		}
-		out = append(out, fmt.Sprintf(`CREATE TABLE %s(%s, plan text, n int, flag bool, amount numeric(10,2), note text, gone bool NOT NULL, junk int NOT NULL, pad text) WITH (toast_tuple_target = 128)`, t.name, id),
+		out = append(out, fmt.Sprintf(`CREATE TABLE %s(%s, plan text, n int, flag bool, amount numeric(10,2), note text, gone bool NOT NULL, junk int NOT NULL, pad text, prefs jsonb, tags text[]) WITH (toast_tuple_target = 128)`, t.name, id),
 			// With the pad in its place a row is long enough for the server to store even a short note apart, and to leave it out of an update that does not touch it.
 			fmt.Sprintf(`ALTER TABLE %s ALTER COLUMN pad SET STORAGE PLAIN`, t.name),
-			fmt.Sprintf(`ALTER TABLE %s ALTER COLUMN note SET STORAGE EXTERNAL`, t.name))
+			fmt.Sprintf(`ALTER TABLE %s ALTER COLUMN note SET STORAGE EXTERNAL`, t.name),
+			fmt.Sprintf(`ALTER TABLE %s ALTER COLUMN prefs SET STORAGE PLAIN, ALTER COLUMN tags SET STORAGE PLAIN`, t.name))
 		if t.m.full {
 			out = append(out, fmt.Sprintf(`ALTER TABLE %s REPLICA IDENTITY FULL`, t.name))
 		}
@@ -219,6 +232,7 @@ func (w *world) shuffle(r *refRow, all bool) {
 	if some() {
 		r.junk = w.IntN(1000)
 	}
+	w.shuffleDeeper(r, all)
 }
 
 func maybe[T any](w *world, nulls int, v T) *T {
@@ -334,8 +348,9 @@ func (w *world) insert(ctx context.Context, t *tableSpec, user string) error {
 func (w *world) insertRow(ctx context.Context, t *tableSpec, r *refRow) error {
 	w.uids++
 	w.changed(t, w.uids, nil, r)
-	return w.do(ctx, fmt.Sprintf(`INSERT INTO %s(id, %s, plan, n, flag, amount, note, gone, junk, pad) VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9, repeat('x', 2200))`, t.name, t.userCol),
-		r.id, r.user, r.plan, r.n, r.flag, r.amount, r.note, r.gone, r.junk)
+	return w.do(ctx, fmt.Sprintf(`INSERT INTO %s(id, %s, plan, n, flag, amount, note, gone, junk, pad, prefs, tags)
+		VALUES ($1, $2, $3, $4, $5, $6::text::numeric, $7, $8, $9, repeat('x', 2200), $10::text::jsonb, %s)`, t.name, t.userCol, fmt.Sprintf(asTextArray, 11)),
+		r.id, r.user, r.plan, r.n, r.flag, r.amount, r.note, r.gone, r.junk, r.prefs, r.tags)
 }
 
 // update writes only the columns that differ, so that a large text stays where it is.
@@ -359,6 +374,11 @@ func (w *world) update(ctx context.Context, t *tableSpec, uid int, now *refRow) 
 	add(old.flag != now.flag, "flag", "", now.flag)
 	add(old.amount != now.amount, "amount", "::text::numeric", now.amount)
 	add(old.note != now.note, "note", "", now.note)
+	add(old.prefs != now.prefs, "prefs", "::text::jsonb", now.prefs)
+	if old.tags != now.tags {
+		args = append(args, now.tags)
+		set = append(set, "tags = "+fmt.Sprintf(asTextArray, len(args)))
+	}
 	add(old.gone != now.gone, "gone", "", now.gone)
 	where, key := t.where(old)
 	args = append(args, key)

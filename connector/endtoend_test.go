@@ -62,6 +62,7 @@ type rig struct {
 	sim   *brazesim.Server
 	braze string // URL of sim
 	dir   string
+	asked []string // refusals that the test is about
 	log   lockedBuffer
 	notes lockedBuffer
 
@@ -112,6 +113,7 @@ func newRig(t testing.TB, cfg rigConfig, ddl ...string) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.sim.Close() })
+	t.Cleanup(func() { sourcetest.NothingRefused(t, r.sim.Unasked(), r.asked...) })
 	t.Cleanup(func() {
 		r.kill()
 		if t.Failed() && os.Getenv("RIG_LOG") != "" {

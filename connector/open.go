@@ -87,6 +87,7 @@ func (p *Pipeline) dropStaleCache(st *State) error {
 		if err := p.cfg.Prints.Drop(""); err != nil {
 			return fmt.Errorf("drop the cache: %w", err)
 		}
+		p.cacheLost = true
 		return nil
 	}
 	return nil
@@ -223,6 +224,8 @@ func (p *Pipeline) checkModels(ctx context.Context, st *State, opened Opened, re
 		case ok && old.Hash != m.Hash:
 			p.log.Warn("the model's filter, mode or identifier changed: rows go whole until its next load; what the change lets in or keeps out comes with a resync", "model", m.Name,
 				"resync", "brazecdc resync --model "+m.Name)
+		case ok && old.Proven && !gap && p.cacheLost && !m.Owner:
+			p.log.Warn("with the cache it is lost which users were deleted under the model's rows: rows go whole until its next resync", "model", m.Name, "resync", "brazecdc resync --model "+m.Name)
 		case ok && old.Proven && !gap:
 			p.proven[i].Store(true)
 		}

@@ -131,7 +131,9 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, s *step, now time.Ti
 			if s.kind == DeleteUser {
 				// Another model's row that waited before the delete lives on.
 				p.ids.put(puts, s, RowPut{Model: name, Key: r.key, User: s.user, Gone: r.ends || p.models[r.model].Owner, Part: part}, r.model)
-			} else {
+			} else if p.proven[r.model].Load() || !r.change.provesMuch() || p.knows(s, r.model) {
+				// A row that was never sent is put down once it was accepted whole: what is put down makes before-images proof. Without
+				// those it is put down at once, since it is the only place that tells whose row it is.
 				p.ids.put(puts, s, RowPut{Model: name, Key: r.key, User: s.to, Part: part}, r.model)
 			}
 		}
@@ -154,6 +156,11 @@ func (p *Pipeline) knowRow(s *step, r *rowRef, puts *[]RowPut) {
 		p.ids.put(puts, s, RowPut{Model: m.Name, Key: r.oldKey, Gone: true, Part: part}, r.model)
 	}
 	p.ids.put(puts, s, RowPut{Model: m.Name, Key: r.key, User: s.user, Gone: r.ends, Part: part}, r.model)
+}
+
+// provesMuch tells whether a change carries its row as it was before, whole.
+func (c *Change) provesMuch() bool {
+	return c != nil && len(c.Before.Cells) > 0 && !slices.ContainsFunc(c.Before.Cells, func(x Cell) bool { return x.State == Absent })
 }
 
 // ended takes out of data/ what was kept there until the end of a step.

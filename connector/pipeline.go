@@ -51,19 +51,21 @@ type Pipeline struct {
 	models   []ModelInfo
 	modelAt  map[string]int
 	cacheOff atomic.Bool // it failed in this run
-	others   bool        // models beside the owner feed the same users
-	owned    bool        // a model owns its users
-	eraser   Eraser      // the journal, where it can forget users
-	topics   bool        // the source's partitions are shared among processes, and it has no living rows
-	tracker  *tracker
-	queue    *queue
-	ids      *idTable
-	pend     *pending
-	care     *care
-	loads    *loadRuns
-	metrics  *Metrics
-	ends     [Kinds]*endpoint
-	senders  sync.WaitGroup
+	// cacheLost: at the start the cache covered less than the record.
+	cacheLost bool
+	others    bool   // models beside the owner feed the same users
+	owned     bool   // a model owns its users
+	eraser    Eraser // the journal, where it can forget users
+	topics    bool   // the source's partitions are shared among processes, and it has no living rows
+	tracker   *tracker
+	queue     *queue
+	ids       *idTable
+	pend      *pending
+	care      *care
+	loads     *loadRuns
+	metrics   *Metrics
+	ends      [Kinds]*endpoint
+	senders   sync.WaitGroup
 
 	proven   []atomic.Bool                        // by model
 	unproven []atomic.Pointer[map[*FieldDef]bool] // fields whose settings changed since they were proven

@@ -3,14 +3,15 @@ package connector
 import "slices"
 
 // proof tells which before-images may be trusted for a step: those of a model whose load completed on this slot's unbroken stream, or of a row that the
-// cache knows Braze accepted under this very user; never in enrich, never for a field whose settings changed since.
+// cache knows Braze accepted under this very user; never in enrich, never for a field whose settings changed since. Of a model that does not own its users only
+// the cache tells that a profile was deleted under its rows, so without one nothing of it is proof.
 func (p *Pipeline) proof(s *step) func(*Field) bool {
 	return func(f *Field) bool {
 		m := f.Def.Model
 		if !p.models[m].ProofAllowed || p.fieldUnproven(m, f.Def) {
 			return false
 		}
-		return s.proven(m) || p.knows(s, m)
+		return s.proven(m) && (p.models[m].Owner || p.cache() != nil) || p.knows(s, m)
 	}
 }
 

@@ -50,18 +50,20 @@ func TestEndToEnd(t *testing.T) {
 func endToEnd(t *testing.T, seed uint64) {
 	w := newWorld(seed)
 	var trace lockedBuffer
-	cfg := rigConfig{models: w.models(), chunk: 17, sim: brazesim.Config{ApplyDelay: applyDelay, DeleteDelay: deleteDelay, Seed: seed, LogRequests: 50_000, LogBytes: 64 << 20}}
+	side := &sides{more: w.more}
+	cfg := rigConfig{models: append(w.models(), side.models(len(w.tables))...), chunk: 17,
+		sim: brazesim.Config{ApplyDelay: applyDelay, DeleteDelay: deleteDelay, Seed: seed, LogRequests: 50_000, LogBytes: 64 << 20, Catalogs: side.catalogs()}}
 	if os.Getenv("SEED") != "" {
 		cfg.trace = &trace
 	}
-	r := newRig(t, cfg, w.ddl()...)
-	if !runWorld(t, r, w) {
+	r := newRig(t, cfg, append(w.ddl(), side.ddl()...)...)
+	if !runWorld(t, r, w, side) {
 		report(t, r, w, &trace)
 	}
 }
 
 // runWorld makes the world's history and tells whether Braze holds what it should.
-func runWorld(t *testing.T, r *rig, w *world) bool {
+func runWorld(t *testing.T, r *rig, w *world, side *sides) bool {
 	ctx := t.Context()
 	must := func(err error) {
 		t.Helper()
@@ -70,6 +72,7 @@ func runWorld(t *testing.T, r *rig, w *world) bool {
 		}
 	}
 	w.strangers(r)
+	side.strangers(r)
 	must(w.begin(ctx, r.db))
 	for _, tb := range w.tables {
 		for i := range userPool {
@@ -95,7 +98,9 @@ func runWorld(t *testing.T, r *rig, w *world) bool {
 	w.say("loaded")
 	for range 25 + w.IntN(30) {
 		must(w.transaction(r, false))
-		w.mishap(r)
+		side.step(r)
+		side.faulted = w.mishap(r) || side.faulted
+		w.loseCache(r, side)
 		switch w.IntN(9) {
 		case 8:
 			w.say("quiet")
@@ -112,6 +117,10 @@ func runWorld(t *testing.T, r *rig, w *world) bool {
 	ok := true
 	if diff := w.ref.differences(profiles(r.sim)); len(diff) > 0 {
 		t.Errorf("profiles differ:\n%s", strings.Join(diff[:min(len(diff), 40)], "\n"))
+		ok = false
+	}
+	if diff := side.differences(r.sim); len(diff) > 0 {
+		t.Errorf("events, subscriptions or items differ:\n%s", strings.Join(diff, "\n"))
 		ok = false
 	}
 	if v := r.sim.Violations(); len(v) > 0 {
@@ -203,8 +212,8 @@ func (w *world) savepoint(r *rig, early bool) error {
 	return w.do(ctx, "ROLLBACK TO SAVEPOINT s")
 }
 
-// mishap does something to the connector, now and then.
-func (w *world) mishap(r *rig) {
+// mishap does something to the connector, now and then. unknown: a call may have had an effect that nobody was told of.
+func (w *world) mishap(r *rig) (unknown bool) {
 	paths := []string{"/users/track", "/users/delete", "/users/external_ids/rename", ""}
 	switch w.IntN(24) {
 	case 0:
@@ -234,7 +243,9 @@ func (w *world) mishap(r *rig) {
 		if err := r.sim.Faults(f); err != nil {
 			r.t.Fatal(err)
 		}
+		return f.Effect || f.Cut != brazesim.CutNone
 	}
+	return false
 }
 
 // profiles gives what the simulator holds: user, field, value.
@@ -244,10 +255,12 @@ func profiles(sim *brazesim.Server) map[string]map[string]string {
 		have := map[string]string{}
 		for _, m := range []map[string]json.RawMessage{p.Attributes, p.Custom} {
 			for f, v := range m {
-				have[f] = canonical(v)
+				have[f] = asSet(canonical(v))
 			}
 		}
-		out[p.ExternalID] = have
+		if !isSide(p.ExternalID) {
+			out[p.ExternalID] = have
+		}
 	}
 	return out
 }

@@ -15,6 +15,7 @@ type refField struct {
 	preset bool
 	from   string // a column, or one of the expressions that value knows
 	onNull string // clear, keep, or a default value's text
+	how    string // of prefs: merge or replace; of tags: replace or add_remove; of a rule: audience
 }
 
 // refModel is one model of the configuration.
@@ -40,6 +41,8 @@ type refRow struct {
 	flag   *bool
 	amount *string
 	note   *string
+	prefs  *string // an object as canonical JSON
+	tags   *string // a set of texts as canonical JSON
 	gone   bool
 	junk   int
 }
@@ -58,6 +61,14 @@ func (f *refField) value(r *refRow) string {
 		return text(r.plan, same)
 	case "note":
 		return text(r.note, same)
+	case "prefs":
+		return orNothing(r.prefs)
+	case "tags":
+		return orNothing(r.tags)
+	case "n > 60":
+		if r.n != nil {
+			return asJSON(*r.n > 60)
+		}
 	case "upper(plan)":
 		return text(r.plan, strings.ToUpper)
 	case `note + "!"`:
@@ -94,6 +105,13 @@ func (f *refField) value(r *refRow) string {
 		panic("no such field source: " + f.from)
 	}
 	return ""
+}
+
+func orNothing(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 func asJSON(v any) string {

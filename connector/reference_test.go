@@ -130,8 +130,9 @@ func (ref *reference) updated(c refChange, m *refModel, l *refLiving) {
 			ref.ended(c.model, c.old)
 		}
 	case c.old.user != c.now.user:
+		known := l.known
 		l.known = true
-		ref.moved(c, m, l)
+		ref.moved(c, m, l, known)
 	default:
 		proven := m.full && l.known && m.mode != "enrich"
 		// An unchanged large value is not in the change: it arrives only where the row has to be read again.
@@ -160,7 +161,7 @@ func (ref *reference) ended(model int, r *refRow) {
 }
 
 // moved is a changed external_id.
-func (ref *reference) moved(c refChange, m *refModel, l *refLiving) {
+func (ref *reference) moved(c refChange, m *refModel, l *refLiving, known bool) {
 	from, to := c.old.user, c.now.user
 	noted := l.noted || c.old.note != c.now.note
 	l.noted = true
@@ -189,7 +190,7 @@ func (ref *reference) moved(c refChange, m *refModel, l *refLiving) {
 	delete(ref.stale, to)
 	delete(ref.ghosts, from)
 	old := c.old
-	if !m.full || m.mode == "enrich" {
+	if !m.full || m.mode == "enrich" || !known {
 		old = nil
 	}
 	l.noted = noted
@@ -279,7 +280,7 @@ func (ref *reference) track(model int, r, old *refRow, how refTrack) {
 	}
 	stale := ref.stale[r.user]
 	if stale != nil && m.owner {
-		ref.undeleted(p, stale)
+		ref.undeleted(r.user, p, stale)
 		delete(ref.stale, r.user)
 		again, how.omit, old = true, false, nil
 	}
@@ -297,8 +298,9 @@ func (ref *reference) track(model int, r, old *refRow, how refTrack) {
 	}
 }
 
-// undeleted allows for what a delete that folded away leaves: fields that no model maps, and those of models that take nothing back.
-func (ref *reference) undeleted(p, stale refProfile) {
+// undeleted allows for what a delete that folded away leaves: fields that no model maps, those of models that take nothing back, and those that came with the
+// name of a user whose rows of that model stayed behind.
+func (ref *reference) undeleted(user string, p, stale refProfile) {
 	mapped := map[string]*refModel{}
 	for _, m := range ref.models {
 		for _, f := range m.fields {
@@ -306,10 +308,20 @@ func (ref *reference) undeleted(p, stale refProfile) {
 		}
 	}
 	for f, a := range stale {
-		if m := mapped[f]; m == nil || (!m.owner && m.mode != "sync") {
+		if m := mapped[f]; m == nil || !m.owner && (m.mode != "sync" || !ref.has(m, user)) {
 			p[f] = p.get(f).with(slices.Collect(maps.Keys(a))...)
 		}
 	}
+}
+
+// has tells whether a row of the model belongs to a user.
+func (ref *reference) has(m *refModel, user string) bool {
+	for k, l := range ref.rows {
+		if ref.models[k.model] == m && l.row.user == user {
+			return true
+		}
+	}
+	return false
 }
 
 // readAgain brings the other models' rows of a user that comes again. stale is what the user had: where the delete folded away nothing is read, and what models

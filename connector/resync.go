@@ -197,9 +197,11 @@ func (p *Pipeline) CancelLoad(ctx context.Context, model string) (LoadState, err
 	return now, p.keepLoad(ctx, now.ID)
 }
 
-// overdue tells whether a NULL that need not be sent is one in a resync, of which Braze is known to hold a value.
+// overdue tells whether what need not be sent has to be after all, since Braze is known to hold something else: a NULL in a resync, and a rule's
+// unsubscribed, whose user may have been subscribed by an earlier row.
 func (s *step) overdue(f *Field, know knowledge) bool {
-	if s.from == nil || !s.from.again || !isNull(f.JSON) {
+	resynced := s.from != nil && s.from.again && isNull(f.JSON)
+	if !resynced && (f.Def.Group == "" || isNull(f.JSON)) {
 		return false
 	}
 	known, ok := know.prints(f.Def.Model)

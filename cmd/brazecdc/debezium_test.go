@@ -123,6 +123,7 @@ func lateSim(t *testing.T, seed uint64) (*brazesim.Server, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sim.Close() })
+	t.Cleanup(func() { sourcetest.NothingRefused(t, sim.Unasked()) })
 	return sim, endpoint
 }
 

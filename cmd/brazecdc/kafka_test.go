@@ -20,6 +20,7 @@ import (
 
 	"brazecdc/connector"
 	"brazecdc/connector/braze/brazesim"
+	"brazecdc/connector/sourcetest"
 )
 
 // newCluster makes a cluster in memory and a producer for it.
@@ -52,6 +53,7 @@ func newTopicBench(t *testing.T, partitions int32, model string) (*bench, *kgo.C
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.sim.Close() })
+	t.Cleanup(func() { sourcetest.NothingRefused(t, b.sim.Unasked(), append(checkProbes, b.asked...)...) })
 	b.env = append(os.Environ(), "BRAZE_API_KEY="+testKey, "NO_COLOR=1")
 	b.write(fmt.Sprintf(`version: 1
 braze:

@@ -20,6 +20,7 @@ import (
 	"brazecdc/connector/braze/brazesim"
 	kafkas "brazecdc/connector/kafka/throwaway"
 	"brazecdc/connector/postgres/throwaway"
+	"brazecdc/connector/sourcetest"
 )
 
 // binary is the program under test, built once.
@@ -57,6 +58,9 @@ const usersSchema = `
 CREATE TABLE users (id text PRIMARY KEY, email text, first_name text, plan text, credits numeric, note text);
 ALTER TABLE users REPLICA IDENTITY FULL;`
 
+// checkProbes are what Braze answers to the calls without content by which check learns what a key may do.
+var checkProbes = []string{"Valid data must be provided", "At least one identifier must be given", "must be a non-empty array", "brazecdc-check-no-such-catalog"}
+
 // bench is one test's own database, simulator, folder and configuration.
 type bench struct {
 	t      *testing.T
@@ -66,7 +70,8 @@ type bench struct {
 	sim    *brazesim.Server
 	env    []string
 	listen string
-	text   string // of the configuration
+	text   string   // of the configuration
+	asked  []string // refusals that the test is about
 }
 
 // newBench sets up the tables of usersSchema and a configuration with the given model lines beside name, kind and table.
@@ -86,6 +91,7 @@ func newBench(t *testing.T, model string) *bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.sim.Close() })
+	t.Cleanup(func() { sourcetest.NothingRefused(t, b.sim.Unasked(), append(checkProbes, b.asked...)...) })
 	b.env = append(os.Environ(), "DATABASE_URL="+b.url, "BRAZE_API_KEY="+testKey, "TEST_ENDPOINT="+endpoint, "NO_COLOR=1")
 	slot := "t_" + regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(filepath.Base(b.url)), "_")
 	slot = strings.TrimSuffix(slot[:min(len(slot), 50)], "_")

@@ -74,6 +74,7 @@ func newFleet(t *testing.T, brokers ...string) *fleet {
 	// Braze applies what it accepted a little later, and deletes later still: the gap between two calls of a user and the settling of deleted ones
 	// have to hold from one process to the next.
 	f.sim = brazesim.New(brazesim.Config{APIKey: testKey, ApplyDelay: 40 * time.Millisecond, DeleteDelay: 700 * time.Millisecond, Seed: seed, LogRequests: 200_000})
+	t.Cleanup(func() { sourcetest.NothingRefused(t, f.sim.Unasked()) })
 	return f
 }
 

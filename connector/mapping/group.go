@@ -145,7 +145,7 @@ func (j *job) encodeRule(fp *fieldPlan, r connector.Row, dst []byte, quiet bool)
 	return out, encoded, ""
 }
 
-// newcomer tells whether a rule's unsubscribed need not be sent, as a NULL need not: a new row of the stream leaves no group that it was in.
+// newcomer tells whether a rule's unsubscribed need not be sent, as a NULL need not: a new row of the stream leaves no group. Where an earlier row of the user is known to have subscribed it, the diff sends it nevertheless.
 func (j *job) newcomer(fp *fieldPlan, value []byte, w whole) bool {
 	return fp.drive == driveLeaving && w.omit && j.live() && string(value) == `"`+stateUnsubscribed+`"`
 }

@@ -49,6 +49,7 @@ type Server struct {
 	perPath    map[string]*EndpointStats
 	violations []Violation
 	dropped    []IgnoredValue
+	unasked    []string
 	log        requestLog
 	faults     []*armed
 	windows    map[string]*window
@@ -78,7 +79,7 @@ func New(cfg Config) *Server {
 // clear empties the workspace; the caller holds mu or is alone.
 func (s *Server) clear() {
 	s.recs, s.handles, s.all = make(map[string]*record), make(map[handle]*record), make(map[*profile]struct{})
-	s.addresses, s.violations, s.faults, s.dropped = nil, nil, nil, nil
+	s.addresses, s.violations, s.faults, s.dropped, s.unasked = nil, nil, nil, nil, nil
 	s.waiting = make(map[address][]waitingState)
 	s.catalogs = make(map[string]*catalog, len(s.cfg.Catalogs))
 	for _, c := range s.cfg.Catalogs {
@@ -233,6 +234,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, c *call) {
 	}
 	f := s.takeFault(c)
 	eff, bad := s.parse(ep, r, c)
+	if bad != nil {
+		s.noteBody(c, bad)
+	}
 	s.register(c, eff, f)
 	if !f.wait(r.Context()) {
 		s.drop(w, c, "client gone")

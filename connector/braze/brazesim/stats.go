@@ -153,6 +153,9 @@ func (s *Server) ignore(p *profile, name nameID, why reason) {
 		v.ExternalID = p.rec.id
 	}
 	s.dropped = keep(append(s.dropped, v), keepIgnored)
+	if why != reasonUnknownUser {
+		s.note("%s of %q has no effect: %s", v.Name, v.ExternalID, v.Reason)
+	}
 }
 
 // Ignored returns the newest 1,000 values that were dropped without a word, newest last; Stats.Ignored counts all.

@@ -297,6 +297,7 @@ func (t *track) answer(s *Server, c *call) *reply {
 		why := o.injected
 		if o.fault != faultInjected {
 			why = o.fault.text(s.cfg.ErrorConstants)
+			s.note("%s of %q refused: %s", arrayNames[o.array], t.body[o.idFrom:o.idTo], why)
 		}
 		if list != nil {
 			list = append(list, ',')

@@ -242,3 +242,26 @@ func TestArrayLength(t *testing.T) {
 		t.Errorf("%d items from %s to %s, want 500 from v1 to new", len(got), got[0], got[len(got)-1])
 	}
 }
+
+func TestUnasked(t *testing.T) {
+	s := brazesim.New(brazesim.Config{})
+	if err := s.Faults(brazesim.Fault{Items: []brazesim.ItemFault{{ExternalIDs: []string{"f"}, Type: "asked for"}}}); err != nil {
+		t.Fatal(err)
+	}
+	track(t, s, `{"attributes":[{"external_id":"f","plan":"a"},{"external_id":"nobody","_update_existing_only":true,"plan":"a"},{"external_id":"ok","plan":"a"}]}`)
+	if got := s.Unasked(); len(got) != 0 {
+		t.Errorf("a fault's refusal, an unknown user or an accepted object counts as unasked: %q", got)
+	}
+	track(t, s, `{"attributes":[{"external_id":"","plan":"a"}]}`)
+	track(t, s, `{"attributes":[{"external_id":"ok","plan":7}]}`)
+	track(t, s, `{"attributes":[`)
+	got := s.Unasked()
+	if len(got) != 3 {
+		t.Fatalf("%d of 3 are listed: %q", len(got), got)
+	}
+	for i, part := range []string{"attributes of", `plan of "ok" has no effect: type_mismatch`, "POST /users/track: 400"} {
+		if !strings.Contains(got[i], part) {
+			t.Errorf("%q does not tell %q", got[i], part)
+		}
+	}
+}
