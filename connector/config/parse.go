@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -37,7 +38,17 @@ func Load(path string, env func(string) (string, bool)) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(path, data, env, readSecret)
+	return Parse(path, data, env, SecretFiles(path))
+}
+
+// SecretFiles reads what ${file:...} names in the configuration file at path; a relative name is beside that file, as data and cache are.
+func SecretFiles(path string) func(name string) ([]byte, error) {
+	return func(name string) ([]byte, error) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(path), name)
+		}
+		return readSecret(name)
+	}
 }
 
 // readSecret reads a little more than a secret may hold, so that a device or a log named by mistake does not fill memory.
@@ -57,6 +68,16 @@ func readSecret(path string) ([]byte, error) {
 // Parse reads data under the name that faults carry. env and readFile serve ${NAME} and ${file:/path}; nil refuses them. It neither opens nor asks
 // anything else. The error is Faults.
 func Parse(name string, data []byte, env func(string) (string, bool), readFile func(string) ([]byte, error)) (*Config, error) {
+	cfg, faults := Partial(name, data, env, readFile)
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	return cfg, nil
+}
+
+// Partial is Parse for a file that is still being written: what could be understood, defaults where that was nothing, and beside it every fault and
+// warning. The Config is nil only where the data is no mapping in YAML.
+func Partial(name string, data []byte, env func(string) (string, bool), readFile func(string) ([]byte, error)) (*Config, Faults) {
 	d := &decoder{file: name}
 	root := d.tree(data, expander{env, readFile})
 	if root == nil {
@@ -66,11 +87,12 @@ func Parse(name string, data []byte, env func(string) (string, bool), readFile f
 	cfg.loc = &locator{lines: strings.Split(string(data), "\n"), nodes: map[string]*node{}}
 	cfg.loc.index(root)
 	faults := d.faults.sorted()
-	if err := faults.Err(); err != nil {
-		return nil, err
+	for _, f := range faults {
+		if f.Warn {
+			cfg.Warnings = append(cfg.Warnings, f)
+		}
 	}
-	cfg.Warnings = faults
-	return cfg, nil
+	return cfg, faults
 }
 
 type kind uint8
