@@ -51,6 +51,11 @@ func SecretFiles(path string) func(name string) ([]byte, error) {
 	}
 }
 
+// ParseText is Parse as Load does it, for a text that is not in the file yet.
+func ParseText(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
+	return Parse(name, data, env, readSecret)
+}
+
 // readSecret reads a little more than a secret may hold, so that a device or a log named by mistake does not fill memory.
 func readSecret(path string) ([]byte, error) {
 	f, err := os.Open(path)
