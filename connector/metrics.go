@@ -97,6 +97,11 @@ func (m *Metrics) suppressed(s *step) {
 	}
 }
 
+// watched tells whether Watch is to be called.
+func (p *Pipeline) watched() bool {
+	return p.cfg.Watch != nil && (p.cfg.Watching == nil || p.cfg.Watching())
+}
+
 // seen tells a watcher how a step ended. call is what was sent of it.
 func (p *Pipeline) seen(s *step, call *Effect, outcome, reason string) {
 	for _, w := range s.waiters {
@@ -107,7 +112,7 @@ func (p *Pipeline) seen(s *step, call *Effect, outcome, reason string) {
 		}
 	}
 	s.waiters = nil
-	if p.cfg.Watch == nil {
+	if !p.watched() {
 		return
 	}
 	now := time.Now()

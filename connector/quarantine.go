@@ -47,7 +47,7 @@ func (p *Pipeline) quarantineRow(ctx context.Context, c *Change, t *ticket, bad 
 		e.Class = "identity"
 	}
 	p.countChange(c, bad.Model)
-	if p.cfg.Watch != nil {
+	if p.watched() {
 		p.cfg.Watch(Seen{At: time.Now(), Change: c, Outcome: "quarantined", Reason: bad.Error()})
 	}
 	return p.putEntry(ctx, e, bad.Model)

@@ -13,6 +13,7 @@ import (
 	"brazecdc/connector"
 	"brazecdc/connector/braze"
 	"brazecdc/connector/config"
+	"brazecdc/connector/control"
 	"brazecdc/connector/kafka"
 	"brazecdc/connector/mapping"
 	"brazecdc/connector/postgres"
@@ -41,12 +42,14 @@ type app struct {
 	sent     *sentTypes                    // the same as they were accepted
 	sink     *braze.Client
 	tally    *tally
+	passing  *passing // who looks at changes as they pass
 	pipeline *connector.Pipeline
 	heard    atomic.Pointer[connector.Pipeline] // who is told of what other processes put
 	replays  *replays
 	lost     untilLost
 	started  time.Time
-	listen   string // where health and metrics are served, once they are
+	listen   string        // where health and metrics are served, once they are
+	lastStop *control.Stop // how the run before ended, nil where that is not known
 }
 
 // open takes the lock on data/, reads the tables' shapes, compiles the mapping and makes the pipeline. Nothing is created in the database yet and nothing is
@@ -72,6 +75,7 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 	if a.data, err = openData(a.dataPath, cfg, log); err != nil {
 		return nil, err
 	}
+	a.lastStop = control.ReadStop(a.dataPath)
 	if a.cache, err = p.openCache(cfg, log); err != nil {
 		return nil, err
 	}
@@ -82,7 +86,7 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 	if idle {
 		a.source = idleTopics{a.topics}
 	}
-	a.tally = newTally(cfg.Models)
+	a.tally, a.passing = newTally(cfg.Models), newPassing(cfg.Models)
 	if err = a.typed(ctx, a.asked); err != nil {
 		return nil, err
 	}
@@ -103,7 +107,7 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 		Source: a.source, Sink: learningSink{a.sink, a.mapper.Accepted}, Mapper: a.mapping(), Journal: a.journal, Eraser: a.eraser(), Prints: a.cache, Redact: a.mapper.Redact,
 		OpenChanges: cfg.Limits.OpenChanges, OpenBytes: cfg.Limits.OpenBytes, Drain: cfg.Limits.Drain, Retention: cfg.Quarantine.Retention,
 		UserGap: cfg.Braze.UserGap, Settle: cfg.Braze.Settle, Attempts: cfg.Braze.Attempts, Senders: cfg.Braze.Senders,
-		LoadMark: cfg.LoadMark, Schedules: plans, Log: log, Watch: watch,
+		LoadMark: cfg.LoadMark, Schedules: plans, Log: log, Watch: joined(watch, a.passing.watch), Watching: watching(watch, a.passing),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the pipeline: %w", err)

@@ -18,7 +18,7 @@ func (a *app) Status(context.Context) (*control.Status, error) {
 	v, _ := buildVersion()
 	s := &control.Status{
 		Version: v, Workspace: a.cfg.Braze.Workspace, Config: a.file, PID: os.Getpid(), Started: a.started, Listen: a.listen,
-		Status: a.pipeline.Status(), Pending: a.pipeline.Pending(),
+		Status: a.pipeline.Status(), Pending: a.pipeline.Pending(), Figures: a.figures(), LastStop: a.lastStop,
 	}
 	if a.topics != nil {
 		for _, l := range a.topics.Lags() {
@@ -49,9 +49,26 @@ func (a *app) Status(context.Context) (*control.Status, error) {
 	return s, nil
 }
 
+// figures reads the pipeline's counters.
+func (a *app) figures() *control.Figures {
+	m := a.pipeline.Metrics()
+	counts, _ := m.Deliveries.Read()
+	f := &control.Figures{Deliveries: counts[:], ReadingHeldSeconds: a.pipeline.Held().Seconds()}
+	f.Retries, f.DuplicatesPossible = m.Retries()
+	for i := range m.Models {
+		f.Quarantined += m.Models[i].Quarantined.Load()
+	}
+	return f
+}
+
 // Pending implements control.API.
 func (a *app) Pending(context.Context) ([]connector.Confirmation, error) {
 	return a.pipeline.Pending(), nil
+}
+
+// Passed implements control.Watches.
+func (a *app) Passed(ctx context.Context, after uint64) ([]control.Passed, error) {
+	return a.passing.Passed(ctx, after)
 }
 
 // Confirm implements control.API.

@@ -46,6 +46,18 @@ type Status struct {
 	LastStop *Stop `json:"last_stop,omitempty"`
 	connector.Status
 	Pending []connector.Confirmation `json:"pending,omitempty"`
+	// Figures are what only a running process counts.
+	Figures *Figures `json:"figures,omitempty"`
+}
+
+// Figures are counters of a running process that no Status of the pipeline holds, since it started.
+type Figures struct {
+	// Deliveries counts live changes by how long they took from commit to accepted, by connector.DeliveryBuckets and not cumulated.
+	Deliveries         []uint64 `json:"deliveries"`
+	Quarantined        uint64   `json:"quarantined"` // entries made
+	ReadingHeldSeconds float64  `json:"reading_held_seconds"`
+	Retries            uint64   `json:"retries"`
+	DuplicatesPossible uint64   `json:"duplicates_possible"` // of the retries: an earlier attempt may have been accepted
 }
 
 // Stop is how a run ended; it lies in data/ so that status can tell it when no process runs.

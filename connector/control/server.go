@@ -200,6 +200,9 @@ func routes(api API) http.Handler {
 	if forgets, ok := api.(Forgets); ok {
 		forgetRoutes(mux, forgets)
 	}
+	if watches, ok := api.(Watches); ok {
+		watchRoutes(mux, watches)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, fmt.Errorf("%s %s is not known to this version; use the brazecdc program that also runs", r.Method, r.URL.Path))
 	})
