@@ -27,11 +27,13 @@ const (
 
 // finding is one line of check.
 type finding struct {
-	Group string `json:"group"` // must fix | may hurt | fine
-	Area  string `json:"area"`  // config | source | mapping | braze | host
+	Group string `json:"group"`           // must fix | may hurt | fine
+	Area  string `json:"area"`            // config | source | mapping | braze | host
+	About string `json:"about,omitempty"` // of the source: reachable, wal_level, slot, publication, brokers, …
 	What  string `json:"what"`
 	Fix   string `json:"fix,omitempty"`
 	Line  int    `json:"line,omitempty"` // of the configuration file
+	made  bool   // it is not there, and run creates it
 }
 
 func newCheck(p *program) *cobra.Command {
@@ -68,11 +70,12 @@ Exit code 0 if nothing must be fixed, else 4.`,
 type checker struct {
 	p     *program
 	found []finding
+	about string                        // what of the source is looked at
 	types map[string]connector.AttrType // of Braze's custom attributes, nil where it does not tell
 }
 
 func (c *checker) add(group, area, what, fix string) {
-	c.found = append(c.found, finding{Group: group, Area: area, What: what, Fix: fix})
+	c.found = append(c.found, finding{Group: group, Area: area, About: c.about, What: what, Fix: fix})
 }
 
 // fault adds an error, a StopError with its fix.

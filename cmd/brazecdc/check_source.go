@@ -29,14 +29,19 @@ func (c *checker) source(ctx context.Context, cfg *config.Config) {
 		return
 	}
 	tables, rows, reachable := c.tables(ctx, cfg)
-	pgc := postgresConfig(pg, c.p.quietLog())
+	c.database(ctx, cfg, tables)
+	// Without a database the expressions are still checked, as far as that goes without columns.
+	c.cost(cfg, c.mapping(cfg, tables, reachable), rows)
+}
+
+// database checks the server, its settings and rights, and what the models need of the tables.
+func (c *checker) database(ctx context.Context, cfg *config.Config, tables map[string]*connector.Table) {
+	pgc := postgresConfig(cfg.Source.Postgres, c.p.quietLog())
 	pgc.StartTimeout = checkTimeout
 	groups := map[postgres.Level]string{postgres.Fail: mustFix, postgres.Warn: mayHurt, postgres.OK: fine}
 	for _, f := range postgres.Check(ctx, pgc, needs(cfg, tables)) {
-		c.add(groups[f.Level], "source", f.What, f.Fix)
+		c.found = append(c.found, finding{Group: groups[f.Level], Area: "source", About: f.About, What: f.What, Fix: f.Fix, made: f.New})
 	}
-	// Without a database the expressions are still checked, as far as that goes without columns.
-	c.cost(cfg, c.mapping(cfg, tables, reachable), rows)
 }
 
 // tables reads the shapes of those tables that can be read, and some rows of those that are to be loaded; why others can't is told by the source's own check.

@@ -46,6 +46,7 @@ type Finding struct {
 	What  string
 	Fix   string
 	Code  int
+	New   bool // it is not there, and run creates it
 }
 
 // Need is what a check must know of a table beyond its name.
@@ -83,6 +84,12 @@ type checker struct {
 
 func (k *checker) add(l Level, what, fix string, code int) {
 	k.found = append(k.found, Finding{About: k.about, Level: l, What: what, Fix: fix, Code: code})
+}
+
+// made adds what run creates.
+func (k *checker) made(what string) {
+	k.add(OK, what, "", 0)
+	k.found[len(k.found)-1].New = true
 }
 
 func (k *checker) fault(err error) {
@@ -169,7 +176,7 @@ func (k *checker) slot(st *slotState, f *facts) {
 	name := k.s.cfg.Slot
 	switch {
 	case st == nil && k.s.cfg.Create:
-		k.add(OK, fmt.Sprintf("slot %q does not exist yet; run creates it", name), "", 0)
+		k.made(fmt.Sprintf("slot %q does not exist yet; run creates it", name))
 	case st == nil:
 		k.add(Fail, fmt.Sprintf("slot %q does not exist, and create is off", name), fmt.Sprintf("SELECT pg_create_logical_replication_slot(%s, 'pgoutput');", literal(name)), connector.ExitSlotLost)
 	default:
@@ -215,7 +222,7 @@ func (k *checker) tables(ctx context.Context, c *pgconn.PgConn, f *facts, needs 
 	case p == nil && !f.mayCreate:
 		k.add(Fail, fmt.Sprintf("publication %q does not exist, and role %q may not create one", name, f.role), k.createLine(needs)+"  -- as the owner of the tables", connector.ExitTableUnfit)
 	case p == nil:
-		k.add(OK, fmt.Sprintf("publication %q does not exist yet; run creates it", name), "", 0)
+		k.made(fmt.Sprintf("publication %q does not exist yet; run creates it", name))
 	default:
 		if !p.insert || !p.update || !p.delete || !p.truncate {
 			k.add(Warn, fmt.Sprintf("publication %q does not send all of insert, update, delete, truncate", name), "ALTER PUBLICATION "+ident(name)+" SET (publish = 'insert, update, delete, truncate');", 0)
