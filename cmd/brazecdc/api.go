@@ -26,6 +26,9 @@ const (
 
 // glance is what can be told of a configuration file without its secrets, so that a shell without them can ask the running process.
 type glance struct {
+	Braze struct {
+		Workspace string `yaml:"workspace"`
+	} `yaml:"braze"`
 	Data struct {
 		Path string `yaml:"path"`
 	} `yaml:"data"`

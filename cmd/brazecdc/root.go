@@ -99,7 +99,7 @@ Exit codes:
 	root.PersistentFlags().StringVarP(&p.config, "config", "c", "brazecdc.yaml", "configuration `file`; the folders data and cache are relative to it")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		newRun(p), newCheck(p), newPreview(p), newVerify(p), newSend(p), newInit(p), newDemo(p), newQuarantine(p), newConfirm(p), newForget(p), newReplay(p), newResync(p),
+		newRun(p), newUI(p), newCheck(p), newPreview(p), newVerify(p), newSend(p), newInit(p), newDemo(p), newQuarantine(p), newConfirm(p), newForget(p), newReplay(p), newResync(p),
 		newStatus(p), newTeardown(p), newHealthcheck(p), newVersion(p),
 	)
 	return root

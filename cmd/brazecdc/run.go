@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -101,25 +100,18 @@ func (p *program) configuredLog(cfg *config.Config) (*slog.Logger, error) {
 
 // follow wires the parts and runs them until ctx ends.
 func (p *program) follow(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
-	var l net.Listener
-	if addr := opsAddress(cfg); addr != "" {
-		if l, err = listenWeb(addr); err != nil {
-			return err
-		}
-	}
 	v, revision := buildVersion()
 	log.Info("starting", "version", v, "revision", revision, "config", p.config, "workspace", cfg.Braze.Workspace)
 	f := &face{cfg: cfg, file: p.config, started: time.Now()}
-	if l != nil {
-		f.listen = l.Addr().String()
-		stopWeb := serveWeb(l, f, log)
-		log.Info("listening", "component", "web", "address", f.listen)
-		defer func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-			defer cancel()
-			stopWeb(ctx)
-		}()
+	stopListeners, err := p.listen(cfg, f, log)
+	if err != nil {
+		return err
 	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		stopListeners(ctx)
+	}()
 	limitMemory(cfg)
 	a, err := p.open(ctx, cfg, log, outcomes(cfg, log))
 	if err != nil {

@@ -14,26 +14,26 @@ import (
 	"time"
 
 	"brazecdc/connector"
+	"brazecdc/connector/web"
 )
 
-// listenWeb takes the address of web.listen.
-func listenWeb(addr string) (net.Listener, error) {
+// listenOn takes the address that a setting names.
+func listenOn(setting, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, &connector.StopError{
-			Code: 1, What: fmt.Sprintf("listen on web.listen %s: another process uses this port", addr),
-			Fix: "end that process, or give web.listen another port",
+			Code: 1, What: fmt.Sprintf("listen on %s %s: another process uses this port", setting, addr),
+			Fix: "end that process, or give " + setting + " another port",
 		}
 	}
 	if err != nil {
-		return nil, &connector.StopError{Code: 1, What: fmt.Sprintf("listen on web.listen %s", addr), Err: err, Fix: "give web.listen an address of this machine, host:port"}
+		return nil, &connector.StopError{Code: 1, What: fmt.Sprintf("listen on %s %s", setting, addr), Err: err, Fix: "give " + setting + " an address of this machine, host:port"}
 	}
 	return l, nil
 }
 
-// serveWeb answers /livez, /readyz, /metrics and /status on l until stop is called.
-func serveWeb(l net.Listener, f *face, log *slog.Logger) (stop func(context.Context)) {
-	mux := http.NewServeMux()
+// opsRoutes answers /livez, /readyz, /metrics and /status on mux.
+func opsRoutes(mux *http.ServeMux, f *face) {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) {
 		ok, reasons := f.Live()
 		answerHealth(w, ok, reasons, nil)
@@ -59,9 +59,37 @@ func serveWeb(l net.Listener, f *face, log *slog.Logger) (stop func(context.Cont
 		_ = enc.Encode(s)
 	})
 	mux.Handle("GET /metrics", f)
+}
+
+// serveOps answers /livez and its neighbours alone on l until stop is called.
+func serveOps(l net.Listener, f *face, log *slog.Logger) (stop func(context.Context)) {
+	mux := http.NewServeMux()
+	opsRoutes(mux, f)
+	return serveHTTP(l, guardHost(l.Addr(), mux), nil, log)
+}
+
+// servePages answers with the pages on l, and with /livez and its neighbours where f is given, until stop is called.
+func servePages(l net.Listener, pages *web.Server, f *face, log *slog.Logger) (stop func(context.Context)) {
+	mux := http.NewServeMux()
+	mux.Handle("/", pages)
+	if f != nil {
+		ops := http.NewServeMux()
+		opsRoutes(ops, f)
+		for _, path := range []string{"/livez", "/readyz", "/status", "/metrics"} {
+			mux.Handle(path, guardHost(l.Addr(), ops))
+		}
+	}
+	return serveHTTP(l, mux, pages.Stop, log)
+}
+
+// serveHTTP serves a handler until stop is called; stopping is told first, to end what would never end by itself.
+func serveHTTP(l net.Listener, handler http.Handler, stopping func(), log *slog.Logger) (stop func(context.Context)) {
 	srv := &http.Server{
-		Handler: guardHost(l.Addr(), mux), ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	if stopping != nil {
+		srv.RegisterOnShutdown(stopping)
 	}
 	done := make(chan struct{})
 	go func() {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"brazecdc/connector/control"
@@ -16,4 +17,15 @@ type LiveViews interface {
 	// Passed gives the newest of the changes that pass, sampled, those behind a number only and the oldest first. Asking is what makes the process look for some
 	// time. It gives control.ErrNotRunning where nothing passes.
 	Passed(ctx context.Context, after uint64) ([]control.Passed, error)
+}
+
+// liveRoutes are the pages of this family.
+func (s *Server) liveRoutes() []route {
+	return []route{
+		{http.MethodGet, "/{$}", Viewer, s.livePage, ""},
+	}
+}
+
+func (s *Server) livePage(r *request) error {
+	return r.render(http.StatusOK, "live", "core.nav.live", nil)
 }
