@@ -72,7 +72,7 @@ func (p *program) init(ctx context.Context, url, output string, only []string) e
 	defer func() { _ = db.Close(context.WithoutCancel(ctx)) }()
 	var tables []initTable
 	err = pgx.BeginTxFunc(ctx, db, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		tables, err = readTables(ctx, tx)
+		tables, err = readTables(ctx, tx.Conn().PgConn())
 		if err != nil {
 			return err
 		}
@@ -82,7 +82,7 @@ func (p *program) init(ctx context.Context, url, output string, only []string) e
 		}
 		for i := range tables {
 			if tables[i].chosen {
-				if err := tables[i].sample(ctx, tx); err != nil {
+				if err := tables[i].sample(ctx, tx.Conn().PgConn()); err != nil {
 					return err
 				}
 			}
