@@ -114,6 +114,7 @@ type LookQuery struct {
 	Table   string
 	Columns []string
 	Where   []connector.Equal
+	Null    string // a column that must have no value
 	Order   LookOrder
 	By      string  // with Last: the column that says what is newest, else the key
 	Percent float64 // with Spread
@@ -195,6 +196,13 @@ func (l *Look) sql(rel *relation, sh *shape, q *LookQuery) (string, []int, error
 		sql += " TABLESAMPLE SYSTEM (" + strconv.FormatFloat(max(0.000001, 100*sampleKeys/float64(rows)), 'f', 6, 64) + ")"
 	}
 	sql += from
+	if q.Null != "" && rel.table.Column(q.Null) >= 0 {
+		word := " WHERE "
+		if len(q.Where) > 0 || sh.filter != "" {
+			word = " AND "
+		}
+		sql += word + ident(q.Null) + " IS NULL"
+	}
 	switch {
 	case q.Order == Random:
 		sql += " ORDER BY random()"

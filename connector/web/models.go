@@ -2,8 +2,6 @@ package web
 
 import "net/http"
 
-// ModelsViews is what the pages of the models ask.
-type ModelsViews interface{}
 
 // modelsRoutes are the pages of this family.
 func (s *Server) modelsRoutes() []route {
