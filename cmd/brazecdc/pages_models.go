@@ -35,16 +35,6 @@ var _ web.ModelsViews = (*modelViews)(nil)
 
 func newModelsViews(p *program) *modelViews { return &modelViews{p: p} }
 
-// close ends the sessions.
-func (v *modelViews) close(ctx context.Context) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if v.look != nil {
-		v.look.Close(ctx)
-		v.look = nil
-	}
-}
-
 // lookAt gives the Look at a draft's database. A draft that names another one ends the sessions at the one before.
 func (v *modelViews) lookAt(pg *config.Postgres) (*postgres.Look, error) {
 	v.mu.Lock()

@@ -2,7 +2,6 @@ package web
 
 import "net/http"
 
-
 // modelsRoutes are the pages of this family.
 func (s *Server) modelsRoutes() []route {
 	return []route{
