@@ -51,9 +51,9 @@ func SecretFiles(path string) func(name string) ([]byte, error) {
 	}
 }
 
-// ParseText is Parse as Load does it, for a text that is not in the file yet.
-func ParseText(name string, data []byte, env func(string) (string, bool)) (*Config, error) {
-	return Parse(name, data, env, readSecret)
+// ParseText is Parse as Load does it, for a text that is not in the file at path yet.
+func ParseText(path string, data []byte, env func(string) (string, bool)) (*Config, error) {
+	return Parse(path, data, env, SecretFiles(path))
 }
 
 // readSecret reads a little more than a secret may hold, so that a device or a log named by mistake does not fill memory.
@@ -156,7 +156,7 @@ func (d *decoder) tree(data []byte, x expander) *node {
 		d.faults = append(d.faults, *f)
 		return nil
 	}
-	file, fault := parseTokens(string(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
+	file, fault := parseTokens(unified(data), nil)
 	if fault != nil {
 		fault.File = d.file
 		d.faults = append(d.faults, *fault)
@@ -216,8 +216,16 @@ func (d *decoder) unreadable(data []byte) *Fault {
 	return nil
 }
 
-// parseTokens runs the YAML library. Its panics on odd input become faults: a settings file must never end the process.
-func parseTokens(src string) (file *ast.File, fault *Fault) {
+// unified is the text without a byte order mark and with lines that end with \n alone: the library loses count of lines that end otherwise.
+func unified(data []byte) string {
+	return strings.ReplaceAll(string(bytes.TrimPrefix(data, byteOrderMark)), "\r\n", "\n")
+}
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// parseTokens runs the YAML library. Its panics on odd input become faults: a settings file must never end the process. look sees the tokens before the
+// parser does; nil where nobody needs them.
+func parseTokens(src string, look func(token.Tokens)) (file *ast.File, fault *Fault) {
 	defer func() {
 		if r := recover(); r != nil {
 			file, fault = nil, &Fault{Line: 1, Column: 1, What: "the file is not YAML that can be read", Fix: "check indentation and quotes"}
@@ -226,6 +234,9 @@ func parseTokens(src string) (file *ast.File, fault *Fault) {
 	tokens := lexer.Tokenize(src)
 	if f := tooMuch(tokens); f != nil {
 		return nil, f
+	}
+	if look != nil {
+		look(tokens)
 	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err == nil {
