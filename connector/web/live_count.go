@@ -19,6 +19,7 @@ type counts struct {
 	ok        uint64
 	brake     uint64
 	failed    uint64
+	refused   uint64        // of the failed: 401 and 403
 	throttled time.Duration // the most of an endpoint
 	reconnect uint64
 	held      uint64
@@ -50,6 +51,9 @@ func count(st *control.Status, at time.Time) *counts {
 				c.brake += n
 			default:
 				c.failed += n
+				if code == "401" || code == "403" {
+					c.refused += n
+				}
 			}
 		}
 		c.throttled = max(c.throttled, e.Throttled)
