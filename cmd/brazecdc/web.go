@@ -72,6 +72,7 @@ func serveOps(l net.Listener, f *face, log *slog.Logger) (stop func(context.Cont
 func servePages(l net.Listener, pages *web.Server, f *face, log *slog.Logger) (stop func(context.Context)) {
 	mux := http.NewServeMux()
 	mux.Handle("/", pages)
+	go pages.Sample()
 	if f != nil {
 		ops := http.NewServeMux()
 		opsRoutes(ops, f)

@@ -23,9 +23,75 @@ type LiveViews interface {
 func (s *Server) liveRoutes() []route {
 	return []route{
 		{http.MethodGet, "/{$}", Viewer, s.livePage, ""},
+		{http.MethodGet, "/events", Viewer, s.eventStream, ""},
+		{http.MethodGet, "/events/now", Viewer, s.eventsNow, ""},
 	}
 }
 
+// Sample looks at the process once a second, for the series of the page Live, until Stop.
+func (s *Server) Sample() {
+	if s.live == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-s.stopping
+		cancel()
+	}()
+	s.live.run(ctx)
+}
+
+// livePage is what the template live shows. N holds the figures that move, by the names under which the streams send them.
+type livePage struct {
+	N        map[string]string
+	Stale    bool
+	Empty    bool // nothing is set up
+	Running  bool
+	Needs    []shownNeed
+	Endpoint []shownBudget
+	Position shownPosition
+	Notes    []shownNote
+	Models   []shownModel
+	Charts   []drawing
+	Marks    []shownMark
+	Day      bool // the charts show a day
+	Watch    bool
+	Passed   shownPassed
+	Topics   string // of the page's stream
+	Tick     string
+}
+
 func (s *Server) livePage(r *request) error {
-	return r.render(http.StatusOK, "live", "core.nav.live", nil)
+	if s.live == nil {
+		return r.render(http.StatusOK, "live", "live.title", livePage{})
+	}
+	v := s.live.view()
+	if v.status == nil && v.fault == nil {
+		s.live.look(r.Context()) // the first who looks, before the first second is over
+		v = s.live.view()
+	}
+	day, watch := r.URL.Query().Get("span") == "day", r.URL.Query().Get("watch") == "on"
+	p := livePage{
+		N: r.liveCells(v), Stale: v.shaky(), Empty: s.nothingSetUp(v), Running: v.running(), Needs: r.shownNeeds(v.needs()), Endpoint: r.shownBudgets(v),
+		Position: r.shownPosition(v), Notes: r.shownNotes(v), Models: r.shownModels(v), Charts: r.charts(v, day), Marks: r.shownMarks(v, day), Day: day, Watch: watch,
+		Topics: "live,charts", Tick: s.events.id(s.live.tick()),
+	}
+	if day {
+		p.Topics = "live,charts-day"
+	}
+	if watch {
+		p.Passed = r.shownPassed()
+		p.Topics += ",watch"
+	}
+	return r.render(http.StatusOK, "live", "live.title", p)
+}
+
+// nothingSetUp tells that there is neither a configuration nor anything that would tell of a process.
+func (s *Server) nothingSetUp(v *view) bool {
+	if v.status != nil && (v.status.PID != 0 || len(v.status.Models) > 0) || s.cfg.Draft == nil {
+		return false
+	}
+	d, err := s.cfg.Draft.View()
+	return err == nil && !d.Exists
 }

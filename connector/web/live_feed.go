@@ -93,10 +93,9 @@ func (f *feed) run(ctx context.Context) {
 
 // look takes one sample. While no process runs the files are not read every second.
 func (f *feed) look(ctx context.Context) {
-	f.mu.Lock()
-	f.ticks++
+	f.mu.RLock()
 	ticks, idle := f.ticks, f.status != nil && f.status.PID == 0
-	f.mu.Unlock()
+	f.mu.RUnlock()
 	if idle && ticks%idleEvery != 0 {
 		f.announce()
 		return
@@ -104,7 +103,7 @@ func (f *feed) look(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	st, err := f.views.Status(ctx)
-	if err == nil && ticks%oldestEvery == 1 {
+	if err == nil && ticks%oldestEvery == 0 {
 		at, oerr := f.views.OldestHeld(ctx)
 		f.mu.Lock()
 		f.oldest, f.hadHeld = at, oerr == nil
@@ -290,8 +289,16 @@ func (f *feed) marked(kind string, since time.Time) bool {
 func (f *feed) announce() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.ticks++
 	close(f.changed)
 	f.changed = make(chan struct{})
+}
+
+// tick is the number of the newest sample.
+func (f *feed) tick() int {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.ticks
 }
 
 // next gives what is closed at the next sample.

@@ -66,6 +66,10 @@ type Server struct {
 	key   []byte       // of this process, for what a browser keeps for us
 	state stateCache
 
+	live   *feed // nil where Config.Live is
+	board  board
+	events *events
+
 	stopping chan struct{} // closed by Stop: streams end
 }
 
@@ -79,6 +83,10 @@ func New(cfg Config) (*Server, error) {
 		s.now = time.Now
 	}
 	_, _ = rand.Read(s.key) // it never fails
+	s.events = newEvents()
+	if cfg.Live != nil {
+		s.live = newFeed(cfg.Live, s.now)
+	}
 	var err error
 	if s.words, err = loadWords(); err != nil {
 		return nil, err
