@@ -268,9 +268,14 @@ type EntryFilter struct {
 	Model, Class string
 	User         User
 	Row          Key
+	// Group is the EntryGroup.ID of open entries; Since and Until are when they came, Until not included.
+	Group        string
+	Since, Until time.Time
 	After        uint64
-	Limit        int
-	Closed       bool // also those that ended
+	// UpTo is the number of the last entry; 0: the newest.
+	UpTo   uint64
+	Limit  int
+	Closed bool // also those that ended
 }
 
 // Fingerprints is the `cache/` folder: what Braze last accepted, and which user a row was mapped to. It may be lost at any time; then
