@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -260,4 +261,24 @@ func (p *Pipeline) resumeHeld(held []HeldDelete) {
 func (r *Record) held(h HeldDelete) {
 	r.Released = slices.DeleteFunc(r.Released, func(u User) bool { return u == h.User })
 	r.Held = append(r.Held, h)
+}
+
+// HeldDeletes gives the deletes that wait for Confirm, in no order.
+func (p *Pipeline) HeldDeletes() []HeldDelete {
+	p.care.mu.Lock()
+	defer p.care.mu.Unlock()
+	out := make([]HeldDelete, 0, p.care.held.n)
+	for _, h := range p.care.held.of {
+		if h.Answer == "" {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// SortHeld puts deletes in the order in which they were held.
+func SortHeld(list []HeldDelete) {
+	slices.SortFunc(list, func(a, b HeldDelete) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Model, b.Model), cmp.Compare(a.User.Kind, b.User.Kind), cmp.Compare(a.User.ID, b.User.ID), cmp.Compare(a.User.Label, b.User.Label))
+	})
 }

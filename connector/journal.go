@@ -98,6 +98,8 @@ type LoadState struct {
 	Rate   float64
 	ETA    time.Duration
 	Unsure int64
+	// Held is how many rows of it this process held back in quarantine.
+	Held int64
 }
 
 // DoneID names a change whose delete or rename Braze accepted.

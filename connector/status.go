@@ -49,6 +49,9 @@ type ModelStatus struct {
 	Paused     string            `json:"paused,omitempty"`     // reason
 	Proven     bool              `json:"proven"`               // before-images are proof
 	NextResync time.Time         `json:"next_resync,omitzero"` // by the model's schedule
+	// MissedResync is the last time of the schedule at which no resync could begin, and why.
+	MissedResync time.Time `json:"missed_resync,omitzero"`
+	MissedWhy    string    `json:"missed_why,omitempty"`
 }
 
 // Seen is one observation for a watcher (demo, `run --verbose`): a change that came, or a call's part for one user that ended. It is made only while

@@ -11,7 +11,11 @@ import (
 )
 
 // app answers control.API for the process it runs in.
-var _ control.API = (*app)(nil)
+var (
+	_ control.API     = (*app)(nil)
+	_ control.Repairs = (*app)(nil)
+	_ control.Resumes = (*app)(nil)
+)
 
 // Status implements control.API.
 func (a *app) Status(context.Context) (*control.Status, error) {
@@ -93,6 +97,27 @@ func (a *app) Entry(ctx context.Context, id uint64) (*connector.Entry, error) {
 		a.held.original(ctx, e)
 	}
 	return e, err
+}
+
+// Groups implements control.Repairs.
+func (a *app) Groups(_ context.Context, since time.Time) ([]connector.EntryGroup, error) {
+	return connector.Groups(a.journal.Quarantine(), since)
+}
+
+// CountEntries implements control.Repairs.
+func (a *app) CountEntries(_ context.Context, f connector.EntryFilter) (int64, error) {
+	return connector.CountEntries(a.journal.Quarantine(), f)
+}
+
+// HeldDeletes implements control.Repairs.
+func (a *app) HeldDeletes(_ context.Context, q control.HeldQuery) ([]connector.HeldDelete, error) {
+	return control.PickHeld(a.pipeline.HeldDeletes(), q), nil
+}
+
+// ConfirmResync implements control.Resumes.
+func (a *app) ConfirmResync(ctx context.Context, model string) (string, error) {
+	a.log.Info("confirmed", "component", "control", "model", model, "resync", true)
+	return a.pipeline.ConfirmResync(ctx, model)
 }
 
 // Discard implements control.API.

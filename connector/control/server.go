@@ -194,6 +194,9 @@ func routes(api API) http.Handler {
 	if replays, ok := api.(Replays); ok {
 		replayRoutes(mux, replays)
 	}
+	if repairs, ok := api.(Repairs); ok {
+		repairRoutes(mux, repairs)
+	}
 	if resyncs, ok := api.(Resyncs); ok {
 		resyncRoutes(mux, resyncs)
 	}
