@@ -112,6 +112,7 @@ func (p *Pipeline) seen(s *step, call *Effect, outcome, reason string) {
 		}
 	}
 	s.waiters = nil
+	p.tell(s, call, outcome, reason)
 	if !p.watched() {
 		return
 	}

@@ -38,6 +38,8 @@ type Config struct {
 	Watch func(Seen) // nil: nobody watches. Called by several goroutines; it must return quickly
 	// Watching tells whether somebody watches at this moment, so that nothing is made for Watch else; nil: always, where there is a Watch.
 	Watching func() bool
+	// Ended hears of each step's end, for a history; nil: nobody keeps one. Called by several goroutines, for each row: it must not wait for anything.
+	Ended func(*Ending)
 }
 
 // Pipeline moves changes from its Source to its Sink: one reader maps them and puts them into the users' queues, senders take them out, one committer

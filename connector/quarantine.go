@@ -51,6 +51,7 @@ func (p *Pipeline) quarantineRow(ctx context.Context, c *Change, t *ticket, bad 
 		e.Class = "identity"
 	}
 	p.countChange(c, bad.Model)
+	p.tellRow(c, t.position.Stream, bad)
 	if p.watched() {
 		p.cfg.Watch(Seen{At: time.Now(), Change: c, Outcome: "quarantined", Reason: bad.Error()})
 	}
