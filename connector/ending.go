@@ -110,8 +110,8 @@ var endings = sync.Pool{New: func() any { return new(Ending) }}
 
 // tell tells how a step ended, or an attempt at it. call is what was sent of it.
 func (p *Pipeline) tell(s *step, call *Effect, outcome, reason string) {
-	if p.cfg.Ended == nil {
-		return
+	if p.cfg.Ended == nil || p.erased(s.user) != "" {
+		return // of who was erased nothing is kept
 	}
 	e := endings.Get().(*Ending)
 	rows := e.Rows[:0]
@@ -138,7 +138,7 @@ func (p *Pipeline) tell(s *step, call *Effect, outcome, reason string) {
 
 // tellRow tells that a change could not be mapped.
 func (p *Pipeline) tellRow(c *Change, stream string, bad *RowError) {
-	if p.cfg.Ended == nil {
+	if p.cfg.Ended == nil || p.erased(bad.User) != "" {
 		return
 	}
 	p.cfg.Ended(&Ending{At: time.Now(), User: bad.User, Outcome: "quarantined", Reason: bad.Error(), Changes: 1,

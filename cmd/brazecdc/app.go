@@ -14,6 +14,7 @@ import (
 	"brazecdc/connector/braze"
 	"brazecdc/connector/config"
 	"brazecdc/connector/control"
+	"brazecdc/connector/history"
 	"brazecdc/connector/kafka"
 	"brazecdc/connector/mapping"
 	"brazecdc/connector/postgres"
@@ -32,6 +33,7 @@ type app struct {
 	left     *kafka.StateTopic // what the processes leave to each other
 	held     *topicQuarantine  // the journal's quarantine, where it is a topic
 	cache    *state.Cache
+	history  *history.Store // nil: none is kept
 	source   connector.Source
 	topics   *topics  // the source, where it is Kafka
 	seen     []string // its topics at the start
@@ -86,6 +88,9 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 	if idle {
 		a.source = idleTopics{a.topics}
 	}
+	if !idle {
+		a.history = p.openHistory(cfg, log)
+	}
 	a.tally, a.passing = newTally(cfg.Models), newPassing(cfg.Models)
 	if err = a.typed(ctx, a.asked); err != nil {
 		return nil, err
@@ -107,7 +112,7 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 		Source: a.source, Sink: learningSink{a.sink, a.mapper.Accepted}, Mapper: a.mapping(), Journal: a.journal, Eraser: a.eraser(), Prints: a.cache, Redact: a.mapper.Redact,
 		OpenChanges: cfg.Limits.OpenChanges, OpenBytes: cfg.Limits.OpenBytes, Drain: cfg.Limits.Drain, Retention: cfg.Quarantine.Retention,
 		UserGap: cfg.Braze.UserGap, Settle: cfg.Braze.Settle, Attempts: cfg.Braze.Attempts, Senders: cfg.Braze.Senders,
-		LoadMark: cfg.LoadMark, Schedules: plans, Log: log, Watch: joined(watch, a.passing.watch), Watching: watching(watch, a.passing),
+		LoadMark: cfg.LoadMark, Schedules: plans, Log: log, Ended: a.ended(), Watch: joined(watch, a.passing.watch), Watching: watching(watch, a.passing),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the pipeline: %w", err)
@@ -175,6 +180,10 @@ func (a *app) close() error {
 	if a.cache != nil {
 		err = a.cache.Close()
 		a.cache = nil
+	}
+	if a.history != nil {
+		err = errors.Join(err, a.history.Close())
+		a.history = nil
 	}
 	if a.data != nil {
 		err = errors.Join(err, a.data.Close())
@@ -294,7 +303,7 @@ func (a *app) compile() (*mapping.Mapper, error) {
 // ownMapper makes a mapper beside the pipeline's, whose changes come in the order of the stream.
 func (a *app) ownMapper() (*mapping.Mapper, error) {
 	c := a.mappingConfig()
-	c.Note, c.Passed = nil, nil
+	c.Note, c.Passed, c.PassedChange = nil, nil, nil
 	m, faults := newMapping(c, a.cfg.Source.Kafka != nil)
 	if m == nil {
 		return nil, configFaults(a.cfg.Resolve(faults))
@@ -326,6 +335,9 @@ func (a *app) mappingConfig() mapping.Config {
 	}
 	if a.tally != nil {
 		c.Note, c.Passed = a.tally.note, a.tally.passed
+	}
+	if a.history != nil {
+		c.PassedChange = a.history.Passed
 	}
 	c.Types = a.types
 	if a.asked != nil {
