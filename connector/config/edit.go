@@ -42,11 +42,41 @@ func Apply(text []byte, edits ...Edit) ([]byte, error) {
 		return nil, err
 	}
 	for _, edit := range edits {
-		if err := e.apply(edit); err != nil {
+		next, err := e.try(edit)
+		if err != nil {
 			return nil, fmt.Errorf("change %s: %w", edit.Path, err)
 		}
+		e = next
 	}
 	return e.text, nil
+}
+
+// try makes one edit. Texts of several lines are written as they are; where a deeper comment behind them, or a newline that the file lacks at its end, makes
+// another text of them, they are written in quotes, or the newline is added.
+func (e *editor) try(edit Edit) (*editor, error) {
+	var first error
+	for _, quoted := range []bool{false, true} {
+		for _, ended := range []bool{false, true} {
+			next := *e
+			if ended {
+				if e.src == "" || strings.HasSuffix(e.src, "\n") {
+					continue
+				}
+				next = editor{text: append(slices.Clone(e.text), '\n')}
+				if next.read() != nil || !equal(next.root, e.root) {
+					continue
+				}
+			}
+			err := next.apply(edit, quoted)
+			if err == nil {
+				return &next, nil
+			}
+			if first == nil {
+				first = err
+			}
+		}
+	}
+	return nil, first
 }
 
 // step is one part of a path: a key of a map, or an item of a list.
@@ -64,7 +94,7 @@ func (s step) String() string {
 }
 
 // apply makes one edit and checks that nothing but what it says has changed.
-func (e *editor) apply(edit Edit) error {
+func (e *editor) apply(edit Edit, quoted bool) error {
 	steps, err := e.steps(edit.Path)
 	if err != nil {
 		return err
@@ -85,6 +115,9 @@ func (e *editor) apply(edit Edit) error {
 		}
 		if err := put(meant, steps, value); err != nil {
 			return err
+		}
+		if quoted {
+			value.quote()
 		}
 		if err := e.set(steps, value); err != nil {
 			return err

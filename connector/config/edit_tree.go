@@ -81,7 +81,7 @@ func (n *node) at(steps []step) *node {
 
 // copied is the value without the places where it stands.
 func (n *node) copied() *node {
-	out := &node{kind: n.kind, raw: n.raw, path: n.path}
+	out := &node{kind: n.kind, raw: n.raw, path: n.path, style: n.style}
 	for _, e := range n.entries {
 		out.entries = append(out.entries, entry{key: e.key, node: e.node.copied()})
 	}
@@ -89,6 +89,19 @@ func (n *node) copied() *node {
 		out.items = append(out.items, item.copied())
 	}
 	return out
+}
+
+// quote asks for quotes around texts of several lines.
+func (n *node) quote() {
+	if n.kind == text && strings.Contains(n.raw, "\n") {
+		n.style = '"'
+	}
+	for _, e := range n.entries {
+		e.node.quote()
+	}
+	for _, item := range n.items {
+		item.quote()
+	}
 }
 
 // equal compares values, not how they are written. The order of a map's keys is no value.

@@ -31,7 +31,7 @@ func inline(v *node, key string, flow bool, style byte) (string, bool) {
 		s := inlineAll(v)
 		return s, flow || len(s) <= inlineWidth
 	case text:
-		if !flow && literal(v.raw) {
+		if !flow && v.style != '"' && literal(v.raw) {
 			return "", false
 		}
 	}

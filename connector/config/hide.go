@@ -7,7 +7,7 @@ import (
 )
 
 // Hidden stands where HideSecrets hid a secret.
-const Hidden = "[hidden]"
+const Hidden = "(hidden)"
 
 var (
 	// secretKey names settings that are secrets wherever they stand outside of models.
@@ -134,29 +134,4 @@ func KeepSecrets(edited, from []byte) ([]byte, error) {
 		return nil, fmt.Errorf("put the hidden secrets back: %w", err)
 	}
 	return out, nil
-}
-
-// ShownValue is the value at a path of a text as it may be shown, "" where there is none.
-func ShownValue(text []byte, path string) string {
-	e := &editor{text: text}
-	if e.read() != nil {
-		return ""
-	}
-	steps, err := e.steps(path)
-	if err != nil {
-		return ""
-	}
-	n := e.root.at(steps)
-	switch {
-	case n == nil || n.kind == null:
-		return ""
-	case n.isCollection() || n.kind == sequence || n.kind == mapping:
-		return inlineAll(n)
-	}
-	for _, s := range secrets(e.root, nil) {
-		if s == n {
-			return hide(n)
-		}
-	}
-	return n.raw
 }
