@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -23,15 +22,12 @@ type pageParts struct {
 	face *face
 }
 
-// app is the wired connector of this process: nil in ui, and in run until its parts are wired. It may close at any time, as at a change of the configuration,
-// and then answers with errors: whoever needs it whole asks for the API.
+// app is the wired connector of this process: nil in ui, and in run until its parts are wired.
 func (x *pageParts) app() *app {
 	if x.face == nil {
 		return nil
 	}
-	a, done, _ := x.face.seat.lend()
-	done()
-	return a
+	return x.face.app.Load()
 }
 
 // pages makes the server of the pages.
@@ -47,7 +43,7 @@ func (p *program) pages(x *pageParts) (*web.Server, error) {
 		},
 	}
 	if x.face != nil {
-		c.Workspace = func() string { return x.face.config().Braze.Workspace }
+		c.Workspace = func() string { return x.face.cfg.Braze.Workspace }
 	}
 	store, err := draft.Open(p.config, filepath.Join(p.beside(p.glance().Data.Path), "pages"))
 	if err != nil {
@@ -69,58 +65,47 @@ func (p *program) pages(x *pageParts) (*web.Server, error) {
 	return s, nil
 }
 
-// pagesAPI is the process itself in run, and in ui what the other commands ask: the running process, or the files. The files also answer where the process
-// has stopped and only the pages stay.
+// pagesAPI is the process itself in run, and in ui what the other commands ask: the running process, or the files.
 func (p *program) pagesAPI(ctx context.Context, x *pageParts, want purpose) (control.API, func(), error) {
 	if x.face == nil {
 		return p.api(ctx, want)
 	}
-	api, done, why := x.face.lend(ctx, true)
-	if _, stopped := errors.AsType[*stoppedError](why); stopped {
-		return p.offline(x.face.config(), want)
+	if a := x.app(); a != nil {
+		return a, func() {}, nil
 	}
-	return api, done, nil
+	return starting{x.face}, func() {}, nil
 }
 
-// away is the process while no app works: it tells its status, takes another configuration, and can't do anything else for the reason given.
-type away struct {
-	f   *face
-	why error
-}
+// starting is the process before its parts are wired: it has a status and can't do anything yet.
+type starting struct{ f *face }
 
-var _ interface {
-	control.API
-	control.Reloads
-} = away{}
+var errStarting = &connector.StopError{Code: 1, What: "the process is starting and can't do this yet", Fix: "try again in a moment"}
 
 // Status implements control.API.
-func (s away) Status(ctx context.Context) (*control.Status, error) { return s.f.Status(ctx) }
-
-// Reload implements control.Reloads.
-func (s away) Reload(ctx context.Context) error { return s.f.runner.Reload(ctx) }
+func (s starting) Status(ctx context.Context) (*control.Status, error) { return s.f.Status(ctx) }
 
 // Pending implements control.API.
-func (s away) Pending(context.Context) ([]connector.Confirmation, error) { return nil, s.why }
+func (s starting) Pending(context.Context) ([]connector.Confirmation, error) { return nil, errStarting }
 
 // Confirm implements control.API.
-func (s away) Confirm(context.Context, string, bool) (string, error) { return "", s.why }
+func (s starting) Confirm(context.Context, string, bool) (string, error) { return "", errStarting }
 
 // Entries implements control.API.
-func (s away) Entries(context.Context, connector.EntryFilter) ([]connector.Entry, error) {
-	return nil, s.why
+func (s starting) Entries(context.Context, connector.EntryFilter) ([]connector.Entry, error) {
+	return nil, errStarting
 }
 
 // Entry implements control.API.
-func (s away) Entry(context.Context, uint64) (*connector.Entry, error) { return nil, s.why }
+func (s starting) Entry(context.Context, uint64) (*connector.Entry, error) { return nil, errStarting }
 
 // Retry implements control.API.
-func (s away) Retry(context.Context, uint64) (string, error) { return "", s.why }
+func (s starting) Retry(context.Context, uint64) (string, error) { return "", errStarting }
 
 // Discard implements control.API.
-func (s away) Discard(context.Context, uint64, string) error { return s.why }
+func (s starting) Discard(context.Context, uint64, string) error { return errStarting }
 
 // Send implements control.API.
-func (s away) Send(context.Context, string, string) (string, error) { return "", s.why }
+func (s starting) Send(context.Context, string, string) (string, error) { return "", errStarting }
 
 // listen serves the pages on web.listen, and health and metrics on ops.listen or, without one, beside the pages. stop ends both.
 func (p *program) listen(cfg *config.Config, f *face, log *slog.Logger) (stop func(context.Context), err error) {

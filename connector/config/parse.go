@@ -29,15 +29,6 @@ const (
 // Load reads the file at path. env looks a variable up, as os.LookupEnv does. The error is Faults where the content is at fault, else one of the
 // file system.
 func Load(path string, env func(string) (string, bool)) (*Config, error) {
-	data, err := ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return ParseText(path, data, env)
-}
-
-// ReadFile reads the text of the file at path, a little more than Parse takes at most.
-func ReadFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
@@ -47,7 +38,7 @@ func ReadFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return data, nil
+	return Parse(path, data, env, SecretFiles(path))
 }
 
 // SecretFiles reads what ${file:...} names in the configuration file at path; a relative name is beside that file, as data and cache are.
