@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,6 +53,7 @@ type app struct {
 	started  time.Time
 	listen   string        // where health and metrics are served, once they are
 	lastStop *control.Stop // how the run before ended, nil where that is not known
+	closing  sync.Once
 }
 
 // open takes the lock on data/, reads the tables' shapes, compiles the mapping and makes the pipeline. Nothing is created in the database yet and nothing is
@@ -160,9 +162,14 @@ func (a *app) share(ctx context.Context) error {
 	return nil
 }
 
-// close gives up data/ and cache/.
+// close gives up the source, data/ and cache/. What is asked of the app afterwards gives errors.
 func (a *app) close() error {
 	var err error
+	a.closing.Do(func() { err = a.closeParts() })
+	return err
+}
+
+func (a *app) closeParts() (err error) {
 	if a.asked != nil {
 		a.asked.stop()
 	}
@@ -171,15 +178,22 @@ func (a *app) close() error {
 	}
 	if a.held != nil {
 		a.held.close()
-		a.held = nil
 	}
 	if a.left != nil {
 		a.left.Close()
-		a.left = nil
+	}
+	if a.source != nil { // the pipeline closes what it opened; what never ran is left
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if cerr := a.source.Close(ctx); cerr != nil {
+			a.log.Warn("close source", "err", cerr)
+		}
+	}
+	if a.sink != nil {
+		a.sink.Close()
 	}
 	if a.cache != nil {
 		err = a.cache.Close()
-		a.cache = nil
 	}
 	if a.history != nil {
 		err = errors.Join(err, a.history.Close())
@@ -187,20 +201,33 @@ func (a *app) close() error {
 	}
 	if a.data != nil {
 		err = errors.Join(err, a.data.Close())
-		a.data = nil
 	}
 	return err
 }
 
 // openSource makes the source without connecting it, and reads the shapes of the models' tables or topics.
 func (a *app) openSource(ctx context.Context) (err error) {
-	if a.cfg.Source.Kafka == nil {
-		if a.source, err = postgres.New(postgresConfig(a.cfg.Source.Postgres, a.log)); err == nil {
-			a.tables, err = describe(ctx, a.source, a.cfg)
-		}
+	if err = a.look(ctx); err != nil || a.cfg.Source.Kafka == nil {
 		return err
 	}
-	// Another source looks: its decoder sees the newest records first, and a stream's must come in order.
+	if a.topics, err = a.openTopics(); err == nil {
+		a.source = a.topics
+	}
+	return err
+}
+
+// look reads the shapes of the models' tables or topics. A database's source is the one that the pipeline uses; of topics another one looks: its decoder
+// sees the newest records first, and a stream's must come in order.
+func (a *app) look(ctx context.Context) (err error) {
+	if a.cfg.Source.Kafka == nil {
+		pg, err := postgres.New(postgresConfig(a.cfg.Source.Postgres, a.log))
+		if err != nil {
+			return err
+		}
+		a.source = pg
+		a.tables, err = describe(ctx, a.source, a.cfg)
+		return err
+	}
 	look, err := newTopics(a.cfg, a.log, hooks{})
 	if err != nil {
 		return err
@@ -209,12 +236,6 @@ func (a *app) openSource(ctx context.Context) (err error) {
 	a.seen = look.seen
 	if cerr := look.Close(context.WithoutCancel(ctx)); err == nil {
 		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	if a.topics, err = a.openTopics(); err == nil {
-		a.source = a.topics
 	}
 	return err
 }

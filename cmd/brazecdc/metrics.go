@@ -27,6 +27,9 @@ const (
 // metricNames are the names of /metrics in groups: process, source, flow, braze, care.
 var metricNames = []metric{
 	{"build_info", "Version and Go version of the program; always 1.", gauge, []string{"version", "go"}, false},
+	{"config_info", "Hash of the configuration that works; always 1.", gauge, []string{"hash"}, false},
+	{"config_last_reload_successful", "1 unless the last try to change the configuration failed and the one before goes on.", gauge, nil, false},
+	{"config_last_reload_success_timestamp_seconds", "When the configuration that works was applied.", gauge, nil, false},
 	{"active", "1 while this process reads its source, 0 while it starts or waits for the slot.", gauge, nil, false},
 
 	{"source_connected", "1 while the source is connected.", gauge, []string{"source"}, false},
@@ -100,16 +103,17 @@ var (
 	firstEndpoint = "/users/track"
 )
 
-// collector reads a process' figures at each scrape. a is nil before its parts are wired.
+// collector reads a process' figures at each scrape. a is nil while no app works.
 type collector struct {
+	f     *face
 	a     *app
 	descs map[string]*prometheus.Desc
 	kinds map[string]prometheus.ValueType
 	out   chan<- prometheus.Metric
 }
 
-func newCollector(a *app) *collector {
-	c := &collector{a: a, descs: map[string]*prometheus.Desc{}, kinds: map[string]prometheus.ValueType{}}
+func newCollector(f *face, a *app) *collector {
+	c := &collector{f: f, a: a, descs: map[string]*prometheus.Desc{}, kinds: map[string]prometheus.ValueType{}}
 	for _, m := range metricNames {
 		c.descs[m.name] = prometheus.NewDesc("brazecdc_"+m.name, m.help, m.labels, nil)
 		c.kinds[m.name] = m.kind
@@ -118,9 +122,9 @@ func newCollector(a *app) *collector {
 }
 
 // metricsHandler answers one scrape.
-func metricsHandler(a *app) http.Handler {
+func metricsHandler(f *face, a *app) http.Handler {
 	reg := prometheus.NewPedanticRegistry()
-	reg.MustRegister(newCollector(a))
+	reg.MustRegister(newCollector(f, a))
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
 }
 

@@ -21,6 +21,10 @@ func (c *collector) label() string {
 func (c *collector) collect() {
 	v, _ := buildVersion()
 	c.put("build_info", 1, v, runtime.Version())
+	hash, applied, ok := c.f.reloads()
+	c.put("config_info", 1, hash)
+	c.put("config_last_reload_successful", oneIf(ok))
+	c.put("config_last_reload_success_timestamp_seconds", seconds(applied))
 	if c.a == nil {
 		c.put("active", 0)
 		return

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -22,12 +23,15 @@ type pageParts struct {
 	face *face
 }
 
-// app is the wired connector of this process: nil in ui, and in run until its parts are wired.
+// app is the wired connector of this process: nil in ui, and in run until its parts are wired. It may close at any time, as at a change of the configuration,
+// and then answers with errors: whoever needs it whole asks for the API.
 func (x *pageParts) app() *app {
 	if x.face == nil {
 		return nil
 	}
-	return x.face.app.Load()
+	a, done, _ := x.face.seat.lend()
+	done()
+	return a
 }
 
 // pages makes the server of the pages.
@@ -43,7 +47,7 @@ func (p *program) pages(x *pageParts) (*web.Server, error) {
 		},
 	}
 	if x.face != nil {
-		c.Workspace = func() string { return x.face.cfg.Braze.Workspace }
+		c.Workspace = func() string { return x.face.config().Braze.Workspace }
 	}
 	store, err := draft.Open(p.config, filepath.Join(p.beside(p.glance().Data.Path), "pages"))
 	if err != nil {
@@ -65,47 +69,58 @@ func (p *program) pages(x *pageParts) (*web.Server, error) {
 	return s, nil
 }
 
-// pagesAPI is the process itself in run, and in ui what the other commands ask: the running process, or the files.
+// pagesAPI is the process itself in run, and in ui what the other commands ask: the running process, or the files. The files also answer where the process
+// has stopped and only the pages stay.
 func (p *program) pagesAPI(ctx context.Context, x *pageParts, want purpose) (control.API, func(), error) {
 	if x.face == nil {
 		return p.api(ctx, want)
 	}
-	if a := x.app(); a != nil {
-		return a, func() {}, nil
+	api, done, why := x.face.lend(ctx, true)
+	if _, stopped := errors.AsType[*stoppedError](why); stopped {
+		return p.offline(x.face.config(), want)
 	}
-	return starting{x.face}, func() {}, nil
+	return api, done, nil
 }
 
-// starting is the process before its parts are wired: it has a status and can't do anything yet.
-type starting struct{ f *face }
+// away is the process while no app works: it tells its status, takes another configuration, and can't do anything else for the reason given.
+type away struct {
+	f   *face
+	why error
+}
 
-var errStarting = &connector.StopError{Code: 1, What: "the process is starting and can't do this yet", Fix: "try again in a moment"}
+var _ interface {
+	control.API
+	control.Reloads
+} = away{}
 
 // Status implements control.API.
-func (s starting) Status(ctx context.Context) (*control.Status, error) { return s.f.Status(ctx) }
+func (s away) Status(ctx context.Context) (*control.Status, error) { return s.f.Status(ctx) }
+
+// Reload implements control.Reloads.
+func (s away) Reload(ctx context.Context) error { return s.f.runner.Reload(ctx) }
 
 // Pending implements control.API.
-func (s starting) Pending(context.Context) ([]connector.Confirmation, error) { return nil, errStarting }
+func (s away) Pending(context.Context) ([]connector.Confirmation, error) { return nil, s.why }
 
 // Confirm implements control.API.
-func (s starting) Confirm(context.Context, string, bool) (string, error) { return "", errStarting }
+func (s away) Confirm(context.Context, string, bool) (string, error) { return "", s.why }
 
 // Entries implements control.API.
-func (s starting) Entries(context.Context, connector.EntryFilter) ([]connector.Entry, error) {
-	return nil, errStarting
+func (s away) Entries(context.Context, connector.EntryFilter) ([]connector.Entry, error) {
+	return nil, s.why
 }
 
 // Entry implements control.API.
-func (s starting) Entry(context.Context, uint64) (*connector.Entry, error) { return nil, errStarting }
+func (s away) Entry(context.Context, uint64) (*connector.Entry, error) { return nil, s.why }
 
 // Retry implements control.API.
-func (s starting) Retry(context.Context, uint64) (string, error) { return "", errStarting }
+func (s away) Retry(context.Context, uint64) (string, error) { return "", s.why }
 
 // Discard implements control.API.
-func (s starting) Discard(context.Context, uint64, string) error { return errStarting }
+func (s away) Discard(context.Context, uint64, string) error { return s.why }
 
 // Send implements control.API.
-func (s starting) Send(context.Context, string, string) (string, error) { return "", errStarting }
+func (s away) Send(context.Context, string, string) (string, error) { return "", s.why }
 
 // listen serves the pages on web.listen, and health and metrics on ops.listen or, without one, beside the pages. stop ends both.
 func (p *program) listen(cfg *config.Config, f *face, log *slog.Logger) (stop func(context.Context), err error) {

@@ -51,7 +51,7 @@ How the last run ended is shown by "brazecdc status". Exit codes: see "brazecdc 
 }
 
 func (p *program) run(ctx context.Context) error {
-	cfg, err := p.load()
+	cfg, text, err := p.loadText()
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (p *program) run(ctx context.Context) error {
 			p.exit(connector.ExitDeadline)
 		})
 	defer stop()
-	return p.follow(ctx, cfg, log)
+	return p.follow(ctx, cfg, text, log)
 }
 
 // besideOpen is what the process needs beside the open changes: stores, buffers, code, and the heap's room to breathe.
@@ -98,11 +98,13 @@ func (p *program) configuredLog(cfg *config.Config) (*slog.Logger, error) {
 	return log, nil
 }
 
-// follow wires the parts and runs them until ctx ends.
-func (p *program) follow(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
+// follow opens the listeners and keeps a connector working until ctx ends.
+func (p *program) follow(ctx context.Context, cfg *config.Config, text []byte, log *slog.Logger) (err error) {
 	v, revision := buildVersion()
-	log.Info("starting", "version", v, "revision", revision, "config", p.config, "workspace", cfg.Braze.Workspace)
-	f := &face{cfg: cfg, file: p.config, started: time.Now()}
+	log.Info("starting", "version", v, "revision", revision, "config", p.config, "config_hash", hashOf(text), "workspace", cfg.Braze.Workspace)
+	f := newFace(cfg, p.config, text)
+	r := newRunner(p, log, f)
+	defer r.hangups(ctx)()
 	stopListeners, err := p.listen(cfg, f, log)
 	if err != nil {
 		return err
@@ -112,18 +114,7 @@ func (p *program) follow(ctx context.Context, cfg *config.Config, log *slog.Logg
 		defer cancel()
 		stopListeners(ctx)
 	}()
-	limitMemory(cfg)
-	a, err := p.open(ctx, cfg, log, outcomes(cfg, log))
-	if err != nil {
-		return stoppedOnRequest(ctx, err)
-	}
-	a.listen = f.listen
-	f.app.Store(a)
-	defer func() { err = errors.Join(err, a.close()) }()
-	if a.data.State().New {
-		p.announce(a)
-	}
-	return a.serve(ctx)
+	return r.run(ctx)
 }
 
 // stoppedOnRequest makes nothing of an error that is only the request to stop.

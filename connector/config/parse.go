@@ -29,6 +29,15 @@ const (
 // Load reads the file at path. env looks a variable up, as os.LookupEnv does. The error is Faults where the content is at fault, else one of the
 // file system.
 func Load(path string, env func(string) (string, bool)) (*Config, error) {
+	data, err := ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return ParseText(path, data, env)
+}
+
+// ReadFile reads the text of the file at path, a little more than Parse takes at most.
+func ReadFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
@@ -38,7 +47,7 @@ func Load(path string, env func(string) (string, bool)) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(path, data, env, SecretFiles(path))
+	return data, nil
 }
 
 // SecretFiles reads what ${file:...} names in the configuration file at path; a relative name is beside that file, as data and cache are.

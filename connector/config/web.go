@@ -85,9 +85,7 @@ func (d *decoder) listeners(root object, cfg *Config) {
 			d.bad(n, "is "+n.describe()+", not a host's name", "write the name alone, such as brazecdc.example.com")
 		}
 	}
-	if n := o.boolean("stay", &cfg.Web.Stay); n != nil && cfg.Web.Stay {
-		d.notYet(n, "keeps the pages up after a stop")
-	}
+	o.boolean("stay", &cfg.Web.Stay)
 	o.enum("counts", &cfg.Web.Counts, "auto", "none")
 	history := d.object(o.section("history"), "keep max_size values")
 	history.duration("keep", &cfg.Web.History.Keep, time.Hour)

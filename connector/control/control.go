@@ -42,6 +42,13 @@ type Status struct {
 	// Ready and NotReady are /readyz in short.
 	Ready    bool     `json:"ready"`
 	NotReady []string `json:"not_ready,omitempty"`
+	// ConfigHash names the configuration that works, and Applied tells since when.
+	ConfigHash string    `json:"config_hash,omitempty"`
+	Applied    time.Time `json:"config_applied,omitzero"`
+	// LastReload is how the last try to change the configuration ended, nil where none was made.
+	LastReload *Reload `json:"last_reload,omitempty"`
+	// NeedsRestart are settings of the file that count at the next start only.
+	NeedsRestart []string `json:"needs_restart,omitempty"`
 	// LastStop is how the run before ended, nil where that is not known.
 	LastStop *Stop `json:"last_stop,omitempty"`
 	connector.Status
