@@ -6,6 +6,9 @@ import "net/http"
 func (s *Server) coreRoutes() []route {
 	return []route{
 		{http.MethodGet, "/settings", Viewer, s.settingsPage, ""},
+		{http.MethodGet, "/login", Public, s.loginPage, ""},
+		{http.MethodPost, "/login", Public, s.login, ""},
+		{http.MethodPost, "/logout", Viewer, s.logout, ""},
 		{http.MethodGet, "/help", Viewer, s.helpPage, ""},
 	}
 }

@@ -1,11 +1,6 @@
 package web
 
-import (
-	"net"
-	"net/http"
-	"net/netip"
-	"strings"
-)
+import "net/http"
 
 // policy is the pages' Content-Security-Policy: nothing but their own files.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -22,26 +17,10 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
-		if !s.hostAllowed(r.Host) {
+		if a := s.access(); !a.hostAllowed(r.Host) {
 			http.Error(w, "this listener answers requests to localhost and to the names in web.hosts only", http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// hostAllowed tells whether a Host header names this listener: else any page in a browser could read it through a name of its own that resolves to
-// 127.0.0.1.
-func (s *Server) hostAllowed(hostport string) bool { return loopbackHost(hostport) }
-
-func loopbackHost(hostport string) bool {
-	host, _, err := net.SplitHostPort(hostport)
-	if err != nil {
-		host = strings.Trim(hostport, "[]")
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
 }

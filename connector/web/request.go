@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"brazecdc/connector/control"
 )
@@ -30,6 +31,7 @@ type request struct {
 	Zone *time.Location
 
 	s        *Server
+	access   Access
 	route    route
 	session  string // what the token of forms is made from
 	title    string
@@ -56,6 +58,15 @@ func errNoPage() error { return &pageError{status: http.StatusNotFound, key: "co
 // errPage ends a handler with a status and a text of the catalogue.
 func errPage(status int, key string, args ...any) error {
 	return &pageError{status: status, key: key, args: args}
+}
+
+// badForm is the answer for a body that is no form.
+func badForm(err error) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return err
+	}
+	return errPage(http.StatusBadRequest, "core.error.form")
 }
 
 // errUnavailable is the answer of a page whose part of Config is nil.
@@ -93,7 +104,8 @@ func (r *request) mask(value string) string {
 		return value
 	}
 	if name, host, ok := strings.Cut(value, "@"); ok && name != "" && host != "" && !strings.ContainsAny(value, " \t\n") {
-		return "a…@…"
+		first, _ := utf8.DecodeRuneInString(name)
+		return string(first) + "…@…"
 	}
 	return "•••"
 }
@@ -138,6 +150,11 @@ func (r *request) redirect(to, key string, args ...any) error {
 // fail answers an error as a page.
 func (r *request) fail(err error) {
 	var page *pageError
+	var in *errSignIn
+	if errors.As(err, &in) {
+		http.Redirect(r.W, r.Request, in.to, http.StatusSeeOther)
+		return
+	}
 	status, data := http.StatusInternalServerError, errorPage{Text: r.t("core.error.fault")}
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -182,7 +199,7 @@ func (r *request) setFlash(f flash) {
 	}
 	text := base64.RawURLEncoding.EncodeToString(b)
 	sum := hex.EncodeToString(r.s.sign("flash", text))
-	http.SetCookie(r.W, &http.Cookie{Name: flashCookie, Value: sum + text, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: 60})
+	r.setCookie(&http.Cookie{Name: flashCookie, Value: sum + text, MaxAge: 60})
 }
 
 // takeFlash gives the message for this page and has the browser forget it.
@@ -191,7 +208,7 @@ func (r *request) takeFlash() string {
 	if v == "" {
 		return ""
 	}
-	http.SetCookie(r.W, &http.Cookie{Name: flashCookie, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: -1})
+	r.setCookie(&http.Cookie{Name: flashCookie, MaxAge: -1})
 	var f flash
 	if len(v) < 2*sha256.Size {
 		return ""

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"brazecdc/connector/config"
@@ -32,6 +33,8 @@ type Config struct {
 	API func(context.Context) (control.API, func(), error)
 	// Change is API for a request that changes something: on the files alone it takes their lock. Default: API.
 	Change func(context.Context) (control.API, func(), error)
+	// Access says who may use the pages. Default: everybody who reaches the listener by a loopback name.
+	Access func() Access
 	// Draft is the one draft that all edits go into.
 	Draft *draft.Store
 	// Parse reads a configuration's text as the process would, secrets expanded. The error is config.Faults where the text is at fault.
@@ -65,6 +68,11 @@ type Server struct {
 	guard http.Handler // the way in
 	key   []byte       // of this process, for what a browser keeps for us
 	state stateCache
+
+	sessions      sessions
+	throttle      throttle
+	locked        atomic.Bool  // somebody has to sign in, from now on
+	failedSignIns atomic.Int64 // since the start
 
 	live   *feed // nil where Config.Live is
 	board  board
