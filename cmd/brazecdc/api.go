@@ -34,6 +34,9 @@ type glance struct {
 	} `yaml:"data"`
 	Web struct {
 		Listen *string `yaml:"listen"`
+		TLS    struct {
+			Cert string `yaml:"cert"`
+		} `yaml:"tls"`
 	} `yaml:"web"`
 	Ops struct {
 		Listen string `yaml:"listen"`
@@ -132,4 +135,12 @@ func (p *program) webListen() (string, error) {
 		return *g.Web.Listen, nil
 	}
 	return "", fmt.Errorf("ask the running process: web.listen of %s is empty, so nobody answers; set it, or use --url", p.config)
+}
+
+// webScheme is how /livez and its neighbours are reached.
+func (p *program) webScheme() string {
+	if g := p.glance(); g.Ops.Listen == "" && g.Web.TLS.Cert != "" {
+		return "https"
+	}
+	return "http"
 }

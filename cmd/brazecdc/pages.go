@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,8 @@ type pageParts struct {
 	log *slog.Logger
 	// face is the process' own, nil in ui.
 	face *face
+	// access is who may use the pages.
+	access *pageAccess
 }
 
 // app is the wired connector of this process: nil in ui, and in run until its parts are wired. It may close at any time, as at a change of the configuration,
@@ -39,6 +42,7 @@ func (p *program) pages(x *pageParts) (*web.Server, error) {
 	v, _ := buildVersion()
 	c := web.Config{
 		File: p.config, Version: v, Log: x.log,
+		Access:    x.access.now,
 		Workspace: func() string { return p.glance().Braze.Workspace },
 		API:       func(ctx context.Context) (control.API, func(), error) { return p.pagesAPI(ctx, x, forReading) },
 		Change:    func(ctx context.Context) (control.API, func(), error) { return p.pagesAPI(ctx, x, forWriting) },
@@ -153,13 +157,17 @@ func (p *program) listen(cfg *config.Config, f *face, log *slog.Logger) (stop fu
 	} else {
 		f.listen = l.Addr().String()
 	}
-	pages, err := p.pages(&pageParts{log: log, face: f})
+	pages, err := p.pages(&pageParts{log: log, face: f, access: newPageAccess(p.config, cfg.Web.Listen, log)})
+	var own *tls.Config
+	if err == nil {
+		own, err = p.serverTLS(cfg.Web.TLS, log)
+	}
 	if err != nil {
 		_ = l.Close()
 		stop(context.Background())
 		return nil, err
 	}
-	stops = append(stops, servePages(l, pages, beside, log))
+	stops = append(stops, servePages(l, own, pages, cfg.Ops.Token, beside, log))
 	log.Info("listening", "component", "web", "address", l.Addr().String())
 	return stop, nil
 }

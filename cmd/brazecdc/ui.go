@@ -2,11 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"brazecdc/connector/config"
 )
 
 func newUI(p *program) *cobra.Command {
@@ -34,11 +38,16 @@ process it is that process' client, over the socket in data/; the process serves
 func (p *program) ui(ctx context.Context, addr string) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	if !isLoopback(addr) {
-		return usagef("--listen %s is open to other machines without a sign-in: use a loopback address", addr)
-	}
 	log := slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	pages, err := p.pages(&pageParts{log: log})
+	access := newPageAccess(p.config, addr, log)
+	if !isLoopback(addr) && !access.now().SignIn {
+		return usagef("--listen %s is open to other machines without a sign-in: use a loopback address, or add users with \"brazecdc user add NAME\"", addr)
+	}
+	pages, err := p.pages(&pageParts{log: log, access: access})
+	if err != nil {
+		return err
+	}
+	own, err := p.ownTLS(addr, log)
 	if err != nil {
 		return err
 	}
@@ -46,11 +55,28 @@ func (p *program) ui(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	stopPages := servePages(l, pages, nil, log)
-	p.printf("The pages are on http://%s/  Ctrl-C ends them.\n", l.Addr())
+	stopPages := servePages(l, own, pages, "", nil, log)
+	scheme := "http"
+	if own != nil {
+		scheme = "https"
+	}
+	p.printf("The pages are on %s://%s/  Ctrl-C ends them.\n", scheme, l.Addr())
 	<-ctx.Done()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	stopPages(closing)
 	return nil
+}
+
+// ownTLS is the certificate that the configuration has for its pages, where these are not on loopback.
+func (p *program) ownTLS(addr string, log *slog.Logger) (*tls.Config, error) {
+	text, err := config.ReadFile(p.config)
+	if isLoopback(addr) || err != nil {
+		return nil, nil
+	}
+	cfg, _ := config.Partial(p.config, text, os.LookupEnv, config.SecretFiles(p.config))
+	if cfg == nil {
+		return nil, nil
+	}
+	return p.serverTLS(cfg.Web.TLS, log)
 }

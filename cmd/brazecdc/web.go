@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"brazecdc/connector"
+	"brazecdc/connector/config"
 	"brazecdc/connector/web"
 )
 
@@ -65,11 +67,11 @@ func opsRoutes(mux *http.ServeMux, f *face) {
 func serveOps(l net.Listener, f *face, log *slog.Logger) (stop func(context.Context)) {
 	mux := http.NewServeMux()
 	opsRoutes(mux, f)
-	return serveHTTP(l, guardHost(l.Addr(), mux), nil, log)
+	return serveHTTP(l, nil, guardHost(l.Addr(), mux), nil, log)
 }
 
 // servePages answers with the pages on l, and with /livez and its neighbours where f is given, until stop is called.
-func servePages(l net.Listener, pages *web.Server, f *face, log *slog.Logger) (stop func(context.Context)) {
+func servePages(l net.Listener, own *tls.Config, pages *web.Server, token config.Secret, f *face, log *slog.Logger) (stop func(context.Context)) {
 	mux := http.NewServeMux()
 	mux.Handle("/", pages)
 	go pages.Sample()
@@ -77,17 +79,21 @@ func servePages(l net.Listener, pages *web.Server, f *face, log *slog.Logger) (s
 		ops := http.NewServeMux()
 		opsRoutes(ops, f)
 		for _, path := range []string{"/livez", "/readyz", "/status", "/metrics"} {
-			mux.Handle(path, guardHost(l.Addr(), ops))
+			mux.Handle(path, guardOps(l.Addr(), pages, token, ops))
 		}
 	}
-	return serveHTTP(l, mux, pages.Stop, log)
+	return serveHTTP(l, own, mux, pages.Stop, log)
 }
 
-// serveHTTP serves a handler until stop is called; stopping is told first, to end what would never end by itself.
-func serveHTTP(l net.Listener, handler http.Handler, stopping func(), log *slog.Logger) (stop func(context.Context)) {
+// serveHTTP serves a handler, over TLS where own is given, until stop is called; stopping is told first, to end what would never end by itself.
+func serveHTTP(l net.Listener, own *tls.Config, handler http.Handler, stopping func(), log *slog.Logger) (stop func(context.Context)) {
 	srv := &http.Server{
 		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), TLSConfig: own,
+	}
+	serve := srv.Serve
+	if own != nil {
+		serve = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }
 	}
 	if stopping != nil {
 		srv.RegisterOnShutdown(stopping)
@@ -95,7 +101,7 @@ func serveHTTP(l net.Listener, handler http.Handler, stopping func(), log *slog.
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		if err := serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			log.Error("the web listener ended", "component", "web", "err", err)
 		}
 	}()

@@ -140,11 +140,17 @@ func (r *request) redirect(to, key string, args ...any) error {
 	if key != "" {
 		r.setFlash(flash{Key: key, Args: args})
 	}
-	if !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.HasPrefix(to, `/\`) {
-		to = "/" // never to another host
-	}
-	http.Redirect(r.W, r.Request, to, http.StatusSeeOther)
+	http.Redirect(r.W, r.Request, ownPath(to), http.StatusSeeOther)
 	return nil
+}
+
+// ownPath gives a path of these pages, never an address elsewhere: "/" for what is none.
+func ownPath(to string) string {
+	u, err := url.Parse(to)
+	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") || strings.ContainsRune(to, '\\') {
+		return "/"
+	}
+	return to
 }
 
 // fail answers an error as a page.
