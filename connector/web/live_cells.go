@@ -75,7 +75,7 @@ func (r *request) lateCells(v *view, c map[string]string) {
 	lag := v.status.LagSeconds
 	c["late.word"], c["late.oldest"] = r.t("live.late."+latenessWord(lag)), r.t("live.late.none")
 	if lag > 0 {
-		c["late.oldest"] = r.dur(seconds(lag))
+		c["late.oldest"] = r.dur(seconds(lag).Round(100 * time.Millisecond))
 	}
 	if len(v.recent) > 0 {
 		now := v.recent[len(v.recent)-1]

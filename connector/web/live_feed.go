@@ -60,8 +60,8 @@ type feed struct {
 	hourly   []hourly
 	accepted map[string]time.Time // by model
 	marks    []mark
-	oldest   time.Time // of the entries held back
-	hadHeld  bool      // and whether that could be told
+	oldest   time.Time            // of the entries held back
+	first    map[string]time.Time // of what needs someone, when it was seen first
 	ticks    int
 	changed  chan struct{}
 }
@@ -106,7 +106,9 @@ func (f *feed) look(ctx context.Context) {
 	if err == nil && ticks%oldestEvery == 0 {
 		at, oerr := f.views.OldestHeld(ctx)
 		f.mu.Lock()
-		f.oldest, f.hadHeld = at, oerr == nil
+		if f.oldest = at; oerr != nil {
+			f.oldest = time.Time{}
+		}
 		f.mu.Unlock()
 	}
 	f.take(f.now(), st, err)
@@ -134,6 +136,15 @@ func (f *feed) take(now time.Time, st *control.Status, err error) {
 	f.compare(now, before, st, c)
 	f.add(now, f.point(st, c))
 	f.remember(st, c)
+	first := map[string]time.Time{}
+	list := f.present(now).needs()
+	for i := range list {
+		name := list[i].name()
+		if first[name] = now; !f.first[name].IsZero() {
+			first[name] = f.first[name]
+		}
+	}
+	f.first = first
 }
 
 // point makes the newest point of a status and of what the counters did since the last one.
@@ -321,18 +332,22 @@ type view struct {
 	hourly   []hourly
 	accepted map[string]time.Time
 	marks    []mark
+	first    map[string]time.Time
 	oldest   time.Time
-	hadHeld  bool
 }
 
 // view gives the present moment.
 func (f *feed) view() *view {
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	now := f.now()
+	return f.present(f.now())
+}
+
+// present is view under the lock.
+func (f *feed) present(now time.Time) *view {
 	return &view{now: now, status: f.status, at: f.at, fault: f.fault, broken: f.broken, seconds: f.seconds.window(now, secondsKept),
 		minutes: f.minutes.window(now.Add(-time.Minute), minutesKept), recent: f.recent[:len(f.recent):len(f.recent)], hourly: f.hourly[:len(f.hourly):len(f.hourly)],
-		accepted: maps.Clone(f.accepted), marks: f.marks[:len(f.marks):len(f.marks)], oldest: f.oldest, hadHeld: f.hadHeld}
+		accepted: maps.Clone(f.accepted), marks: f.marks[:len(f.marks):len(f.marks)], first: f.first, oldest: f.oldest}
 }
 
 // shaky tells that the newest status is no longer the present one.

@@ -33,6 +33,27 @@ type need struct {
 	Copy   string // command; empty: none
 }
 
+// name tells one need from another on the list.
+func (n *need) name() string {
+	name := n.Kind
+	if n.Model != "" {
+		name += "-" + n.Model
+	}
+	if field, ok := n.field(); ok {
+		name += "-" + field
+	}
+	return name
+}
+
+// field is the one that was left out.
+func (n *need) field() (string, bool) {
+	if n.Kind != "left_out" || len(n.Args) == 0 {
+		return "", false
+	}
+	field, ok := n.Args[0].(string)
+	return field, ok
+}
+
 // size is a number of bytes and share a part of one, as arguments of texts.
 type (
 	size  int64
@@ -90,6 +111,11 @@ func (v *view) needs() []need {
 	}
 	out = append(out, pending(st)...)
 	out = append(out, v.heldBack()...)
+	for i := range out {
+		if out[i].Since.IsZero() {
+			out[i].Since = v.first[out[i].name()]
+		}
+	}
 	slices.SortStableFunc(out, func(a, b need) int {
 		if a.Level != b.Level {
 			return cmp.Compare(b.Level, a.Level)
@@ -202,14 +228,14 @@ func (v *view) slot() []need {
 	const show = "SELECT slot_name, wal_status, safe_wal_size FROM pg_replication_slots"
 	switch left, ok := v.untilLost(); {
 	case h.SlotStatus == "lost":
-		return []need{{Kind: "slot_lost", Level: levelWakes, Since: v.at, Copy: show}}
+		return []need{{Kind: "slot_lost", Level: levelWakes, Copy: show}}
 	case h.SlotStatus == "unreserved", ok && left < lostWithin:
 		if ok {
-			return []need{{Kind: "slot_soon", Level: levelWakes, Since: v.at, Args: []any{size(h.SafeBytes), left}, Copy: show}}
+			return []need{{Kind: "slot_soon", Level: levelWakes, Args: []any{size(h.SafeBytes), left}, Copy: show}}
 		}
-		return []need{{Kind: "slot_risk", Level: levelWakes, Since: v.at, Args: []any{size(max(0, h.RetainedBytes)), size(max(0, h.SafeBytes))}, Copy: show}}
+		return []need{{Kind: "slot_risk", Level: levelWakes, Args: []any{size(max(0, h.RetainedBytes)), size(max(0, h.SafeBytes))}, Copy: show}}
 	case h.SafeBytes >= 0 && h.RetainedBytes > 0 && float64(h.RetainedBytes) > lostShare*float64(h.RetainedBytes+h.SafeBytes):
-		return []need{{Kind: "slot_risk", Level: levelWakes, Since: v.at, Args: []any{size(h.RetainedBytes), size(h.SafeBytes)}, Copy: show}}
+		return []need{{Kind: "slot_risk", Level: levelWakes, Args: []any{size(h.RetainedBytes), size(h.SafeBytes)}, Copy: show}}
 	}
 	return nil
 }
@@ -229,7 +255,9 @@ func (v *view) untilLost() (time.Duration, bool) {
 		if used <= 0 {
 			return 0, false
 		}
-		speed := used / (time.Duration(n-i) * time.Minute).Seconds()
+		// The point holds the lowest second of its minute, which is its last one where the slot comes nearer to its loss.
+		since := v.now.Sub(v.now.Truncate(time.Minute)) + time.Duration(n-1-i)*time.Minute
+		speed := used / max(since, time.Minute).Seconds()
 		return time.Duration(min(float64(v.status.Source.SafeBytes)/speed, 1e8) * float64(time.Second)), true
 	}
 	return 0, false
@@ -246,9 +274,9 @@ func (v *view) position() (out []need) {
 	lag := time.Duration(st.LagSeconds * float64(time.Second))
 	switch {
 	case lag > lateWakes:
-		out = append(out, need{Kind: "late", Level: levelWakes, Since: v.now.Add(-lag), Args: []any{lag.Truncate(time.Second), st.OpenChanges}})
+		out = append(out, need{Kind: "late", Level: levelWakes, Args: []any{lag.Truncate(10 * time.Second), st.OpenChanges}})
 	case lag > lateWarns:
-		out = append(out, need{Kind: "late", Level: levelWarn, Since: v.now.Add(-lag), Args: []any{lag.Truncate(time.Second), st.OpenChanges}})
+		out = append(out, need{Kind: "late", Level: levelWarn, Args: []any{lag.Truncate(10 * time.Second), st.OpenChanges}})
 	}
 	return out
 }
@@ -263,7 +291,7 @@ func (v *view) braze() (out []need) {
 	}
 	ok, failed := v.sum(mCallsOK, failingOver), v.sum(mCallsFailed, failingOver)
 	if failed >= failingCalls && failed > failingShare*(ok+failed) {
-		out = append(out, need{Kind: "failing", Level: levelWarn, Since: st.Sink.LastSuccess, Args: []any{int(failed + .5), int(ok + failed + .5)}, Detail: st.Sink.LastError, Go: "/connections"})
+		out = append(out, need{Kind: "failing", Level: levelWarn, Args: []any{int(failed + .5), int(ok + failed + .5)}, Detail: st.Sink.LastError, Go: "/connections"})
 	}
 	if e, now := v.braked(); e != nil {
 		out = append(out, need{Kind: "braking", Level: levelNote, Args: []any{int(e.Limit), e.Reset, st.OpenChanges, e.Endpoint}, Since: now})
@@ -384,7 +412,7 @@ func (v *view) leftOut() (out []need) {
 			n -= min(n, before.notes[m.Name][note])
 			if part := float64(n) / float64(objects); part > notesShare {
 				field, reason, _ := strings.Cut(note, ": ")
-				out = append(out, need{Kind: "left_out", Level: levelTell, Model: m.Name, Args: []any{field, m.Name, share(min(part, 1)), int(n)}, Since: before.counts.at, Detail: reason,
+				out = append(out, need{Kind: "left_out", Level: levelTell, Model: m.Name, Args: []any{field, m.Name, share(min(part, 1)), int(n)}, Detail: reason,
 					Go: "/models/" + m.Name})
 			}
 		}

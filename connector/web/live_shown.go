@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +22,7 @@ type shownNeed struct {
 	Open                   bool
 }
 
-// openNeeds are shown with all their parts from the beginning; the others open at a click.
+// openNeeds of what is urgent are shown with all their parts from the beginning; the others open at a click.
 const openNeeds = 3
 
 func (r *request) shownNeeds(list []need) []shownNeed {
@@ -37,14 +36,8 @@ func (r *request) shownNeeds(list []need) []shownNeed {
 			}
 			return r.t("live.need."+n.Kind+"."+part, args...)
 		}
-		s := shownNeed{ID: "need-" + n.Kind, What: text("what"), Means: text("means"), Cause: text("cause"), Do: text("do"), Since: n.Since, Detail: n.Detail, Go: n.Go, Copy: n.Copy,
-			Open: i < openNeeds && n.Level > levelNote}
-		if n.Model != "" {
-			s.ID += "-" + n.Model
-		}
-		if n.Kind == "left_out" {
-			s.ID += "-" + strconv.Itoa(i)
-		}
+		s := shownNeed{ID: "need-" + strings.ReplaceAll(n.name(), " ", "_"), What: text("what"), Means: text("means"), Cause: text("cause"), Do: text("do"), Since: n.Since, Detail: n.Detail, Go: n.Go, Copy: n.Copy,
+			Open: i < openNeeds && n.Level >= levelWarn}
 		s.Mark, s.Level = r.levelWord(n.Level)
 		s.GoText = r.goWord(n)
 		out = append(out, s)

@@ -189,7 +189,7 @@ function hold(on) {
   paused = on;
   const button = document.getElementById('live-pause');
   button.setAttribute('aria-pressed', String(on));
-  button.textContent = on ? button.dataset.on : button.dataset.off;
+  button.textContent = on ? button.dataset.resume : button.dataset.pause;
   if (on) {
     disconnect();
     stopPolling();
