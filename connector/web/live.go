@@ -89,7 +89,7 @@ func (s *Server) livePage(r *request) error {
 
 // nothingSetUp tells that there is neither a configuration nor anything that would tell of a process.
 func (s *Server) nothingSetUp(v *view) bool {
-	if v.status != nil && (v.status.PID != 0 || len(v.status.Models) > 0) || s.cfg.Draft == nil {
+	if v.status != nil && (works(v.status) || len(v.status.Models) > 0) || s.cfg.Draft == nil {
 		return false
 	}
 	d, err := s.cfg.Draft.View()

@@ -39,7 +39,7 @@ func (r *request) liveCells(v *view) map[string]string {
 		return c
 	}
 	c["held"] = r.num(v.status.Quarantine)
-	if v.status.PID == 0 {
+	if !works(v.status) {
 		return c
 	}
 	r.flowCells(v, c)
@@ -220,7 +220,7 @@ func (v *view) mark() string {
 		return "busy"
 	case slices.ContainsFunc(list, func(n need) bool { return n.Level == levelWarn }):
 		return "warn"
-	case v.status != nil && v.status.PID == 0:
+	case v.status != nil && !works(v.status):
 		return "off"
 	}
 	return "ok"

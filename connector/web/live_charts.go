@@ -36,7 +36,7 @@ func (r *request) charts(v *view, day bool) []drawing {
 			line("live.chart.failed", mCallsFailed, false)}},
 		{ID: "values", Title: r.t("live.chart.values"), Lines: []chartLine{line("live.chart.sent", mSpent, true), line("live.chart.saved", mSaved, false)}},
 	}
-	if v.status != nil && v.status.Source.RetainedBytes >= 0 && v.status.PID != 0 {
+	if v.status != nil && v.status.Source.RetainedBytes >= 0 && works(v.status) {
 		list = append(list, chart{ID: "log", Title: r.t("live.chart.log"), Scale: scaleBytes, Lines: []chartLine{line("live.chart.kept", mRetained, true),
 			line("live.chart.unread", mLagBytes, false)}})
 	}

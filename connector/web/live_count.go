@@ -29,6 +29,9 @@ type counts struct {
 
 type modelCounts struct{ in, out uint64 }
 
+// works tells that a process reads and sends, or is about to; else the status is what files tell, or a process of which only the pages stay.
+func works(st *control.Status) bool { return st.PID != 0 && st.State != "stopped" }
+
 func count(st *control.Status, at time.Time) *counts {
 	c := &counts{at: at, process: st.Started, pid: st.PID, reconnect: st.Source.Reconnects, models: make(map[string]modelCounts, len(st.Models))}
 	for i := range st.Models {

@@ -94,7 +94,7 @@ func (f *feed) run(ctx context.Context) {
 // look takes one sample. While no process runs the files are not read every second.
 func (f *feed) look(ctx context.Context) {
 	f.mu.RLock()
-	ticks, idle := f.ticks, f.status != nil && f.status.PID == 0
+	ticks, idle := f.ticks, f.status != nil && !works(f.status)
 	f.mu.RUnlock()
 	if idle && ticks%idleEvery != 0 {
 		f.announce()
@@ -130,7 +130,7 @@ func (f *feed) take(now time.Time, st *control.Status, err error) {
 	before := f.status
 	f.fault, f.status, f.at = nil, st, now
 	c := count(st, now)
-	if st.PID == 0 {
+	if !works(st) {
 		c = nil
 	}
 	f.compare(now, before, st, c)
@@ -243,10 +243,10 @@ func (f *feed) compare(now time.Time, before, st *control.Status, c *counts) {
 		return
 	}
 	switch {
-	case before.PID != 0 && st.PID == 0:
+	case works(before) && !works(st):
 		f.mark(now, markStop, "")
 		return
-	case st.PID == 0:
+	case !works(st):
 		return
 	case before.PID != st.PID || !before.Started.Equal(st.Started):
 		f.mark(now, markStart, "")
@@ -255,7 +255,7 @@ func (f *feed) compare(now time.Time, before, st *control.Status, c *counts) {
 	if len(f.recent) > 0 {
 		last := f.recent[len(f.recent)-1]
 		switch {
-		case !c.follows(last):
+		case !c.follows(last), before.ConfigHash != st.ConfigHash:
 			f.mark(now, markApply, "")
 		case c.reconnect > last.reconnect:
 			f.mark(now, markReconnect, "")
@@ -354,7 +354,7 @@ func (f *feed) present(now time.Time) *view {
 func (v *view) shaky() bool { return v.fault != nil && v.now.Sub(v.at) > shakyAfter }
 
 // running tells that a process answered.
-func (v *view) running() bool { return v.status != nil && v.status.PID != 0 && !v.shaky() }
+func (v *view) running() bool { return v.status != nil && works(v.status) && !v.shaky() }
 
 // rate gives what a counter did a second over the last seconds.
 func (v *view) rate(of func(*counts) uint64) (float64, bool) {

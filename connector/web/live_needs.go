@@ -100,7 +100,7 @@ func (v *view) needs() []need {
 	if v.shaky() {
 		out = append(out, need{Kind: "unheard", Level: levelWakes, Since: v.broken, Detail: v.fault.Error(), Copy: "brazecdc status"})
 	}
-	if st.PID == 0 {
+	if !works(st) {
 		out = append(out, stopped(st)...)
 	} else {
 		out = append(out, v.source()...)
@@ -109,6 +109,7 @@ func (v *view) needs() []need {
 		out = append(out, v.leftOut()...)
 		out = append(out, v.schedules()...)
 	}
+	out = append(out, reload(st)...)
 	out = append(out, pending(st)...)
 	out = append(out, v.heldBack()...)
 	for i := range out {
@@ -147,6 +148,17 @@ func stopped(st *control.Status) []need {
 		return []need{{Kind: "ended", Level: levelWarn, Since: s.At, Args: []any{s.At}, Copy: "brazecdc run"}}
 	}
 	return []need{{Kind: stopKind(s.Code), Level: levelWakes, Since: s.At, Args: []any{s.Code}, Detail: s.Reason, Copy: "brazecdc check", Go: stopPage(s.Code)}}
+}
+
+// reload words a change of the configuration that failed, or that is not complete.
+func reload(st *control.Status) (out []need) {
+	if l := st.LastReload; l != nil && !l.OK {
+		out = append(out, need{Kind: "reload_failed", Level: levelWarn, Since: l.At, Args: []any{l.At}, Detail: l.Error, Go: "/draft", Copy: "brazecdc check"})
+	}
+	if len(st.NeedsRestart) > 0 {
+		out = append(out, need{Kind: "restart", Level: levelTell, Args: []any{strings.Join(st.NeedsRestart, ", ")}})
+	}
+	return out
 }
 
 // stopKind groups the exit codes by what mends them.

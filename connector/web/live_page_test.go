@@ -75,6 +75,12 @@ func TestLivePage(t *testing.T) {
 	liveShows(t, "the last stop stays readable", 5, func(_ int, st *control.Status) {
 		st.LastStop = &control.Stop{At: st.Started, Code: 20, Reason: "Braze refuses the key"}
 	}, "The run before this one stopped with a fault", "Braze refuses the key", "Nothing needs you.")
+	liveShows(t, "a configuration that could not be applied", 5, func(_ int, st *control.Status) {
+		st.LastReload, st.NeedsRestart = &control.Reload{At: st.Started, Error: "models[0].table: there is no such table"}, []string{"web.listen"}
+	}, "The changed configuration could not be applied on", "there is no such table", "Changed settings wait for a restart: web.listen.", "2 things need you.")
+	liveShows(t, "only the pages stay", 5, func(_ int, st *control.Status) {
+		st.State, st.LastStop = "stopped", &control.Stop{At: st.Started, Code: 12, Reason: "the slot is gone"}
+	}, "Stopped by a fault.", "the slot is gone")
 	liveShows(t, "stopped on request", 1, func(_ int, st *control.Status) {
 		st.State, st.PID, st.LastStop = "stopped", 0, &control.Stop{At: st.Started}
 	}, "Stopped.", "Nothing is running. It was stopped on request", "brazecdc run", "One thing needs you.")

@@ -63,6 +63,8 @@ func (r *request) goWord(n *need) string {
 		return r.t("live.go.connections")
 	case strings.HasPrefix(n.Go, "/models"):
 		return r.t("live.go.models")
+	case n.Go == "/draft":
+		return r.t("live.go.draft")
 	case n.Go == "/loads":
 		return r.t("live.go.loads")
 	case n.Go != "" && n.Model != "":
@@ -230,7 +232,7 @@ func (r *request) modelState(v *view, m *connector.ModelStatus) (mark, word stri
 	case m.Held > 0:
 		return "warn", r.t("live.state.deletes", m.Held)
 	}
-	for i := len(v.status.Loads) - 1; i >= 0 && v.status.PID != 0; i-- {
+	for i := len(v.status.Loads) - 1; i >= 0 && works(v.status); i-- {
 		l := &v.status.Loads[i]
 		if l.Model != m.Name || !l.Finished.IsZero() && !l.Closing {
 			continue
