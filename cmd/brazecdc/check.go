@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -104,7 +103,7 @@ func (c *checker) run(ctx context.Context) {
 
 // config checks the file. What could be read of a faulty one is checked further.
 func (c *checker) config() *config.Config {
-	cfg, err := config.Load(c.p.config, os.LookupEnv)
+	cfg, err := config.Load(c.p.config, c.p.env)
 	var faults config.Faults
 	switch {
 	case errors.As(err, &faults):

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"brazecdc/connector"
@@ -32,7 +31,7 @@ func (p *program) loadText() (*config.Config, []byte, error) {
 
 // parse reads a text as the configuration file. The error is config.Faults where the content is at fault.
 func (p *program) parse(text []byte) (*config.Config, error) {
-	cfg, err := config.ParseText(p.config, text, os.LookupEnv)
+	cfg, err := config.ParseText(p.config, text, p.env)
 	if err != nil {
 		return nil, err
 	}

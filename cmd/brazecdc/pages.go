@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 
 	"brazecdc/connector"
@@ -24,6 +23,9 @@ type pageParts struct {
 	face *face
 	// access is who may use the pages.
 	access *pageAccess
+	// starter makes the stream run beside the pages; nil in run, where it does, and in the demo.
+	starter *starter
+	demo    bool
 }
 
 // app is the wired connector of this process: nil in ui, and in run until its parts are wired. It may close at any time, as at a change of the configuration,
@@ -41,13 +43,13 @@ func (x *pageParts) app() *app {
 func (p *program) pages(x *pageParts) (*web.Server, error) {
 	v, _ := buildVersion()
 	c := web.Config{
-		File: p.config, Version: v, Log: x.log,
-		Access:    x.access.now,
+		Access: x.access.now,
+		File:   p.config, Version: v, Log: x.log, Demo: x.demo,
 		Workspace: func() string { return p.glance().Braze.Workspace },
 		API:       func(ctx context.Context) (control.API, func(), error) { return p.pagesAPI(ctx, x, forReading) },
 		Change:    func(ctx context.Context) (control.API, func(), error) { return p.pagesAPI(ctx, x, forWriting) },
 		Parse: func(text []byte) (*config.Config, error) {
-			return config.ParseText(p.config, text, os.LookupEnv)
+			return config.ParseText(p.config, text, p.env)
 		},
 	}
 	if x.face != nil {
@@ -58,6 +60,10 @@ func (p *program) pages(x *pageParts) (*web.Server, error) {
 		return nil, err
 	}
 	store.Log = x.log
+	store.Check = func(text []byte) error {
+		_, err := p.parse(text)
+		return err
+	}
 	c.Draft = store
 	p.livePages(x, &c)
 	p.connectionsPages(x, &c)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"os"
 	"sync"
 	"time"
 
@@ -38,7 +37,7 @@ type remembered[T any] struct {
 
 // Look implements web.ConnectionsViews.
 func (v *connectionsViews) Look(text []byte) (*config.Config, config.Faults) {
-	return config.Partial(v.p.config, text, os.LookupEnv, config.SecretFiles(v.p.config))
+	return config.Partial(v.p.config, text, v.p.env, config.SecretFiles(v.p.config))
 }
 
 // fingerprint tells whether settings are the same, secrets included, without keeping them.

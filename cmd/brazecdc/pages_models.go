@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -71,7 +70,7 @@ type sight struct {
 
 // see reads a draft and makes its source, without connecting. The error is about the text alone; what is wrong with the source is in gone.
 func (v *modelViews) see(draft []byte) (*sight, error) {
-	cfg, faults := config.Partial(v.p.config, draft, os.LookupEnv, config.SecretFiles(v.p.config))
+	cfg, faults := config.Partial(v.p.config, draft, v.p.env, config.SecretFiles(v.p.config))
 	if cfg == nil {
 		return nil, faults
 	}

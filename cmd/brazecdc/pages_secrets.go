@@ -75,7 +75,7 @@ func (p *program) secretState(ref string) web.SecretState {
 		return s
 	}
 	if m := variableReference.FindStringSubmatch(ref); m != nil {
-		_, ok := os.LookupEnv(m[1])
+		_, ok := p.env(m[1])
 		return web.SecretState{Set: true, Variable: m[1], Missing: !ok}
 	}
 	return web.SecretState{Set: true, Literal: true}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -211,7 +210,10 @@ func (v *connectionsViews) Loads(ctx context.Context, text []byte) ([]web.LoadPl
 	return out, nil
 }
 
-// Start implements web.ConnectionsViews.
+// Start implements web.ConnectionsViews. The text stands in the file already.
 func (v *connectionsViews) Start(ctx context.Context, text []byte) error {
-	return fmt.Errorf("start: %w", errors.ErrUnsupported)
+	if v.x.starter != nil {
+		return v.x.starter.start(ctx, text)
+	}
+	return v.p.applier(v.x).Apply(ctx, text)
 }

@@ -36,14 +36,12 @@ type connectionForm struct {
 	Command  string
 }
 
-func (r *request) connectionForm(step string) connectionForm {
+func (r *request) connectionForm() connectionForm {
 	f := connectionForm{Path: r.URL.Path, Command: r.command("check")}
 	if v, err := r.draftView(); err == nil {
 		f.ReadOnly = v.ReadOnly
 	}
-	if strings.HasPrefix(r.URL.Path, "/setup/") {
-		f.Bar = r.setup(step, "")
-	}
+	f.Bar = r.setupHere()
 	return f
 }
 

@@ -38,7 +38,7 @@ var keyRights = []keyRight{
 const otherInstance = "other"
 
 func (r *request) brazeForm(w *written) *brazeForm {
-	f := &brazeForm{connectionForm: r.connectionForm("braze"), Instances: config.Instances(), Workspace: w.Braze.Workspace, Key: r.secretOf("key", w.Braze.APIKey), Rights: keyRights}
+	f := &brazeForm{connectionForm: r.connectionForm(), Instances: config.Instances(), Workspace: w.Braze.Workspace, Key: r.secretOf("key", w.Braze.APIKey), Rights: keyRights}
 	if w.Braze.Endpoint != "" {
 		i := instanceOf(w.Braze.Endpoint)
 		if f.Instance, f.Dashboard = i.Name, i.Dashboard; i.Name == "" {

@@ -50,11 +50,11 @@ func setupSteps(cfg *config.Config, running bool, model string) []setupStep {
 			}
 		}
 	}
-	tab := func(name string) string { return "/models/" + url.PathEscape(model) + "?setup=1&tab=" + name }
+	tab := func(name string) string { return "/models/" + url.PathEscape(model) + "?tab=" + name }
 	return []setupStep{
 		{Key: "source", Path: "/setup/source", Done: source},
 		{Key: "braze", Path: "/setup/braze", Done: braze},
-		{Key: "table", Path: "/models/new?setup=1", Done: table, Locked: !source},
+		{Key: "table", Path: "/models/-/add", Done: table, Locked: !source},
 		{Key: "mode", Path: tab("options"), Done: mode, Locked: !table},
 		{Key: "fields", Path: tab("fields"), Done: fields, Locked: !table},
 		{Key: "groups", Path: tab("groups"), Done: fields, Optional: true, Locked: !table},
@@ -98,12 +98,25 @@ func (r *request) setup(here, model string) *setupBar {
 	return b
 }
 
-// setupHelper is setup for templates of other families: nothing unless the page was opened within the first run.
-func (r *request) setupHelper(here string) *setupBar {
-	if r.URL.Query().Get("setup") == "" {
+// setupHere is the bar above the page, nil outside of the first run.
+func (r *request) setupHere() *setupBar { return r.bar() }
+
+// findSetup tells which step of the first run a page is. The models' pages belong to it until there is a file.
+func (r *request) findSetup() *setupBar {
+	step := map[string]string{"/setup/source": "source", "/setup/braze": "braze", "/setup/start": "start", "/setup/done": "start", "/models/-/add": "table"}[r.URL.Path]
+	model := r.PathValue("name")
+	if step == "" && r.route.family == "models" && model != "" {
+		step = map[string]string{"": "fields", "fields": "fields", "groups": "groups", "options": "mode", "preview": "preview"}[r.URL.Query().Get("tab")]
+	}
+	if step == "" {
 		return nil
 	}
-	return r.setup(here, r.PathValue("name"))
+	if r.route.family == "models" {
+		if v, err := r.draftView(); err != nil || v.Exists {
+			return nil
+		}
+	}
+	return r.setup(step, model)
 }
 
 // draftView is the draft as it is now, empty where there is no store.

@@ -49,7 +49,7 @@ var (
 )
 
 func (r *request) sourceForm(w *written) *sourceForm {
-	f := &sourceForm{connectionForm: r.connectionForm("source"), TimeZone: w.Source.TimeZone, Slot: defaultName, Pub: defaultName, Group: defaultName, Format: "auto",
+	f := &sourceForm{connectionForm: r.connectionForm(), TimeZone: w.Source.TimeZone, Slot: defaultName, Pub: defaultName, Group: defaultName, Format: "auto",
 		Create: true, TLSModes: tlsModes, Formats: formats, Mechanisms: mechanisms, Password: secretField{ID: "password"},
 		SASLSecret: secretField{ID: "sasl_password"}, RegSecret: secretField{ID: "registry_password"}}
 	if f.TimeZone == "" {

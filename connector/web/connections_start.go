@@ -45,7 +45,7 @@ func (r *request) startData() (*startData, error) {
 	if err != nil || views == nil {
 		return nil, errUnavailable()
 	}
-	d := &startData{Bar: r.setup("start", ""), Running: r.running(), ReadOnly: v.ReadOnly, Sent: views.FirstSent(), How: "one", Command: r.command("run")}
+	d := &startData{Bar: r.setupHere(), Running: r.running(), ReadOnly: v.ReadOnly, Sent: views.FirstSent(), How: "one", Command: r.command("run")}
 	cfg, faults := views.Look(v.Text)
 	for _, f := range faults {
 		if !f.Warn && !loadOpen(f) {
@@ -199,7 +199,6 @@ type doneData struct {
 	Sent     *FirstSent
 	Running  bool
 	Instance config.Instance
-	Bar      *setupBar
 }
 
 func (s *Server) donePage(r *request) error {
@@ -207,6 +206,6 @@ func (s *Server) donePage(r *request) error {
 	if err != nil || s.cfg.Connections == nil {
 		return errUnavailable()
 	}
-	d := doneData{Sent: s.cfg.Connections.FirstSent(), Running: r.running(), Bar: r.setup("start", ""), Instance: instanceOf(readWritten(v.Text).Braze.Endpoint)}
+	d := doneData{Sent: s.cfg.Connections.FirstSent(), Running: r.running(), Instance: instanceOf(readWritten(v.Text).Braze.Endpoint)}
 	return r.render(http.StatusOK, "connections_done", "connections.done.title", d)
 }

@@ -20,7 +20,8 @@ type frame struct {
 	Problems  []problem
 	User      User
 	SignedIn  bool
-	Bare      bool // without navigation: the sign-in page
+	Bare      bool      // without navigation: the sign-in page
+	Setup     *setupBar // nil outside of the first run
 }
 
 type navItem struct {
@@ -35,7 +36,11 @@ func (r *request) frame() *frame {
 		Title: r.title, Lang: r.Lang, Theme: theme(r), Token: r.token(), Demo: r.s.cfg.Demo, User: r.User, SignedIn: r.User.Name != "",
 		Problems: r.problems, Flash: r.takeFlash(), Bare: r.User.Role < Viewer,
 	}
-	for _, name := range []string{"base", r.route.family} {
+	families := []string{"base", r.route.family}
+	if f.Setup = r.setupHere(); f.Setup != nil && r.route.family != "connections" {
+		families = append(families, "connections")
+	}
+	for _, name := range families {
 		if u := r.s.files.url("css/" + name + ".css"); u != "" {
 			f.Styles = append(f.Styles, u)
 		}

@@ -128,7 +128,6 @@ func (set *pageSet) helpers() template.FuncMap {
 		"editor":  func() bool { return set.r.editor() },
 		"frame":   func() *frame { return set.r.frame() },
 		"asset":   func(name string) string { return set.r.s.files.url(name) },
-		"setup":   func(step string) *setupBar { return set.r.setupHelper(step) },
 		"problem": func(field string) string { return set.r.problemAt(field) },
 		"dict":    dict,
 		"list":    func(v ...any) []any { return v },

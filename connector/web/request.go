@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -36,7 +37,8 @@ type request struct {
 	session  string // what the token of forms is made from
 	title    string
 	problems []problem
-	status   int // of the answer, for the frame
+	status   int              // of the answer, for the frame
+	bar      func() *setupBar // of the first run, made once
 }
 
 // problem is a fault of a form; it stands in the summary on top, which leads to the field, and beside the field.
@@ -75,6 +77,7 @@ func errUnavailable() error { return errPage(http.StatusServiceUnavailable, "cor
 // request makes what a handler works with.
 func (s *Server) request(w http.ResponseWriter, hr *http.Request, rt route) *request {
 	r := &request{Request: hr, W: w, s: s, route: rt, status: http.StatusOK}
+	r.bar = sync.OnceValue(r.findSetup)
 	r.Lang = s.words.choose(cookie(hr, "lang"), hr.Header.Get("Accept-Language"))
 	r.Zone = time.Local
 	if z, err := time.LoadLocation(cookie(hr, "zone")); err == nil && cookie(hr, "zone") != "" {
