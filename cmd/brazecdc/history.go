@@ -15,6 +15,7 @@ import (
 func (p *program) openHistory(cfg *config.Config, log *slog.Logger) *history.Store {
 	sum := sha256.Sum256([]byte(cfg.Braze.Workspace + "\x00" + cfg.Braze.Endpoint))
 	s, err := history.Open(history.Config{
+		Keep: cfg.Web.History.Keep, MaxSize: cfg.Web.History.MaxSize, Values: cfg.Web.History.Values == "disk",
 		Path: filepath.Join(p.beside(cfg.Cache.Path), "history", hex.EncodeToString(sum[:6])), Key: []byte(cfg.Braze.APIKey.Reveal()), Logger: log.With("component", "history"),
 	})
 	if err != nil {

@@ -77,7 +77,7 @@ func idsOf(out []id, body []byte) []id {
 		for range d.byte() {
 			add(d.id())
 		}
-	case typeCount:
+	case typeCount, typeValue:
 		add(d.id())
 		add(d.id())
 	case typeUser, typeRow:

@@ -27,6 +27,13 @@ type id [hashSize]byte
 // gapID is what gaps are found by.
 var gapID = id{'g', 'a', 'p'}
 
+// valueID is what a payload is found by. Its number is never given twice, so that no two share a key stream.
+func valueID(number uint64) id {
+	of := id{8: 'v', 9: 'a', 10: 'l'}
+	binary.LittleEndian.PutUint64(of[:], number)
+	return of
+}
+
 // hasher makes ids and seals what they stand for. It is used by one goroutine at a time.
 type hasher struct {
 	mac   hash.Hash

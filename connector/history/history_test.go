@@ -178,6 +178,44 @@ func TestTimeline(t *testing.T) {
 			t.Errorf("%d entries were not told", n+1)
 		}
 	})
+	t.Run("keeps payloads across a restart where the operator decided so, and not in plain", func(t *testing.T) {
+		path := t.TempDir()
+		s := open(t, Config{Path: path, Values: true})
+		s.Ended(accepted(1, now))
+		s.Ended(accepted(2, now))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(files(t, path), `"pro"`) {
+			t.Error("the value is in a file as it is")
+		}
+		s = open(t, Config{Path: path, Values: true})
+		if l := timeline(t, s, Query{User: userOf(1)}); len(l.Entries) != 1 || string(l.Entries[0].Payload) != `{"plan":"pro"}` {
+			t.Errorf("%+v", l.Entries)
+		}
+		if err := s.Forget(userOf(1), nil); err != nil {
+			t.Fatal(err)
+		}
+		h, gone, kept := newHasher(testKey), 0, 0
+		for _, g := range s.sealed {
+			err := g.each(func(body []byte) error {
+				if body[0] == typeValue {
+					kept++
+					u := userOf(1)
+					if of := h.user(&u); string(body[1:1+hashSize]) == string(of[:]) {
+						gone++
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if gone != 0 || kept != 1 {
+			t.Errorf("%d payloads of the forgotten user are left, %d in all", gone, kept)
+		}
+	})
 	t.Run("keeps no value in a file", func(t *testing.T) {
 		path := t.TempDir()
 		s := open(t, Config{Path: path})

@@ -21,6 +21,7 @@ const (
 	typeUser  = 'U' // what a user's id stands for
 	typeRow   = 'R' // what a row's id stands for
 	typeGap   = 'G'
+	typeValue = 'P' // a payload, sealed
 )
 
 const (
@@ -193,13 +194,21 @@ func (s *Store) appendEnd(sl *slab, e *connector.Ending) {
 	for i := range rows {
 		b = appendKey(b, &rows[i].Key)
 	}
-	b = s.appendBody(b, e, rows)
+	b, number := s.appendBody(b, e, rows)
 	end(b, from)
 	sl.b = b
+	if s.cfg.Values && number != 0 {
+		if value := s.payload.ring[s.payload.n%Payloads].b; value != nil {
+			from = len(sl.b)
+			b = appendUint(appendUser(begin(sl.b, typeValue), &e.User), number)
+			sl.b = append(b, value...)
+			end(sl.b, from)
+		}
+	}
 }
 
-// appendBody appends what goes to the file as it is.
-func (s *Store) appendBody(b []byte, e *connector.Ending, rows []connector.EndedRow) []byte {
+// appendBody appends what goes to the file as it is, and gives the number of the payload.
+func (s *Store) appendBody(b []byte, e *connector.Ending, rows []connector.EndedRow) (_ []byte, number uint64) {
 	flags := byte(0)
 	set := func(on bool, f byte) {
 		if on {
@@ -233,7 +242,8 @@ func (s *Store) appendBody(b []byte, e *connector.Ending, rows []connector.Ended
 		b = appendUint(b, c.Status)
 		b = appendStr(b, c.RequestID)
 	}
-	b = appendUint(b, s.payload.keep(e))
+	number = s.payload.keep(e)
+	b = appendUint(b, number)
 	for i := range rows {
 		b = s.appendRow(b, e.At, &rows[i])
 	}
@@ -244,7 +254,7 @@ func (s *Store) appendBody(b []byte, e *connector.Ending, rows []connector.Ended
 		b = appendUint(b, s.names.id(left[i].Field))
 		b = appendUint(b, s.names.id(left[i].Reason))
 	}
-	return b
+	return b, number
 }
 
 func (s *Store) appendRow(b []byte, at time.Time, r *connector.EndedRow) []byte {

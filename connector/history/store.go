@@ -22,7 +22,7 @@ import (
 
 // What a history is kept to where the configuration says nothing.
 const (
-	DefaultDays    = 7
+	DefaultKeep    = 7 * 24 * time.Hour
 	DefaultMaxSize = 256 << 20
 )
 
@@ -37,10 +37,12 @@ const (
 type Config struct {
 	// Path is the folder, which is made where it is missing.
 	Path string
-	// Days is how long entries are kept; default 7.
-	Days int
+	// Keep is how long entries are kept; default 7 days.
+	Keep time.Duration
 	// MaxSize is the length of all files at which the oldest are dropped; default 256 MB.
 	MaxSize int64
+	// Values keeps payloads in the files too, sealed, as long as their entries; else the newest are in memory alone.
+	Values bool
 	// Key is what users and rows are hashed with. The same key gives the same references as the log has.
 	Key []byte
 	// Models are the models that Ended and Passed speak of by number.
@@ -97,8 +99,8 @@ type gap struct {
 
 // Open opens or makes a history. Files that cannot be read are dropped with a warning; an error means that the folder cannot be used at all.
 func Open(cfg Config) (*Store, error) {
-	if cfg.Days <= 0 {
-		cfg.Days = DefaultDays
+	if cfg.Keep <= 0 {
+		cfg.Keep = DefaultKeep
 	}
 	if cfg.MaxSize <= 0 {
 		cfg.MaxSize = DefaultMaxSize

@@ -272,14 +272,42 @@ func (s *Store) Timeline(q Query) (*Timeline, error) {
 		return nil, fmt.Errorf("read the history: %w", err)
 	}
 	out.Rows = rows
-	s.mu.Lock()
 	for i := range out.Entries {
 		if e := &out.Entries[i]; e.HadPayload {
-			e.Payload = s.payload.find(e.User, binary.BigEndian.Uint64(e.Payload))
+			e.Payload = l.payload(e.User, binary.BigEndian.Uint64(e.Payload))
 		}
 	}
-	s.mu.Unlock()
 	return out, nil
+}
+
+// payload finds a payload in memory, else in the files.
+func (l *lookup) payload(u connector.User, number uint64) []byte {
+	s := l.s
+	s.mu.Lock()
+	b := s.payload.find(u, number)
+	s.mu.Unlock()
+	if b != nil || !s.cfg.Values {
+		return b
+	}
+	of := valueID(number)
+	s.disk.Lock()
+	defer s.disk.Unlock()
+	for _, g := range s.segmentsNow() {
+		places, err := g.find(keyOf(&of), keyOf(&of))
+		if err != nil {
+			continue
+		}
+		for _, at := range places {
+			body, err := g.read(at)
+			if err != nil || body[0] != typeValue || len(body) < 1+2*hashSize || !bytes.Equal(body[1+hashSize:1+2*hashSize], of[:]) {
+				continue
+			}
+			value := slices.Clone(body[1+2*hashSize:])
+			l.h.seal(of, value)
+			return value
+		}
+	}
+	return nil
 }
 
 // mostRows bounds how many rows of a user are followed.

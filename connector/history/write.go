@@ -137,7 +137,7 @@ func (s *Store) ready(fresh []string) bool {
 	if s.cfg.Now().Before(s.blind) {
 		return false
 	}
-	if s.live != nil && (s.live.size >= s.size || s.live.first != 0 && s.cfg.Now().Sub(time.UnixMicro(s.live.first)) > time.Duration(s.cfg.Days)*24*time.Hour/14) {
+	if s.live != nil && (s.live.size >= s.size || s.live.first != 0 && s.cfg.Now().Sub(time.UnixMicro(s.live.first)) > s.cfg.Keep/14) {
 		s.sealLive()
 		s.bound()
 	}
@@ -205,6 +205,15 @@ func (s *Store) put(body []byte) {
 func (s *Store) entry(b []byte) {
 	d := decoder{b: b[1:]}
 	u := d.user()
+	if b[0] == typeValue {
+		if number := d.uint(); !d.bad && s.live != nil {
+			of := valueID(number)
+			body := append(s.appendID([]byte{typeValue}, u), of[:]...)
+			s.writer.seal(of, d.b)
+			s.put(append(body, d.b...))
+		}
+		return
+	}
 	if b[0] == typeCount {
 		k := countKey{user: u, row: d.key()}
 		at := int64(d.uint())
@@ -345,7 +354,7 @@ func (s *Store) total() (n int64) {
 
 // bound drops the oldest segments, until the rest is neither too old nor too large. s.disk is held.
 func (s *Store) bound() {
-	oldest := s.cfg.Now().AddDate(0, 0, -s.cfg.Days).UnixMicro()
+	oldest := s.cfg.Now().Add(-s.cfg.Keep).UnixMicro()
 	most := max(s.cfg.MaxSize-2*s.size-2*slabSize, s.cfg.MaxSize/2) // the rest is for the segment that is being written
 	for len(s.sealed) > 0 && (s.sealed[0].last < oldest || s.total() > most) {
 		s.drop(s.sealed[0])
