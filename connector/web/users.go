@@ -213,6 +213,11 @@ func (s *Server) usersView(r *request) (v UsersViews, ok bool, err error) {
 	return s.cfg.Users, true, nil
 }
 
+// usersFault says why nothing can be told at this moment, as while the process starts.
+func usersFault(err error) error {
+	return errPage(http.StatusServiceUnavailable, "users.error.now", err.Error())
+}
+
 func (s *Server) usersPage(r *request) error {
 	v, ok, err := s.usersView(r)
 	if !ok {
@@ -220,7 +225,7 @@ func (s *Server) usersPage(r *request) error {
 	}
 	ways, err := v.Ways(r.Context())
 	if err != nil {
-		return err
+		return usersFault(err)
 	}
 	return r.render(http.StatusOK, "users", "users.title", usersData{Ways: ways, Ask: UserAsk{By: ByExternalID}})
 }
@@ -235,7 +240,7 @@ func (s *Server) usersFind(r *request) error {
 	}
 	ways, err := v.Ways(r.Context())
 	if err != nil {
-		return err
+		return usersFault(err)
 	}
 	ask := UserAsk{By: r.PostFormValue("by"), Value: strings.TrimSpace(r.PostFormValue("value")), Model: r.PostFormValue("model"), Label: strings.TrimSpace(r.PostFormValue("label"))}
 	switch ask.By {
@@ -326,7 +331,7 @@ func (s *Server) showUser(r *request, v UsersViews, compared *UserCompared) erro
 		return errPage(http.StatusNotFound, "users.error.gone")
 	}
 	if err != nil {
-		return err
+		return usersFault(err)
 	}
 	data := userData{UserView: u, Events: r.userEvents(u), Older: before != "", Compared: compared, Wait: r.waitWords(&u.Waiting)}
 	for i := range u.Rows {
@@ -385,7 +390,7 @@ func (s *Server) rowOf(r *request, v UsersViews) (*UserRow, int, error) {
 		return nil, 0, errPage(http.StatusNotFound, "users.error.gone")
 	}
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, usersFault(err)
 	}
 	n := 0
 	for _, c := range r.PostFormValue("row") {
