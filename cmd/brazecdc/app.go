@@ -197,7 +197,6 @@ func (a *app) closeParts() (err error) {
 	}
 	if a.history != nil {
 		err = errors.Join(err, a.history.Close())
-		a.history = nil
 	}
 	if a.data != nil {
 		err = errors.Join(err, a.data.Close())

@@ -32,6 +32,7 @@ named, not suggested, and never read.
 
 It only reads: nothing is created in the database, no password is written (the file says ${DATABASE_URL}), and an existing file is never overwritten.
 Two choices stay open, because each can hurt: mode and load. The lines are marked; "brazecdc check" names them until they are made.
+Beside the file it writes brazecdc.schema.json, by which editors complete and check it (see "brazecdc schema").
 
 With --reference it only prints every setting with its default, and five typical models: profiles, consent, events, a catalog, memberships.`,
 		Example: `  brazecdc init --database "$DATABASE_URL"
@@ -100,7 +101,10 @@ func (p *program) init(ctx context.Context, url, output string, only []string) e
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
-	p.printf("Wrote %s.\n\nNext:\n  1. choose mode and load in it (the lines marked CHOOSE), and look at the suggested fields\n"+
+	if err := writeSchemaBeside(output); err != nil {
+		p.warnf("%v; editors find it after: brazecdc schema --output %s\n", err, config.SchemaName)
+	}
+	p.printf("Wrote %s, and beside it the schema for editors.\n\nNext:\n  1. choose mode and load in it (the lines marked CHOOSE), and look at the suggested fields\n"+
 		"  2. set DATABASE_URL, BRAZE_ENDPOINT and BRAZE_API_KEY in the environment\n  3. brazecdc check%s\n", output, configFlag(output))
 	return nil
 }

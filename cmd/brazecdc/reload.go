@@ -162,7 +162,7 @@ func (r *runner) fixed(cfg *config.Config) config.Faults {
 
 // webBinding are the settings of web without those that count at once.
 func webBinding(w config.Web) config.Web {
-	w.Stay = false
+	w.Stay, w.History = false, config.WebHistory{}
 	return w
 }
 

@@ -38,6 +38,10 @@ seconds and read from its beginning. Several processes share the partitions when
 SIGTERM or SIGINT: it stops reading, delivers what is open within limits.drain (30s), records and confirms it, and ends. A second signal ends it at once;
 what was open comes again at the next start. Nothing is confirmed to the database before it was delivered, or kept in data/, and recorded.
 
+SIGHUP: it reads the configuration file again, delivers what is open, and goes on with what the file says now. Where that is at fault, or does not start within
+10 s, the configuration before goes on, and the log and "brazecdc status" say why. braze.workspace, data.path and cache.path can't change so; web, ops and
+log.format count from the next start on. With web.stay: true a stop with exit code 11 to 21 keeps the pages up, not ready, until SIGHUP finds it mended.
+
 With log.level: debug each change's end is a line of its own on standard error, as JSON where that is no terminal: time, table, operation, position, endpoint,
 fields, outcome, reason, and the user as a keyed hash.
 
