@@ -109,15 +109,6 @@ func lastKey(path string) string {
 	return parts[len(parts)-1].text
 }
 
-// ShownValue is the value at a path of a text as it may be shown, "" where there is none.
-func ShownValue(text []byte, path string) string {
-	e := &editor{text: text}
-	if e.read() != nil {
-		return ""
-	}
-	return shown(e.value(path))
-}
-
 // Shown is the value of an Edit as it may be shown, on one line. The path tells whether it is a secret.
 func Shown(path string, value any) string {
 	n, err := valueNode(value, 0)

@@ -58,14 +58,13 @@ func (s *Store) activityFile() string { return filepath.Join(s.dir, "activity.js
 func (s *Store) olderFile() string    { return filepath.Join(s.dir, "activity.1.jsonl") }
 
 // Note adds an activity to the log, which only grows.
-func (s *Store) Note(a Activity) error { return s.locked(func() error { return s.note(a) }) }
-
-func (s *Store) note(a Activity) error {
+func (s *Store) Note(a Activity) error {
 	if a.Time.IsZero() {
 		a.Time = s.now().UTC()
 	}
-	for i := range a.What.Args {
-		a.What.Args[i] = shorten(a.What.Args[i])
+	a.What.Args = slices.Clone(a.What.Args)
+	for i, arg := range a.What.Args {
+		a.What.Args[i] = shorten(arg)
 	}
 	a.Who = shorten(a.Who)
 	line, err := json.Marshal(a)
@@ -75,6 +74,10 @@ func (s *Store) note(a Activity) error {
 	if s.Log != nil {
 		s.Log.Info("audit", slog.String("who", a.Who), slog.String("from", a.From), slog.String("what", a.What.Key), slog.Any("args", a.What.Args))
 	}
+	return s.holding(&s.logs, "activity.lock", func() error { return s.append(line) })
+}
+
+func (s *Store) append(line []byte) error {
 	if info, err := os.Stat(s.activityFile()); err == nil && info.Size()+int64(len(line)) >= maxActivityFile {
 		if err := os.Rename(s.activityFile(), s.olderFile()); err != nil {
 			return fmt.Errorf("note the activity: %w", err)
@@ -102,7 +105,8 @@ func shorten(text string) string {
 }
 
 // Activity is what the filter chooses, newest first.
-func (s *Store) Activity(f Filter) (out []Activity, err error) {
+func (s *Store) Activity(f Filter) ([]Activity, error) {
+	var out []Activity
 	if f.Limit <= 0 {
 		f.Limit = 200
 	}
@@ -110,21 +114,18 @@ func (s *Store) Activity(f Filter) (out []Activity, err error) {
 	if f.Since.Before(oldest) {
 		f.Since = oldest
 	}
-	err = s.locked(func() error {
-		for _, path := range []string{s.activityFile(), s.olderFile()} {
-			if len(out) >= f.Limit {
-				return nil
-			}
-			found, err := scan(path, f)
-			if err != nil {
-				return err
-			}
-			slices.Reverse(found)
-			out = append(out, found...)
+	for _, path := range []string{s.activityFile(), s.olderFile()} {
+		if len(out) >= f.Limit {
+			break
 		}
-		return nil
-	})
-	return out[:min(len(out), f.Limit)], err
+		found, err := scan(path, f)
+		if err != nil {
+			return nil, err
+		}
+		slices.Reverse(found)
+		out = append(out, found...)
+	}
+	return out[:min(len(out), f.Limit)], nil
 }
 
 // scan gives the newest of one file, oldest first.

@@ -13,13 +13,24 @@ import (
 // Apply writes the draft into the file and calls start with it, which makes the process use it; nil where no process is to. When start fails, the old file is
 // put back, the draft stays, and the fault is returned. It refuses a draft that is stale, and one that Check refuses.
 func (s *Store) Apply(ctx context.Context, who, reason string, start func(ctx context.Context, text []byte) error) error {
+	return s.apply(ctx, who, reason, nil, start)
+}
+
+// ApplySeen is Apply where the draft is still the text that somebody looked at, else ErrMoved.
+func (s *Store) ApplySeen(ctx context.Context, who, reason string, seen []byte, start func(ctx context.Context, text []byte) error) error {
+	return s.apply(ctx, who, reason, &seen, start)
+}
+
+func (s *Store) apply(ctx context.Context, who, reason string, seen *[]byte, start func(ctx context.Context, text []byte) error) error {
 	return s.locked(func() error {
-		v, err := s.view()
+		v, err := s.View()
 		switch {
 		case err != nil:
 			return err
 		case !v.Pending:
 			return ErrNothing
+		case seen != nil && !bytes.Equal(*seen, v.Text):
+			return ErrMoved
 		case v.Stale:
 			return ErrStale
 		case v.ReadOnly:
@@ -86,9 +97,9 @@ func (s *Store) applied(who, reason string, v View) error {
 	if err := s.forget(); err != nil {
 		return err
 	}
-	what := Sentence{Key: "activity.applied", Args: []string{strconv.Itoa(n)}}
+	what := Sentence{Key: "draft.activity.applied", Args: []string{strconv.Itoa(n)}}
 	if reason != "" {
-		what = Sentence{Key: "activity.applied_reason", Args: []string{strconv.Itoa(n), reason}}
+		what = Sentence{Key: "draft.activity.applied_reason", Args: []string{strconv.Itoa(n), reason}}
 	}
-	return s.note(Activity{Who: who, From: FromPage, What: what, Link: "/versions/" + strconv.Itoa(n)})
+	return s.Note(Activity{Who: who, From: FromPage, What: what, Link: "/versions/" + strconv.Itoa(n)})
 }

@@ -22,6 +22,7 @@ import (
 
 // Errors that a page answers in words of its own.
 var (
+	ErrMoved    = errors.New("the draft was changed since it was looked at; look at it again")
 	ErrNothing  = errors.New("there is no draft to apply")
 	ErrStale    = errors.New("the file was changed since the draft began; compare the two, then take theirs or put the draft on top")
 	ErrReadOnly = errors.New("the file can't be written here; download the draft and change the file where it is managed")
@@ -54,6 +55,7 @@ type Store struct {
 	dir  string
 	now  func() time.Time
 	mu   sync.Mutex
+	logs sync.Mutex // of the log of activities alone, so that what start does can be noted during an Apply
 }
 
 // Open is the store of the configuration file, kept in dir, which is made where it is missing. A file that differs from the last version is noted as
@@ -79,11 +81,15 @@ func (s *Store) parse(text []byte) error {
 	return err
 }
 
-// locked runs do while no other call, here or in another process, changes the folder.
-func (s *Store) locked(do func() error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	unlock, err := lockFile(filepath.Join(s.dir, "lock"))
+// locked runs do while no other call, here or in another process, changes the draft or the versions. Reading waits for none of it: every file is replaced as
+// a whole, and an Apply may take as long as a start.
+func (s *Store) locked(do func() error) error { return s.holding(&s.mu, "lock", do) }
+
+// holding runs do with a lock of this process and, by its file, of all.
+func (s *Store) holding(mu *sync.Mutex, name string, do func() error) error {
+	mu.Lock()
+	defer mu.Unlock()
+	unlock, err := lockFile(filepath.Join(s.dir, name))
 	if err != nil {
 		return err
 	}
@@ -92,15 +98,7 @@ func (s *Store) locked(do func() error) error {
 }
 
 // View reads the draft and the file.
-func (s *Store) View() (v View, err error) {
-	err = s.locked(func() error {
-		v, err = s.view()
-		return err
-	})
-	return v, err
-}
-
-func (s *Store) view() (View, error) {
+func (s *Store) View() (View, error) {
 	var v View
 	text, err := s.read()
 	switch {
@@ -121,6 +119,9 @@ func (s *Store) view() (View, error) {
 	v.Changed, v.By = d.Changed, d.By
 	return v, nil
 }
+
+// Hash names a text: a page that shows it sends that back, so that nothing is applied that was not looked at.
+func Hash(text []byte) string { return hash(text)[:16] }
 
 // read is the file's text.
 func (s *Store) read() ([]byte, error) {

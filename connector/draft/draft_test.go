@@ -66,7 +66,9 @@ func holds(t *testing.T, file, text string) {
 	}
 }
 
-func setMode(value string) config.Edit { return config.Edit{Path: "models[customers].mode", Value: value} }
+func setMode(value string) config.Edit {
+	return config.Edit{Path: "models[customers].mode", Value: value}
+}
 
 func TestADraftIsKeptAndApplied(t *testing.T) {
 	s, file := open(t, sample)

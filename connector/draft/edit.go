@@ -73,7 +73,7 @@ func (s *Store) SetText(who string, text []byte) error {
 
 func (s *Store) change(who string, make func(View) ([]byte, error)) error {
 	return s.locked(func() error {
-		v, err := s.view()
+		v, err := s.View()
 		if err != nil {
 			return err
 		}
@@ -91,7 +91,7 @@ func (s *Store) Drop(string) error { return s.locked(s.forget) }
 // PutOnTop makes what the draft changed again, on the file as it is now. Comments that were edited by hand are not taken along.
 func (s *Store) PutOnTop(who string) error {
 	return s.locked(func() error {
-		v, err := s.view()
+		v, err := s.View()
 		if err != nil || !v.Stale {
 			return err
 		}

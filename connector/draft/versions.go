@@ -58,7 +58,7 @@ func (s *Store) version(n int) (kept, error) {
 	var k kept
 	data, err := os.ReadFile(s.versionFile(n))
 	if errors.Is(err, fs.ErrNotExist) {
-		return k, fmt.Errorf("version %d is not kept (any more); the newest %d are", n, maxVersions)
+		return k, fmt.Errorf("version %d is not kept (any more); the newest %d are: %w", n, maxVersions, fs.ErrNotExist)
 	}
 	if err == nil {
 		err = json.Unmarshal(data, &k)
@@ -128,37 +128,37 @@ func (s *Store) notice() error {
 			return err
 		}
 	}
-	_, err = s.record(before, v, text)
-	return err
+	n, err := s.record(before, v, text)
+	if err != nil || !v.OnDisk || before.N == 0 {
+		return err
+	}
+	return s.Note(Activity{From: FromFile, What: Sentence{Key: "draft.activity.on_disk", Args: []string{strconv.Itoa(n)}}, Link: "/versions/" + strconv.Itoa(n)})
 }
 
 // Versions are those kept, newest first.
-func (s *Store) Versions() (out []Version, err error) {
-	err = s.locked(func() error {
-		numbers, err := s.numbers()
+func (s *Store) Versions() ([]Version, error) {
+	numbers, err := s.numbers()
+	if err != nil {
+		return nil, err
+	}
+	var out []Version
+	for _, n := range slices.Backward(numbers) {
+		k, err := s.version(n)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // dropped since it was listed
+		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for _, n := range slices.Backward(numbers) {
-			k, err := s.version(n)
-			if err != nil {
-				return err
-			}
-			out = append(out, k.Version)
-		}
-		return nil
-	})
-	return out, err
+		out = append(out, k.Version)
+	}
+	return out, nil
 }
 
 // Version is the text of one.
-func (s *Store) Version(n int) (text []byte, err error) {
-	err = s.locked(func() error {
-		k, err := s.version(n)
-		text = []byte(k.Text)
-		return err
-	})
-	return text, err
+func (s *Store) Version(n int) ([]byte, error) {
+	k, err := s.version(n)
+	return []byte(k.Text), err
 }
 
 // GoBack makes the text of a version the draft.
@@ -168,7 +168,7 @@ func (s *Store) GoBack(who string, n int) error {
 		if err != nil {
 			return err
 		}
-		v, err := s.view()
+		v, err := s.View()
 		if err != nil {
 			return err
 		}
