@@ -68,6 +68,7 @@ Exit code 0 if nothing must be fixed, else 4.`,
 // checker collects findings.
 type checker struct {
 	p     *program
+	text  []byte // is judged in place of the file, which does not hold it yet; nil for the file
 	found []finding
 	about string                        // what of the source is looked at
 	types map[string]connector.AttrType // of Braze's custom attributes, nil where it does not tell
@@ -103,7 +104,11 @@ func (c *checker) run(ctx context.Context) {
 
 // config checks the file. What could be read of a faulty one is checked further.
 func (c *checker) config() *config.Config {
-	cfg, err := config.Load(c.p.config, c.p.env)
+	load := func() (*config.Config, error) { return config.Load(c.p.config, c.p.env) }
+	if c.text != nil {
+		load = func() (*config.Config, error) { return config.ParseText(c.p.config, c.text, c.p.env) }
+	}
+	cfg, err := load()
 	var faults config.Faults
 	switch {
 	case errors.As(err, &faults):

@@ -106,6 +106,11 @@ func hide(n *node) string {
 	return shown
 }
 
+// bound are the secrets that belong to an address: to a new one the old secret is not sent unseen.
+var bound = map[string]string{
+	"braze.api_key": "braze.endpoint", "source.kafka.registry.password": "source.kafka.registry.url", "source.kafka.sasl.password": "source.kafka.brokers",
+}
+
 // KeepSecrets puts what HideSecrets hid back into a text that was edited since, from the text it was hidden in. The edited text must be YAML with settings.
 func KeepSecrets(edited, from []byte) ([]byte, error) {
 	e, old := &editor{text: edited}, &editor{text: from}
@@ -126,6 +131,9 @@ func KeepSecrets(edited, from []byte) ([]byte, error) {
 		was := known[s.path]
 		if was == nil || hide(was) != s.raw {
 			return nil, Fault{Line: s.line, Column: s.column, Path: s.path, What: s.path + " holds " + Hidden + ", which stands for no secret here", Fix: "write ${NAME} and keep the secret in a variable, or the secret itself"}
+		}
+		if address := bound[s.path]; address != "" && !equal(old.value(address), e.value(address)) {
+			return nil, Fault{Line: s.line, Column: s.column, Path: s.path, What: s.path + " belongs to the address that was at " + address, Fix: "enter it again for the new one"}
 		}
 		edits = append(edits, Edit{Path: s.path, Value: was.plainValue()})
 	}

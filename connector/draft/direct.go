@@ -13,7 +13,7 @@ import (
 // file. It refuses a file that can't be written.
 func (s *Store) EditFile(a Activity, edits ...config.Edit) error {
 	return s.locked(func() error {
-		v, err := s.view()
+		v, err := s.View()
 		if err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func (s *Store) EditFile(a Activity, edits ...config.Edit) error {
 			return err
 		}
 		_, err = s.record(before, Version{Who: a.Who}, text)
-		return errors.Join(err, s.carry(v, text, edits), s.note(a))
+		return errors.Join(err, s.carry(v, text, edits), s.Note(a))
 	})
 }
 

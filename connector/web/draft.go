@@ -95,9 +95,6 @@ func (r *request) sentence(s draft.Sentence) string {
 	return r.t(s.Key, args...)
 }
 
-// who is how this request's user stands in versions and activities.
-func (r *request) who() string { return r.User.Name }
-
 func (s *Server) draftPage(r *request) error { return s.showDraft(r, http.StatusOK, &draftShown{}) }
 
 // showDraft answers with the page of the draft; p carries what a form left open.
@@ -246,7 +243,7 @@ func (s *Server) draftApply(r *request) error {
 	if s.cfg.Drafts != nil {
 		start = s.cfg.Drafts.Apply
 	}
-	err = s.cfg.Draft.ApplySeen(r.Context(), r.who(), clip(p.Reason, 500), v.Text, start)
+	err = s.cfg.Draft.ApplySeen(r.Context(), r.User.Name, clip(p.Reason, 500), v.Text, start)
 	switch {
 	case errors.Is(err, draft.ErrMoved):
 		return refuse(http.StatusConflict, r.t("draft.fault.moved"))
@@ -270,22 +267,11 @@ func clip(text string, most int) string {
 	return strings.TrimSpace(text)
 }
 
-// note writes an activity; that it could not be written is no reason to fail what was done.
-func (r *request) note(key, link string, args ...string) {
-	if r.s.cfg.Draft == nil {
-		return
-	}
-	a := draft.Activity{Who: r.who(), From: draft.FromPage, What: draft.Sentence{Key: key, Args: args}, Link: link}
-	if err := r.s.cfg.Draft.Note(a); err != nil {
-		r.s.log.Error("an activity could not be noted", "component", "web", "err", err)
-	}
-}
-
 func (s *Server) draftDrop(r *request) error {
 	if s.cfg.Draft == nil {
 		return errUnavailable()
 	}
-	if err := s.cfg.Draft.Drop(r.who()); err != nil {
+	if err := s.cfg.Draft.Drop(r.User.Name); err != nil {
 		return err
 	}
 	r.note("draft.activity.dropped", "")
@@ -296,7 +282,7 @@ func (s *Server) draftTop(r *request) error {
 	if s.cfg.Draft == nil {
 		return errUnavailable()
 	}
-	if err := s.cfg.Draft.PutOnTop(r.who()); err != nil {
+	if err := s.cfg.Draft.PutOnTop(r.User.Name); err != nil {
 		r.problem("", r.t("draft.fault.top", err.Error()))
 		return s.showDraft(r, http.StatusConflict, &draftShown{})
 	}
@@ -321,15 +307,15 @@ func (s *Server) draftText(r *request) error {
 	if strings.Contains(string(v.Text), "\r\n") {
 		text = strings.ReplaceAll(text, "\n", "\r\n") // a form sends every line end alike; the file keeps its own
 	}
-	if err := s.cfg.Draft.SetText(r.who(), []byte(text)); err != nil {
-		r.problem("text", r.t("draft.fault.text", lineOf(err), err.Error()))
+	if err := s.cfg.Draft.SetText(r.User.Name, []byte(text)); err != nil {
+		r.problem("text", r.t("draft.fault.text", draftLine(err), err.Error()))
 		return s.showDraft(r, http.StatusUnprocessableEntity, p)
 	}
 	return r.redirect("/draft?tab=file", "draft.done.text")
 }
 
-// lineOf is the line of a fault in the file, a dash for none.
-func lineOf(err error) string {
+// draftLine is the line of a fault in the file, a dash for none.
+func draftLine(err error) string {
 	var f config.Fault
 	if errors.As(err, &f) && f.Line > 0 {
 		return strconv.Itoa(f.Line)

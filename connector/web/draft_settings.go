@@ -125,7 +125,7 @@ func (s *Server) showSettings(r *request, status int, sent map[string]string) er
 	}
 	tree, err := config.ReadTree(v.Text)
 	if err != nil {
-		r.problem("", r.t("draft.fault.text", lineOf(err), err.Error()))
+		r.problem("", r.t("draft.fault.text", draftLine(err), err.Error()))
 		return s.showDraft(r, http.StatusConflict, &draftShown{Tab: "hand"})
 	}
 	faults := s.byPath(v.Text)
@@ -232,7 +232,7 @@ func (s *Server) draftSettingsSave(r *request) error {
 	if len(edits) == 0 {
 		return r.redirect("/draft/settings", "draft.done.unchanged")
 	}
-	if err := s.cfg.Draft.Edit(r.who(), edits...); err != nil {
+	if err := s.cfg.Draft.Edit(r.User.Name, edits...); err != nil {
 		r.problem("", err.Error())
 		return s.showSettings(r, http.StatusUnprocessableEntity, sent)
 	}

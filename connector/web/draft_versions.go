@@ -141,7 +141,7 @@ func (s *Server) versionBack(r *request) error {
 	if err != nil {
 		return errNoPage()
 	}
-	if err := s.cfg.Draft.GoBack(r.who(), n); err != nil {
+	if err := s.cfg.Draft.GoBack(r.User.Name, n); err != nil {
 		return gone(err)
 	}
 	r.note("draft.activity.back", "/versions/"+strconv.Itoa(n), strconv.Itoa(n))
