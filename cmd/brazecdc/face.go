@@ -8,11 +8,13 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"brazecdc/connector"
 	"brazecdc/connector/config"
 	"brazecdc/connector/control"
+	"brazecdc/connector/web"
 )
 
 // face is what the web listener and the control socket show of a process: also before its parts are wired, and while they are exchanged.
@@ -21,8 +23,9 @@ type face struct {
 	started time.Time
 	listen  string
 	seat    *seat
-	first   *config.Config // that the process was started with: what needs a restart is as it says
-	runner  *runner        // nil where the configuration can't be changed
+	pages   atomic.Pointer[web.Server] // once they are served
+	first   *config.Config             // that the process was started with: what needs a restart is as it says
+	runner  *runner                    // nil where the configuration can't be changed
 
 	mu      sync.Mutex
 	cfg     *config.Config // that works, or worked last

@@ -90,6 +90,8 @@ var metricNames = []metric{
 	{"load_rows_estimated", "The server's estimate of the rows of the running load; 0 when there is none.", gauge, []string{"model"}, false},
 	{"load_last_success_timestamp_seconds", "When the model's last load ended; 0 before the first.", gauge, []string{"model"}, false},
 	{"store_bytes", "Size of the files in data/.", gauge, nil, false},
+
+	{"web_event_streams", "Pages that are live at this moment.", gauge, nil, false},
 }
 
 // closed lists of label values, so that their series start at 0.

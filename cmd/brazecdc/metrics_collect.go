@@ -25,6 +25,9 @@ func (c *collector) collect() {
 	c.put("config_info", 1, hash)
 	c.put("config_last_reload_successful", oneIf(ok))
 	c.put("config_last_reload_success_timestamp_seconds", seconds(applied))
+	if pages := c.f.pages.Load(); pages != nil {
+		c.put("web_event_streams", float64(pages.Streams()))
+	}
 	if c.a == nil {
 		c.put("active", 0)
 		return

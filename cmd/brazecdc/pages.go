@@ -173,6 +173,7 @@ func (p *program) listen(cfg *config.Config, f *face, log *slog.Logger) (stop fu
 		stop(context.Background())
 		return nil, err
 	}
+	f.pages.Store(pages)
 	stops = append(stops, servePages(l, own, pages, cfg.Ops.Token, beside, log))
 	log.Info("listening", "component", "web", "address", l.Addr().String())
 	return stop, nil

@@ -364,7 +364,7 @@ func pending(st *control.Status) (out []need) {
 	for i := range st.Pending {
 		c := &st.Pending[i]
 		n := need{Level: levelWarn, Model: c.Model, Since: c.Since, Args: []any{c.Model, c.Count, tableOf(st, c.Model), c.Since}, Detail: c.Text,
-			Copy: "brazecdc confirm --model " + c.Model, Go: confirmPage(c)}
+			Copy: "brazecdc confirm " + c.Model, Go: confirmPage(c)}
 		switch c.Kind {
 		case connector.PauseTruncate:
 			n.Kind = "truncated"
