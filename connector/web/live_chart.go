@@ -116,7 +116,7 @@ func (c *chart) draw() drawing {
 		if !l.Area {
 			area = ""
 		}
-		last := "–"
+		last := dash
 		if k := len(l.Values); k > 0 && !math.IsNaN(l.Values[k-1]) {
 			last = c.Label(l.Values[k-1])
 		}
@@ -209,7 +209,7 @@ func (c *chart) times(d *drawing, n int) {
 	}
 }
 
-// rows makes the table behind the chart: the mean of each stretch of time, the newest first.
+// rows makes the table behind the chart: the mean of each stretch of time of which something is known, the newest first.
 func (c *chart) rows(d *drawing, n int) {
 	if n == 0 || d.Empty {
 		return
@@ -217,11 +217,15 @@ func (c *chart) rows(d *drawing, n int) {
 	each := (n + chartRows - 1) / chartRows
 	for from := (n - 1) / each * each; from >= 0; from -= each {
 		at := c.Start.Add(time.Duration(from) * c.Step)
-		row := drawnRow{Time: at, Clock: c.Clock(at)}
+		row, known := drawnRow{Time: at, Clock: c.Clock(at)}, false
 		for i := range c.Lines {
-			row.Cells = append(row.Cells, c.meanOf(c.Lines[i].Values, from, each))
+			cell := c.meanOf(c.Lines[i].Values, from, each)
+			known = known || cell != dash
+			row.Cells = append(row.Cells, cell)
 		}
-		d.Rows = append(d.Rows, row)
+		if known {
+			d.Rows = append(d.Rows, row)
+		}
 	}
 }
 
@@ -234,7 +238,7 @@ func (c *chart) meanOf(values []float64, from, each int) string {
 		}
 	}
 	if n == 0 {
-		return "–"
+		return dash
 	}
 	return c.Label(total / float64(n))
 }

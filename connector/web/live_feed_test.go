@@ -199,7 +199,7 @@ func TestChart(t *testing.T) {
 		}
 	})
 	t.Run("has a table with the same values", func(t *testing.T) {
-		if len(d.Rows) != 8 || d.Rows[0].Cells[0] != "20" || d.Rows[2].Cells[0] != "–" || d.Rows[7].Clock != "00" {
+		if len(d.Rows) != 5 || d.Rows[0].Cells[0] != "20" || d.Rows[0].Cells[1] != "–" || d.Rows[2].Clock != "04" || d.Rows[4].Clock != "00" {
 			t.Errorf("%+v", d.Rows)
 		}
 	})

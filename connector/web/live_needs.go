@@ -54,10 +54,11 @@ func (n *need) field() (string, bool) {
 	return field, ok
 }
 
-// size is a number of bytes and share a part of one, as arguments of texts.
+// Arguments of texts: a number of bytes, a part of one, and a moment of which only the hour matters.
 type (
 	size  int64
 	share float64
+	hour  time.Time
 )
 
 // The limits of pages.md section 19, as far as one process can tell them from its own figures.
@@ -306,7 +307,7 @@ func (v *view) braze() (out []need) {
 		out = append(out, need{Kind: "failing", Level: levelWarn, Args: []any{int(failed + .5), int(ok + failed + .5)}, Detail: st.Sink.LastError, Go: "/connections"})
 	}
 	if e, now := v.braked(); e != nil {
-		out = append(out, need{Kind: "braking", Level: levelNote, Args: []any{int(e.Limit), e.Reset, st.OpenChanges, e.Endpoint}, Since: now})
+		out = append(out, need{Kind: "braking", Level: levelNote, Args: []any{int(e.Limit), hour(e.Reset), st.OpenChanges}, Since: now})
 	} else if share := v.throttled(); share > brakedShare {
 		out = append(out, need{Kind: "throttled", Level: levelWarn, Args: []any{int(share*100 + .5)}, Go: "/connections"})
 	}

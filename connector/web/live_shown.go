@@ -84,12 +84,10 @@ func (r *request) needArgs(args []any) []any {
 			out[i] = r.size(int64(x))
 		case share:
 			out[i] = r.percent(float64(x))
+		case hour:
+			out[i] = r.clock(time.Time(x))
 		case time.Time:
-			if r.s.now().Sub(x).Abs() < 12*time.Hour {
-				out[i] = r.clock(x)
-			} else {
-				out[i] = r.moment(x)
-			}
+			out[i] = r.moment(x)
 		default:
 			out[i] = a
 		}
