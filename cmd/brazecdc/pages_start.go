@@ -10,6 +10,7 @@ import (
 	"brazecdc/connector/braze"
 	"brazecdc/connector/config"
 	"brazecdc/connector/control"
+	"brazecdc/connector/postgres"
 	"brazecdc/connector/web"
 )
 
@@ -197,8 +198,8 @@ func (v *connectionsViews) Loads(ctx context.Context, text []byte) ([]web.LoadPl
 		if t := tables[plan.Table]; t != nil {
 			plan.Rows = t.Rows
 		}
-		if plan.Rows < 0 && len(rows[plan.Table]) < costRows {
-			plan.Rows = int64(len(rows[plan.Table])) // the server has not counted so small a table yet
+		if plan.Rows < 0 {
+			plan.Rows = v.counted(ctx, cfg, plan.Table)
 		}
 		if plan.Rows >= 0 {
 			plan.Values = plan.Rows * int64(costs[i].points)
@@ -210,10 +211,31 @@ func (v *connectionsViews) Loads(ctx context.Context, text []byte) ([]web.LoadPl
 	return out, nil
 }
 
+// mostCounted is up to how many rows are counted where the server has no estimate yet.
+const mostCounted = 1_000_000
+
+// counted counts a table that the server has no estimate of; negative where that takes too long.
+func (v *connectionsViews) counted(ctx context.Context, cfg *config.Config, table string) int64 {
+	look, err := postgres.NewLook(postgresConfig(cfg.Source.Postgres, v.p.quietLog()))
+	if err != nil {
+		return -1
+	}
+	defer look.Close(context.WithoutCancel(ctx))
+	n, err := look.Count(ctx, table, mostCounted)
+	if err != nil || n == mostCounted {
+		return -1
+	}
+	return n
+}
+
 // Start implements web.ConnectionsViews. The text stands in the file already.
 func (v *connectionsViews) Start(ctx context.Context, text []byte) error {
-	if v.x.starter != nil {
-		return v.x.starter.start(ctx, text)
+	if v.x.starter == nil {
+		return v.p.applier(v.x).Apply(ctx, text)
 	}
-	return v.p.applier(v.x).Apply(ctx, text)
+	if err := v.x.starter.start(ctx, text); err != nil {
+		return err
+	}
+	v.ProbeSource(ctx, text) // what was to be created is there now
+	return nil
 }

@@ -220,3 +220,20 @@ func (l *Look) sql(rel *relation, sh *shape, q *LookQuery) (string, []int, error
 	}
 	return sql, cols, nil
 }
+
+// Count counts a table's rows, but no more than most. It is an error where that takes longer than a statement may.
+func (l *Look) Count(ctx context.Context, table string, most int64) (n int64, err error) {
+	err = l.With(ctx, func(c *pgconn.PgConn) error {
+		_, sh, err := l.s.tables.find(ctx, c, table)
+		if err != nil {
+			return err
+		}
+		rows, err := query(ctx, c, "SELECT count(*) FROM (SELECT 1 FROM "+sh.sql()+" LIMIT "+strconv.FormatInt(most, 10)+") t")
+		if err != nil {
+			return fmt.Errorf("count the rows of %s: %w", table, err)
+		}
+		n, err = strconv.ParseInt(string(rows[0][0]), 10, 64)
+		return err
+	})
+	return n, err
+}

@@ -85,7 +85,7 @@ func (s *Server) connectionsPage(r *request) error {
 
 func sourceFacts(w *written) []fact {
 	if k := w.Source.Kafka; k != nil {
-		return someFacts(fact{"connections.kind", "Kafka"}, fact{"connections.brokers", strings.Join(k.Brokers, ", ")}, fact{"connections.group", orDefault(k.Group)},
+		return someFacts(fact{"connections.fact.kind", "Kafka"}, fact{"connections.brokers", strings.Join(k.Brokers, ", ")}, fact{"connections.group", orDefault(k.Group)},
 			fact{"connections.registry", k.Registry.URL}, fact{"connections.login", k.SASL.User})
 	}
 	p := w.Source.Postgres
@@ -96,7 +96,7 @@ func sourceFacts(w *written) []fact {
 	if err != nil {
 		a = address{}
 	}
-	return someFacts(fact{"connections.kind", "Postgres"}, fact{"connections.address", a.Whole}, fact{"connections.host", hostPort(&a)}, fact{"connections.database", a.Database},
+	return someFacts(fact{"connections.fact.kind", "Postgres"}, fact{"connections.address", a.Whole}, fact{"connections.host", hostPort(&a)}, fact{"connections.database", a.Database},
 		fact{"connections.user", a.User}, fact{"connections.slot", orDefault(p.Slot)}, fact{"connections.publication", orDefault(p.Publication)})
 }
 

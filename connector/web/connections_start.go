@@ -199,6 +199,7 @@ type doneData struct {
 	Sent     *FirstSent
 	Running  bool
 	Instance config.Instance
+	Command  string
 }
 
 func (s *Server) donePage(r *request) error {
@@ -206,6 +207,6 @@ func (s *Server) donePage(r *request) error {
 	if err != nil || s.cfg.Connections == nil {
 		return errUnavailable()
 	}
-	d := doneData{Sent: s.cfg.Connections.FirstSent(), Running: r.running(), Instance: instanceOf(readWritten(v.Text).Braze.Endpoint)}
+	d := doneData{Sent: s.cfg.Connections.FirstSent(), Running: r.running(), Command: r.command("run"), Instance: instanceOf(readWritten(v.Text).Braze.Endpoint)}
 	return r.render(http.StatusOK, "connections_done", "connections.done.title", d)
 }
