@@ -29,6 +29,9 @@ func (r *request) showLogin(status int, p loginPage) error {
 
 // login tries a password. Whether the name or the password is wrong is not told, by words or by time.
 func (s *Server) login(r *request) error {
+	if !r.access.SignIn {
+		return r.redirect("/", "")
+	}
 	name, password, next := r.PostFormValue("name"), r.PostFormValue("password"), r.PostFormValue("next")
 	if len(name) > maxName {
 		name = name[:maxName]
