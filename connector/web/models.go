@@ -116,6 +116,9 @@ func (r *request) who() string { return cmp.Or(r.User.Name, r.t("models.someone"
 
 // modelAt reads the draft and the model that the path names.
 func (r *request) modelAt() (*drafted, *connector.Model, error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, nil, errPage(http.StatusBadRequest, "core.error.form")
+	}
 	d, err := r.drafted()
 	if err != nil {
 		return nil, nil, err

@@ -141,6 +141,9 @@ func freeName(table string, d *drafted) string {
 }
 
 func (s *Server) modelAdd(r *request) error {
+	if err := r.ParseForm(); err != nil {
+		return errPage(http.StatusBadRequest, "core.error.form")
+	}
 	d, err := r.drafted()
 	if err != nil {
 		return err

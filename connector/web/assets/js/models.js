@@ -77,3 +77,59 @@ for (const input of document.querySelectorAll('#fields [data-expr]')) {
   }, pause);
   input.addEventListener('input', show);
 }
+
+// A rule: builder and text stay in step, and the rows that match are counted. A newer question ends the one before.
+for (const group of document.querySelectorAll('form[data-rule]')) {
+  const builder = group.querySelector('.builder');
+  const text = group.querySelector('textarea[name="rule"]');
+  const source = group.querySelector('input[name="source"]');
+  const count = group.querySelector('.count-box');
+  const ask = asker();
+  const from = () => group.querySelector('[data-from]:checked')?.value ?? 'rule';
+  const show = () => {
+    for (const part of group.querySelectorAll(':scope > [data-when]')) {
+      part.hidden = part.dataset.when !== from();
+    }
+  };
+  const send = async (redraw) => {
+    const fields = new FormData(group);
+    if (redraw) {
+      fields.set('redraw', '1');
+    }
+    count.classList.add('waiting');
+    const answer = await ask(group.dataset.rule, fields);
+    if (!answer) {
+      return;
+    }
+    count.classList.remove('waiting');
+    const news = JSON.parse(answer);
+    if (source.value === 'builder' && text.value !== news.expr) {
+      text.value = news.expr;
+    }
+    if (news.builder) {
+      const held = document.activeElement?.id;
+      builder.innerHTML = news.builder;
+      document.getElementById(held)?.focus();
+    }
+    count.innerHTML = news.count;
+  };
+  const soon = later(send, pause);
+  text.addEventListener('input', () => {
+    source.value = 'text';
+    soon(false);
+  });
+  builder.addEventListener('input', (event) => {
+    source.value = 'builder';
+    soon(Boolean(event.target.closest('[data-redraw]')));
+  });
+  for (const radio of group.querySelectorAll('[data-from]')) {
+    radio.addEventListener('change', show);
+  }
+  show();
+  group.closest('details')?.addEventListener('toggle', () => {
+    if (text.value && !count.childElementCount) {
+      source.value ||= 'text';
+      send(false);
+    }
+  });
+}
