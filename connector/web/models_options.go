@@ -15,8 +15,8 @@ import (
 	"brazecdc/connector/config"
 )
 
-// setting is one setting of a model on the tab of the options.
-type setting struct {
+// option is one setting of a model on the tab of the options.
+type option struct {
 	Key     string // its path below the model, "deletes.max"
 	Type    string // choice, bool, text, number, expr, yaml
 	Choices []string
@@ -26,52 +26,52 @@ type setting struct {
 	Faults  []config.Fault
 }
 
-// settingGroup is a heading with settings.
-type settingGroup struct {
+// optionGroup is a heading with settings.
+type optionGroup struct {
 	Name     string
-	Settings []setting
+	Settings []option
 }
 
 // optionGroups are the settings that a model's kind knows, beside what the other tabs have.
-func optionGroups(m *connector.Model) []settingGroup {
+func optionGroups(m *connector.Model) []optionGroup {
 	topic := m.Table == ""
-	source := settingGroup{Name: "source"}
+	source := optionGroup{Name: "source"}
 	if topic {
-		source.Settings = append(source.Settings, setting{Key: "topic", Type: "yaml"}, setting{Key: "columns", Type: "yaml"}, setting{Key: "key_column", Type: "text"})
+		source.Settings = append(source.Settings, option{Key: "topic", Type: "yaml"}, option{Key: "columns", Type: "yaml"}, option{Key: "key_column", Type: "text"})
 	} else {
-		source.Settings = append(source.Settings, setting{Key: "table", Type: "text"})
+		source.Settings = append(source.Settings, option{Key: "table", Type: "text"})
 	}
-	source.Settings = append(source.Settings, setting{Key: "replica_identity", Type: "choice", Choices: []string{"auto", "full"}, Default: "auto"})
-	rows := settingGroup{Name: "rows", Settings: []setting{{Key: "load", Type: "choice", Choices: []string{"all", "none"}}, {Key: "filter", Type: "expr"}}}
-	gone := settingGroup{Name: "gone", Settings: []setting{{Key: "on_leave", Type: "choice", Choices: leaveChoices(m)}, {Key: "delete_when", Type: "expr"}}}
-	brake := []setting{
+	source.Settings = append(source.Settings, option{Key: "replica_identity", Type: "choice", Choices: []string{"auto", "full"}, Default: "auto"})
+	rows := optionGroup{Name: "rows", Settings: []option{{Key: "load", Type: "choice", Choices: []string{"all", "none"}}, {Key: "filter", Type: "expr"}}}
+	gone := optionGroup{Name: "gone", Settings: []option{{Key: "on_leave", Type: "choice", Choices: leaveChoices(m)}, {Key: "delete_when", Type: "expr"}}}
+	brake := []option{
 		{Key: "deletes.max", Type: "number", Default: "1000"}, {Key: "deletes.share", Type: "text", Default: "5%"},
 		{Key: "deletes.at_least", Type: "number", Default: "50"}, {Key: "deletes.window", Type: "text", Default: "10m"},
 	}
-	consent := setting{Key: "load_consent", Type: "bool", Default: "false"}
-	out := []settingGroup{source}
+	consent := option{Key: "load_consent", Type: "bool", Default: "false"}
+	out := []optionGroup{source}
 	switch m.Kind {
 	case "events", "purchases":
-		what := settingGroup{Name: "event", Settings: []setting{{Key: "ops", Type: "yaml"}, {Key: "when", Type: "expr"}, {Key: "drop_unknown", Type: "bool", Default: "false"}}}
+		what := optionGroup{Name: "event", Settings: []option{{Key: "ops", Type: "yaml"}, {Key: "when", Type: "expr"}, {Key: "drop_unknown", Type: "bool", Default: "false"}}}
 		if m.Kind == "events" {
-			what.Settings = append([]setting{{Key: "event.name", Type: "yaml"}, {Key: "event.time", Type: "yaml"}, {Key: "event.max_age", Type: "text", Default: "24h"}}, what.Settings...)
+			what.Settings = append([]option{{Key: "event.name", Type: "yaml"}, {Key: "event.time", Type: "yaml"}, {Key: "event.max_age", Type: "text", Default: "24h"}}, what.Settings...)
 		} else {
-			var keys []setting
+			var keys []option
 			for _, key := range []string{"product_id", "currency", "price", "quantity", "time"} {
-				keys = append(keys, setting{Key: "purchase." + key, Type: "yaml"})
+				keys = append(keys, option{Key: "purchase." + key, Type: "yaml"})
 			}
-			what.Settings = slices.Concat(keys, []setting{{Key: "purchase.max_age", Type: "text", Default: "24h"}}, what.Settings)
+			what.Settings = slices.Concat(keys, []option{{Key: "purchase.max_age", Type: "text", Default: "24h"}}, what.Settings)
 		}
-		what.Settings = append(what.Settings, setting{Key: "properties", Type: "yaml"})
+		what.Settings = append(what.Settings, option{Key: "properties", Type: "yaml"})
 		return append(out, what, rows)
 	case "subscriptions":
 		rows.Settings = append(rows.Settings, consent)
 	case "catalog":
-		out = append(out, settingGroup{Name: "catalog", Settings: []setting{{Key: "catalog", Type: "text"}}})
+		out = append(out, optionGroup{Name: "catalog", Settings: []option{{Key: "catalog", Type: "text"}}})
 	default:
 		rows.Settings = append(rows.Settings, consent)
-		gone.Settings = append(gone.Settings, setting{Key: "on_id_change", Type: "choice", Choices: []string{"rename", "create", "stop"}, Default: "rename"},
-			setting{Key: "on_delete_groups", Type: "choice", Choices: []string{"keep", "unsubscribe"}, Default: "keep"}, setting{Key: "owns_users", Type: "choice", Choices: []string{"true", "false"}})
+		gone.Settings = append(gone.Settings, option{Key: "on_id_change", Type: "choice", Choices: []string{"rename", "create", "stop"}, Default: "rename"},
+			option{Key: "on_delete_groups", Type: "choice", Choices: []string{"keep", "unsubscribe"}, Default: "keep"}, option{Key: "owns_users", Type: "choice", Choices: []string{"true", "false"}})
 	}
 	gone.Settings = append(gone.Settings, brake...)
 	return append(out, rows, gone)
@@ -90,7 +90,7 @@ func leaveChoices(m *connector.Model) []string {
 // optionsData is the tab of the options.
 type optionsData struct {
 	modelHead
-	Groups     []settingGroup
+	Groups     []optionGroup
 	Mode       string
 	Limit      int64
 	Window     time.Duration
@@ -167,7 +167,7 @@ func nextRuns(s *connector.ScheduleMap, now time.Time) []time.Time {
 }
 
 // shown is a setting as the form has it: as it is written in the text, else its default.
-func (x *setting) shown(text []byte, model string) string {
+func (x *option) shown(text []byte, model string) string {
 	v := partOf(text, model, strings.Split(x.Key, ".")...)
 	switch v := v.(type) {
 	case nil:
@@ -181,7 +181,7 @@ func (x *setting) shown(text []byte, model string) string {
 }
 
 // edit is what a setting of the form changes; nil where it is as it was. wrong says why it cannot be.
-func (x *setting) edit(text []byte, model, value string) (e *config.Edit, wrong string) {
+func (x *option) edit(text []byte, model, value string) (e *config.Edit, wrong string) {
 	value = strings.TrimSpace(strings.ReplaceAll(value, "\r\n", "\n"))
 	if value == strings.TrimSpace(x.shown(text, model)) {
 		return nil, ""
