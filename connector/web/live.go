@@ -67,8 +67,8 @@ func (s *Server) livePage(r *request) error {
 		return r.render(http.StatusOK, "live", "live.title", livePage{})
 	}
 	v := s.live.view()
-	if v.status == nil && v.fault == nil {
-		s.live.look(r.Context()) // the first who looks, before the first second is over
+	if v.stale() {
+		s.live.ask(r.Context(), true)
 		v = s.live.view()
 	}
 	day, watch := r.URL.Query().Get("span") == "day", r.URL.Query().Get("watch") == "on"

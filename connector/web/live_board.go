@@ -145,12 +145,15 @@ func (r *request) liveTopic(v *view) (map[string]cell, error) {
 	for _, m := range models {
 		names = append(names, m.Name)
 	}
-	shape := strings.Join(names, " ")
-	if v.running() {
-		shape += " running"
+	position := r.shownPosition(v)
+	if len(names) > 0 { // without any the process is exchanging its parts, and will have them again
+		shape := strings.Join(names, " ")
+		if position.Kafka {
+			shape += " topics"
+		}
+		out["shape"] = cell{value: shape}
 	}
-	out["shape"] = cell{value: shape}
-	parts := map[string]any{"live_needs": r.shownNeeds(v.needs()), "live_budgets": r.shownBudgets(v), "live_position": r.shownPosition(v), "live_notes": r.shownNotes(v)}
+	parts := map[string]any{"live_needs": r.shownNeeds(v.needs()), "live_budgets": r.shownBudgets(v), "live_position": position, "live_notes": r.shownNotes(v)}
 	for name, data := range parts {
 		text, err := r.partialText(name, data)
 		if err != nil {

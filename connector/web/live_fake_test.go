@@ -18,11 +18,13 @@ type fakeLive struct {
 	err    error
 	oldest time.Time
 	passed []control.Passed
+	asked  int
 }
 
 func (f *fakeLive) Status(context.Context) (*control.Status, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.asked++
 	return f.st, f.err
 }
 
@@ -97,8 +99,30 @@ func running(started time.Time, s int) *control.Status {
 // livePast makes a server whose feed has watched a process for some seconds. change is applied to each status.
 func livePast(t *testing.T, seconds int, change func(s int, st *control.Status)) (*site, *fakeLive, *clock) {
 	t.Helper()
+	l := newLiveSite(t)
+	l.past(seconds, change)
+	return l.site, l.fake, l.clock
+}
+
+// liveSite is a site whose process and clock a test sets.
+type liveSite struct {
+	*site
+	fake  *fakeLive
+	clock *clock
+}
+
+func newLiveSite(t *testing.T) *liveSite {
+	t.Helper()
 	c, f := newClock(), &fakeLive{}
-	s := newSite(t, Config{Live: f, Now: c.now})
+	return &liveSite{newSite(t, Config{Live: f, Now: c.now}), f, c}
+}
+
+// past has the site begin anew with a process that it has watched for some seconds.
+func (l *liveSite) past(seconds int, change func(s int, st *control.Status)) {
+	s, f, c := l.site, l.fake, l.clock
+	c.t = newClock().t
+	s.server.live = newFeed(f, c.now)
+	s.server.board.forget()
 	started := c.now()
 	for i := range seconds + 1 {
 		st := running(started, i)
@@ -111,7 +135,6 @@ func livePast(t *testing.T, seconds int, change func(s int, st *control.Status))
 			c.add(time.Second)
 		}
 	}
-	return s, f, c
 }
 
 // wave makes rates that a person can look at.

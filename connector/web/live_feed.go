@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"brazecdc/connector"
@@ -15,12 +16,14 @@ const (
 	minutesKept = 24 * 60
 	marksKept   = 200
 	tickEvery   = time.Second
-	idleEvery   = 5 // ticks between two looks at the files while no process runs
+	idleUnseen  = 30 * time.Second // after the last page that was shown nobody looks at the files any more
+	idleEvery   = 5                // ticks between two looks at the files while no process runs
 	askWithin   = 2 * tickEvery
-	oldestEvery = 30     // ticks between two looks at the oldest entry
-	rateOver    = 10     // seconds over which a rate is told as a number
-	notesEvery  = 5 * 60 // ticks between two counts that are kept for the shares of the last hour
-	notesKept   = 13     // of them
+	oldestEvery = 30               // ticks between two looks at the oldest entry
+	rateOver    = 10               // seconds over which a rate is told as a number
+	notesEvery  = 5 * 60           // ticks between two counts that are kept for the shares of the last hour
+	notesKept   = 13               // of them
+	applyTakes  = 15 * time.Second // in which one change of the configuration shows as one mark
 	shakyAfter  = 3 * time.Second
 )
 
@@ -46,6 +49,8 @@ const (
 type feed struct {
 	views LiveViews
 	now   func() time.Time
+
+	asked atomic.Int64 // when a page was shown last, in nanoseconds
 
 	mu       sync.RWMutex
 	seconds  *ring
@@ -91,19 +96,25 @@ func (f *feed) run(ctx context.Context) {
 	}
 }
 
-// look takes one sample. While no process runs the files are not read every second.
+// look takes one sample. While no process runs the files are not read every second, and not at all while nobody looks.
 func (f *feed) look(ctx context.Context) {
 	f.mu.RLock()
-	ticks, idle := f.ticks, f.status != nil && !works(f.status)
+	ticks, idle := f.ticks, f.status != nil && !works(f.status) || f.status == nil && f.fault != nil
+	unseen := f.now().Sub(time.Unix(0, f.asked.Load())) > idleUnseen
 	f.mu.RUnlock()
-	if idle && ticks%idleEvery != 0 {
+	if idle && (unseen || ticks%idleEvery != 0) {
 		f.announce()
 		return
 	}
+	f.ask(ctx, ticks%oldestEvery == 0)
+}
+
+// ask takes one sample now.
+func (f *feed) ask(ctx context.Context, oldest bool) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	st, err := f.views.Status(ctx)
-	if err == nil && ticks%oldestEvery == 0 {
+	if err == nil && oldest {
 		at, oerr := f.views.OldestHeld(ctx)
 		f.mu.Lock()
 		if f.oldest = at; oerr != nil {
@@ -256,7 +267,9 @@ func (f *feed) compare(now time.Time, before, st *control.Status, c *counts) {
 		last := f.recent[len(f.recent)-1]
 		switch {
 		case !c.follows(last), before.ConfigHash != st.ConfigHash:
-			f.mark(now, markApply, "")
+			if !f.marked(markApply, now.Add(-applyTakes)) {
+				f.mark(now, markApply, "")
+			}
 		case c.reconnect > last.reconnect:
 			f.mark(now, markReconnect, "")
 		}
@@ -338,9 +351,11 @@ type view struct {
 
 // view gives the present moment.
 func (f *feed) view() *view {
+	now := f.now()
+	f.asked.Store(now.UnixNano())
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.present(f.now())
+	return f.present(now)
 }
 
 // present is view under the lock.
@@ -352,6 +367,17 @@ func (f *feed) present(now time.Time) *view {
 
 // shaky tells that the newest status is no longer the present one.
 func (v *view) shaky() bool { return v.fault != nil && v.now.Sub(v.at) > shakyAfter }
+
+// stale tells that nobody asked of late: before the first second is over, or while no process runs.
+func (v *view) stale() bool {
+	switch {
+	case v.status == nil && v.fault == nil:
+		return true
+	case v.status == nil:
+		return v.now.Sub(v.broken) > idleEvery*tickEvery
+	}
+	return !works(v.status) && v.now.Sub(v.at) > idleEvery*tickEvery
+}
 
 // running tells that a process answered.
 func (v *view) running() bool { return v.status != nil && works(v.status) && !v.shaky() }

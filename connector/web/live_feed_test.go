@@ -215,3 +215,26 @@ func TestChart(t *testing.T) {
 		}
 	})
 }
+
+func TestFeedIdle(t *testing.T) {
+	c, f := newClock(), &fakeLive{st: running(newClock().t, 0)}
+	f.st.PID, f.st.State = 0, "stopped"
+	feed := newFeed(f, c.now)
+	looks := func(n int) int {
+		for range n {
+			c.add(time.Second)
+			feed.look(t.Context())
+		}
+		return f.asked
+	}
+	if looks(1); f.asked != 1 {
+		t.Fatalf("asked %d times", f.asked)
+	}
+	if looks(100); f.asked != 1 {
+		t.Errorf("the files were read %d times while nobody looked", f.asked)
+	}
+	feed.view()
+	if looks(20); f.asked != 5 {
+		t.Errorf("the files were read %d times for a page that is open, want 4 more", f.asked-1)
+	}
+}

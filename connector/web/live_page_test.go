@@ -12,91 +12,93 @@ import (
 	"brazecdc/connector/draft"
 )
 
-// liveShows makes a page of one status and tells what it must say in English.
-func liveShows(t *testing.T, name string, seconds int, change func(s int, st *control.Status), texts ...string) {
+// shows makes a page of one status and tells what it must say in English.
+func (l *liveSite) shows(t *testing.T, name string, seconds int, change func(s int, st *control.Status), texts ...string) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
-		s, _, _ := livePast(t, seconds, change)
-		s.get("/").wants(t, http.StatusOK, texts...)
+		l.past(seconds, change)
+		l.get("/").wants(t, http.StatusOK, texts...)
 	})
 }
 
 func TestLivePage(t *testing.T) {
-	liveShows(t, "running on time, with nothing to do", 70, nil, "Running, on time.", "Nothing needs you.", "customers", "public.users", "181,204 of 250,000 left", "full again at",
+	l := newLiveSite(t)
+	l.shows(t, "running on time, with nothing to do", 70, nil, "Running, on time.", "Nothing needs you.", "customers", "public.users", "181,204 of 250,000 left", "full again at",
 		"83 % of all values did not have to be sent.", "900 MiB", `class="plot"`, "Show as table")
-	liveShows(t, "behind", 5, func(_ int, st *control.Status) { st.LagSeconds = 12 }, "Running, 12 s behind.", "Nothing needs you.")
-	liveShows(t, "late", 5, func(_ int, st *control.Status) { st.LagSeconds = 420 }, "Running, but 7 min late.", "One thing needs you.", "The oldest change has waited for 7 min; 3 changes are open.",
+	l.shows(t, "behind", 5, func(_ int, st *control.Status) { st.LagSeconds = 12 }, "Running, 12 s behind.", "Nothing needs you.")
+	l.shows(t, "late", 5, func(_ int, st *control.Status) { st.LagSeconds = 420 }, "Running, but 7 min late.", "One thing needs you.", "The oldest change has waited for 7 min; 3 changes are open.",
 		"Likely cause", "What to do", `class="need bad"`)
-	liveShows(t, "a position that stands still", 5, func(s int, st *control.Status) {
+	l.shows(t, "a position that stands still", 5, func(s int, st *control.Status) {
 		st.Streams[0].Open, st.Streams[0].Moved = st.Started.Add(-time.Hour), st.Started.Add(-6*time.Minute)
 	}, "The position has not moved for 6 min")
-	liveShows(t, "the source is lost", 5, func(_ int, st *control.Status) {
+	l.shows(t, "the source is lost", 5, func(_ int, st *control.Status) {
 		st.State, st.NotReady = "degraded", []string{"source: not connected: reset by peer"}
 		st.Source.Connected, st.Source.Err = false, "reset by peer"
 	}, "not connected to the source", "The connection to the source is lost.", "reset by peer", "Not connected", `href="/connections"`)
-	liveShows(t, "waiting for another process", 5, func(_ int, st *control.Status) {
+	l.shows(t, "waiting for another process", 5, func(_ int, st *control.Status) {
 		st.State, st.Source.Connected, st.Source.Waiting = "starting", false, "the slot is used by process 4711 on db2"
 	}, "Another process is working. This one takes over when it ends.", "the slot is used by process 4711 on db2")
-	liveShows(t, "stopping", 5, func(_ int, st *control.Status) { st.State = "draining" }, "Stopping: what is open is being delivered.")
-	liveShows(t, "braking, which is nothing to do", 5, func(_ int, st *control.Status) {
+	l.shows(t, "stopping", 5, func(_ int, st *control.Status) { st.State = "draining" }, "Stopping: what is open is being delivered.")
+	l.shows(t, "braking, which is nothing to do", 5, func(_ int, st *control.Status) {
 		st.Sink.Endpoints[0].Remaining, st.OpenChanges = 0, 18204
 	}, "Braze allows 250,000 calls in its present window; none are left until", "Nothing is lost; 18,204 changes wait.", "Nothing needs you.")
-	liveShows(t, "calls fail", 100, func(s int, st *control.Status) { st.Sink.Endpoints[0].Codes["503"] = uint64(s) }, "calls to Braze failed in the last 10 minutes.")
-	liveShows(t, "the key lacks a permission", 5, func(s int, st *control.Status) { st.Sink.Endpoints[1].Codes["403"] = uint64(s) }, "Braze refused 5 calls")
-	liveShows(t, "deletes are held", 5, func(_ int, st *control.Status) {
+	l.shows(t, "calls fail", 100, func(s int, st *control.Status) { st.Sink.Endpoints[0].Codes["503"] = uint64(s) }, "calls to Braze failed in the last 10 minutes.")
+	l.shows(t, "the key lacks a permission", 5, func(s int, st *control.Status) { st.Sink.Endpoints[1].Codes["403"] = uint64(s) }, "Braze refused 5 calls")
+	l.shows(t, "deletes are held", 5, func(_ int, st *control.Status) {
 		st.State, st.Models[0].Held = "degraded", 1240
 		st.Pending = []connector.Confirmation{{Model: "customers", Kind: connector.PauseBrake, Count: 1240, Since: st.Started, Text: "since 1000 came within 10m0s"}}
 	}, "1,240 deletes of customers are held, since too many came at once.", "These deletes wait, all else goes on.", "brazecdc confirm customers", "Paused deletes: 1,240")
-	liveShows(t, "a table was emptied", 5, func(_ int, st *control.Status) {
+	l.shows(t, "a table was emptied", 5, func(_ int, st *control.Status) {
 		st.State, st.Models[0].Paused = "degraded", connector.PauseTruncate
 		st.Pending = []connector.Confirmation{{Model: "customers", Kind: connector.PauseTruncate, Count: 7, Since: st.Started}}
 	}, "public.users was emptied (TRUNCATE)", "Nothing was deleted in Braze. 7 changes", "Paused")
-	liveShows(t, "users are gone", 5, func(_ int, st *control.Status) {
+	l.shows(t, "users are gone", 5, func(_ int, st *control.Status) {
 		st.Pending = []connector.Confirmation{{Model: "customers", Kind: connector.PauseGone, Count: 12, Since: st.Started}}
 	}, "12 users of customers are no longer in public.users.")
-	liveShows(t, "data was lost", 5, func(_ int, st *control.Status) {
+	l.shows(t, "data was lost", 5, func(_ int, st *control.Status) {
 		st.Pending = []connector.Confirmation{{Model: "customers", Kind: connector.PauseLost, Count: 3, Since: st.Started}}
 	}, "The memory of customers was lost; 3 deletes wait.")
-	liveShows(t, "changes are held back", 5, func(_ int, st *control.Status) { st.Quarantine = 20 }, "Changes held back: 20.", `href="/quarantine"`)
-	liveShows(t, "more and more are held back", 60, func(s int, st *control.Status) {
+	l.shows(t, "changes are held back", 5, func(_ int, st *control.Status) { st.Quarantine = 20 }, "Changes held back: 20.", `href="/quarantine"`)
+	l.shows(t, "more and more are held back", 60, func(s int, st *control.Status) {
 		st.Quarantine, st.Figures.Quarantined = int64(s), uint64(s)
 	}, "More and more changes are held back: 60 in the last 15 minutes, 60 in all.")
-	liveShows(t, "the slot is at risk", 5, func(_ int, st *control.Status) { st.Source.RetainedBytes, st.Source.SafeBytes = 600<<20, 100<<20 },
+	l.shows(t, "the slot is at risk", 5, func(_ int, st *control.Status) { st.Source.RetainedBytes, st.Source.SafeBytes = 600<<20, 100<<20 },
 		"The database keeps 600 MiB of log for us; 100 MiB more, and the slot is lost.", "SELECT slot_name")
-	liveShows(t, "the slot is lost soon", 900, func(s int, st *control.Status) { st.Source.SafeBytes = int64(2000-s) << 20 }, "At this speed the slot is lost in 18 min")
-	liveShows(t, "the slot is lost", 5, func(_ int, st *control.Status) { st.Source.SlotStatus = "lost" }, "The database has thrown away changes that were not read.")
-	liveShows(t, "a field is left out often", 60, func(s int, st *control.Status) {
+	l.shows(t, "the slot is lost soon", 900, func(s int, st *control.Status) { st.Source.SafeBytes = int64(2000-s) << 20 }, "At this speed the slot is lost in 18 min")
+	l.shows(t, "the slot is lost", 5, func(_ int, st *control.Status) { st.Source.SlotStatus = "lost" }, "The database has thrown away changes that were not read.")
+	l.shows(t, "a field is left out often", 60, func(s int, st *control.Status) {
 		st.Models[0].Notes = map[string]uint64{"phone: no phone number": uint64(s), "dob: no date": 1}
 	}, "The field phone was left out of 13 % of the profiles of customers within the last hour.", "no phone number")
-	liveShows(t, "a re-sync did not begin", 5, func(_ int, st *control.Status) { st.Models[0].NextResync = st.Started.Add(-2 * time.Hour) }, "The re-sync of customers planned for")
-	liveShows(t, "a load is under way", 5, func(_ int, st *control.Status) {
+	l.shows(t, "a re-sync did not begin", 5, func(_ int, st *control.Status) { st.Models[0].NextResync = st.Started.Add(-2 * time.Hour) }, "The re-sync of customers planned for")
+	l.shows(t, "a load is under way", 5, func(_ int, st *control.Status) {
 		st.Loads = []connector.LoadState{{Load: connector.Load{Model: "newsletter", Rows: 450}, Estimate: 1000}}
 	}, "Load: 45 %")
-	liveShows(t, "the last stop stays readable", 5, func(_ int, st *control.Status) {
+	l.shows(t, "the last stop stays readable", 5, func(_ int, st *control.Status) {
 		st.LastStop = &control.Stop{At: st.Started, Code: 20, Reason: "Braze refuses the key"}
 	}, "The run before this one stopped with a fault", "Braze refuses the key", "Nothing needs you.")
-	liveShows(t, "a configuration that could not be applied", 5, func(_ int, st *control.Status) {
+	l.shows(t, "a configuration that could not be applied", 5, func(_ int, st *control.Status) {
 		st.LastReload, st.NeedsRestart = &control.Reload{At: st.Started, Error: "models[0].table: there is no such table"}, []string{"web.listen"}
 	}, "The changed configuration could not be applied on", "there is no such table", "Changed settings wait for a restart: web.listen.", "2 things need you.")
-	liveShows(t, "only the pages stay", 5, func(_ int, st *control.Status) {
+	l.shows(t, "only the pages stay", 5, func(_ int, st *control.Status) {
 		st.State, st.LastStop = "stopped", &control.Stop{At: st.Started, Code: 12, Reason: "the slot is gone"}
 	}, "Stopped by a fault.", "the slot is gone")
-	liveShows(t, "stopped on request", 1, func(_ int, st *control.Status) {
+	l.shows(t, "stopped on request", 1, func(_ int, st *control.Status) {
 		st.State, st.PID, st.LastStop = "stopped", 0, &control.Stop{At: st.Started}
 	}, "Stopped.", "Nothing is running. It was stopped on request", "brazecdc run", "One thing needs you.")
-	liveShows(t, "killed", 1, func(_ int, st *control.Status) { st.State, st.PID, st.Reasons = "stopped", 0, []string{"killed"} }, "The last run was killed")
-	liveShows(t, "topics", 5, func(_ int, st *control.Status) {
+	l.shows(t, "killed", 1, func(_ int, st *control.Status) { st.State, st.PID, st.Reasons = "stopped", 0, []string{"killed"} }, "The last run was killed")
+	l.shows(t, "topics", 5, func(_ int, st *control.Status) {
 		st.Source.LagBytes, st.Source.RetainedBytes, st.Source.SafeBytes = -1, -1, -1
 		st.Streams = []connector.StreamState{{Stream: "shop.users/4@1", Behind: 12}, {Stream: "shop.users/5@1", Behind: 1}}
 	}, "shop.users, partition 4", "12 records behind", "1 record behind")
 }
 
 func TestStopsOnLivePage(t *testing.T) {
+	l := newLiveSite(t)
 	for code := 1; code <= connector.ExitDeadline; code++ {
-		s, _, _ := livePast(t, 1, func(_ int, st *control.Status) {
+		l.past(1, func(_ int, st *control.Status) {
 			st.State, st.PID, st.LastStop = "stopped", 0, &control.Stop{At: st.Started, Code: code, Reason: "the very words"}
 		})
-		a := s.get("/")
+		a := l.get("/")
 		a.wants(t, http.StatusOK, "Stopped by a fault.", "It stopped by a fault (exit code", "the very words", "The position is kept")
 		a.lacks(t, "live.need.")
 	}
