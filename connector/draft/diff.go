@@ -10,7 +10,7 @@ import (
 
 // Line is one line of a unified diff.
 type Line struct {
-	Op   byte // '+' only in the new text, '-' only in the old one, ' ' in both, '@' the head of a part
+	Op   byte // '+' only in the new text, '-' only in the old one, ' ' in both, '@' the head of a part, with the numbers it begins at
 	Old  int  // its number in the old text, 0 where it is not there
 	New  int  // its number in the new text, 0 where it is not there
 	Text string
@@ -36,7 +36,7 @@ func Compare(before, after []byte) []Line {
 		case i < 3 || l == "": // diff, ---, +++
 		case l[0] == '@':
 			was, is = head(l)
-			out = append(out, Line{Op: '@', Text: l})
+			out = append(out, Line{Op: '@', Old: was, New: is, Text: l})
 		case l[0] == '-':
 			out = append(out, Line{Op: '-', Old: was, Text: l[1:]})
 			was++

@@ -455,7 +455,7 @@ func TestCompareIsAUnifiedDiff(t *testing.T) {
 	for _, l := range got {
 		s = append(s, fmt.Sprintf("%c%d,%d %s", l.Op, l.Old, l.New, l.Text))
 	}
-	if want := "@0,0 @@ -1,3 +1,4 @@| 1,1 a|-2,0 b|+0,2 B| 3,3 c|+0,4 d"; strings.Join(s, "|") != want {
+	if want := "@1,1 @@ -1,3 +1,4 @@| 1,1 a|-2,0 b|+0,2 B| 3,3 c|+0,4 d"; strings.Join(s, "|") != want {
 		t.Errorf("%s", strings.Join(s, "|"))
 	}
 	if got := Compare([]byte("a"), []byte("a")); len(got) != 0 {

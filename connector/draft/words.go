@@ -27,14 +27,39 @@ func words(before, after []byte) ([]Sentence, error) {
 	if err != nil {
 		return nil, err
 	}
+	tree, err := config.ReadTree(after)
+	if err != nil {
+		return nil, err
+	}
 	var out []Sentence
 	for _, d := range differences {
-		out = append(out, sentences(d)...)
+		for _, s := range sentences(d) {
+			out = append(out, ofKind(s, tree)...)
+		}
 	}
 	if len(out) == 0 && string(before) != string(after) {
 		out = append(out, say("comments"))
 	}
 	return out, nil
+}
+
+// ofKind words what deletes and creates are to models of other kinds than users: items, subscriptions, or nothing at all for events.
+func ofKind(s Sentence, tree *config.Tree) []Sentence {
+	key := strings.TrimPrefix(s.Key, "draft.word.")
+	if !strings.HasPrefix(key, "deletes.start") && !strings.HasPrefix(key, "deletes.end") && !strings.HasPrefix(key, "creates.") {
+		return []Sentence{s}
+	}
+	kind := tree.Text("models[" + s.Args[0] + "].kind")
+	switch {
+	case kind == "" || kind == "users":
+	case strings.HasPrefix(key, "creates.") || kind == "events" || kind == "purchases":
+		return nil
+	case kind == "catalog":
+		s.Key += ".items"
+	default:
+		s.Key += ".subscriptions"
+	}
+	return []Sentence{s}
 }
 
 // say is a sentence of the catalogue.

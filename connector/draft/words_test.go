@@ -50,6 +50,8 @@ func TestWordsSayWhatChanges(t *testing.T) {
 		{[]config.Edit{{Path: "models[customers].audiences", Value: []any{config.Map("attribute", "vip", "when", "credits > 1")}}}, "group.set customers vip credits > 1"},
 		{[]config.Edit{{Path: "models[customers]", Remove: true}}, "model.gone customers"},
 		{[]config.Edit{{Path: "models[+]", Value: config.Map("name", "orders", "table", "public.orders", "mode", "sync")}}, "model.set orders public.orders; deletes.start orders"},
+		{[]config.Edit{{Path: "models[+]", Value: config.Map("name", "items", "kind", "catalog", "table", "public.items", "mode", "sync")}}, "model.set items public.items; deletes.start.items items"},
+		{[]config.Edit{{Path: "models[+]", Value: config.Map("name", "orders", "kind", "events", "table", "public.orders", "mode", "sync")}}, "model.set orders public.orders"},
 		{[]config.Edit{{Path: "braze.api_key", Value: "${OTHER}"}}, "secret.changed braze.api_key"},
 		{[]config.Edit{{Path: "ops.token", Value: "geheim"}, {Path: "ops.listen", Value: "127.0.0.1:9"}}, "secret.set ops.token; setting.set ops.listen 127.0.0.1:9"},
 		{[]config.Edit{{Path: "limits.drain", Value: "10s"}}, "setting.set limits.drain 10s"},

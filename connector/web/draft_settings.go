@@ -86,10 +86,11 @@ var boundSecrets = map[string]string{
 // settingShown is one field of the form.
 type settingShown struct {
 	setting
-	ID    string
-	Value string // as the form shows it; of a secret nothing but its reference
-	Given bool   // the file has it
-	Wrong []Finding
+	ID      string
+	Value   string // as the form shows it; of a secret nothing but its reference
+	Given   bool   // the file has it
+	Wrong   []Finding
+	Invalid bool // one of them must be fixed
 }
 
 type partShown struct {
@@ -133,7 +134,7 @@ func (s *Server) showSettings(r *request, status int, sent map[string]string) er
 	for _, part := range partsOf(tree) {
 		shown := partShown{Name: part.Name}
 		for _, x := range part.List {
-			f := settingShown{setting: x, ID: fieldID(x.Path), Value: valueOf(tree, x), Given: tree.Has(x.Path), Wrong: faults[x.Path]}
+			f := settingShown{setting: x, ID: fieldID(x.Path), Value: valueOf(tree, x), Given: tree.Has(x.Path), Wrong: faults[x.Path], Invalid: bad(faults[x.Path])}
 			if text, ok := sent[f.ID]; ok && x.Kind != "secret" {
 				f.Value = text
 			}
