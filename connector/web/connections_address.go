@@ -71,7 +71,7 @@ func parseAddress(raw string) (address, error) {
 		}
 		a.Params.Del(key)
 	}
-	if a.Host == "" {
+	if a.Host == "" || strings.Contains(a.Host, ",") {
 		return a, errAddressForm
 	}
 	return a, nil

@@ -189,9 +189,11 @@ func (r *request) postgresEdits(text []byte, w *written, f *sourceForm) (edits, 
 	if create := had.Create == nil || *had.Create; create != f.Create {
 		change.set("source.postgres.create", f.Create)
 	}
-	ok := r.judge(text, change, map[string]string{
-		"source.time_zone": "time_zone", "source.postgres.url": "host", "source.postgres.slot": "slot", "source.postgres.publication": "publication",
-	})
+	fields := map[string]string{"source.time_zone": "time_zone", "source.postgres.slot": "slot", "source.postgres.publication": "publication"}
+	if a.Whole == "" { // what a reference gives, here or where the stream will run, is for the test to tell
+		fields["source.postgres.url"] = "host"
+	}
+	ok := r.judge(text, change, fields)
 	if !ok || len(r.problems) > 0 {
 		return nil, nil
 	}
