@@ -74,6 +74,15 @@ func TestLiveInBrowser(t *testing.T) {
 		eventually(t, "the page goes on", func() bool { return tab.figure("m.users.changes") >= before+149 })
 		tab.gone("Updates are paused.")
 	})
+	t.Run("the pages of ui beside the process show the same", func(t *testing.T) {
+		_, base := startUI(t, b.env, b.dir+"/brazecdc.yaml")
+		beside := &bench{t: t, listen: strings.TrimPrefix(base, "http://")}
+		eventually(t, "the process is shown, and changes as they pass", func() bool {
+			b.exec(`UPDATE users SET credits = credits + 1 WHERE id = 'u-1'`)
+			_, text := beside.get("/events/now?topics=live,watch")
+			return strings.Contains(text, "Running, on time.") && strings.Contains(text, "changed row")
+		})
+	})
 	t.Run("it is fit for everyone", func(t *testing.T) {
 		tab.axe()
 		tab.quiet()
