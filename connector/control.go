@@ -82,13 +82,20 @@ func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string
 	return p.confirm(ctx, model, drop, nil)
 }
 
-// ConfirmResync goes on with a model whose table was emptied, like Confirm, and brings its rows by a resync, which names the users that are gone at the source.
-// Deletes that are held keep waiting.
-func (p *Pipeline) ConfirmResync(ctx context.Context, model string) (string, error) {
-	return p.confirm(ctx, model, false, &Resync{All: true})
+// Resume goes on with a model whose table was emptied and loads it again, like Confirm, but deletes that are held keep waiting. With resync the rows are brought by
+// a resync, which at its end names the users that are gone at the source.
+func (p *Pipeline) Resume(ctx context.Context, model string, resync bool) (string, error) {
+	how := &resumption{}
+	if resync {
+		how.again = &Resync{All: true}
+	}
+	return p.confirm(ctx, model, false, how)
 }
 
-func (p *Pipeline) confirm(ctx context.Context, model string, drop bool, again *Resync) (string, error) {
+// resumption is how a model goes on whose deletes keep waiting; again nil: by a load.
+type resumption struct{ again *Resync }
+
+func (p *Pipeline) confirm(ctx context.Context, model string, drop bool, resume *resumption) (string, error) {
 	i, ok := p.modelAt[model]
 	if !ok {
 		return "", fmt.Errorf("no model %q in the configuration", model)
@@ -97,7 +104,7 @@ func (p *Pipeline) confirm(ctx context.Context, model string, drop bool, again *
 	// The pause ends first: rows of the load may come before StartLoad returns, and must not be passed over.
 	c.mu.Lock()
 	paused, holding := c.paused[i], c.holding[i]
-	if again != nil && paused == nil {
+	if resume != nil && paused == nil {
 		c.mu.Unlock()
 		return "", fmt.Errorf("the table of model %q was not emptied, or somebody went on with it already; \"brazecdc resync\" brings its rows again", model)
 	}
@@ -109,6 +116,10 @@ func (p *Pipeline) confirm(ctx context.Context, model string, drop bool, again *
 		return "", fmt.Errorf("nothing waits for a confirmation of model %q", model)
 	}
 	unloaded := false
+	var again *Resync
+	if resume != nil {
+		again = resume.again
+	}
 	load := paused != nil || holding != nil && p.models[i].Load
 	if load {
 		err := p.loadAgain(ctx, i, again)
@@ -123,7 +134,7 @@ func (p *Pipeline) confirm(ctx context.Context, model string, drop bool, again *
 			return "", err
 		}
 	}
-	if again != nil {
+	if resume != nil {
 		if err := p.pend.durable(ctx, func(r *Record) { r.Resumed = append(r.Resumed, model) }); err != nil {
 			return "", err
 		}

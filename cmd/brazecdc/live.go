@@ -114,10 +114,10 @@ func (a *app) HeldDeletes(_ context.Context, q control.HeldQuery) ([]connector.H
 	return control.PickHeld(a.pipeline.HeldDeletes(), q), nil
 }
 
-// ConfirmResync implements control.Resumes.
-func (a *app) ConfirmResync(ctx context.Context, model string) (string, error) {
-	a.log.Info("confirmed", "component", "control", "model", model, "resync", true)
-	return a.pipeline.ConfirmResync(ctx, model)
+// Resume implements control.Resumes.
+func (a *app) Resume(ctx context.Context, model string, resync bool) (string, error) {
+	a.log.Info("resumed", "component", "control", "model", model, "resync", resync)
+	return a.pipeline.Resume(ctx, model, resync)
 }
 
 // Discard implements control.API.

@@ -22,10 +22,10 @@ type Repairs interface {
 	HeldDeletes(ctx context.Context, q HeldQuery) ([]connector.HeldDelete, error)
 }
 
-// Resumes is what a running process also answers: ConfirmResync goes on with a model whose table was emptied and brings its rows by a resync, at whose end
-// the users are named that are gone at the source.
+// Resumes is what a running process also answers. Resume goes on with a model whose table was emptied and loads it again; deletes that are held keep waiting. With
+// resync the rows are brought by a resync, which at its end names the users that are gone at the source.
 type Resumes interface {
-	ConfirmResync(ctx context.Context, model string) (string, error)
+	Resume(ctx context.Context, model string, resync bool) (string, error)
 }
 
 // HeldQuery picks held deletes.
@@ -53,8 +53,13 @@ const (
 	pathGroups  = "/v1/quarantine/groups"
 	pathCount   = "/v1/quarantine/count"
 	pathHeld    = "/v1/held"
-	pathResumes = "/v1/confirm/resync"
+	pathResumes = "/v1/resume"
 )
+
+type resumeRequest struct {
+	Model  string `json:"model"`
+	Resync bool   `json:"resync"`
+}
 
 type countAnswer struct {
 	Count int64 `json:"count"`
@@ -96,12 +101,12 @@ func repairRoutes(mux *http.ServeMux, api Repairs) {
 		return
 	}
 	mux.HandleFunc("POST "+pathResumes, func(w http.ResponseWriter, r *http.Request) {
-		var q confirmRequest
+		var q resumeRequest
 		if err := readRequest(w, r, &q); err != nil {
 			refuse(w, http.StatusBadRequest, err)
 			return
 		}
-		said, err := resumes.ConfirmResync(r.Context(), q.Model)
+		said, err := resumes.Resume(r.Context(), q.Model, q.Resync)
 		answer(w)(sentence{said}, err)
 	})
 }
@@ -132,10 +137,10 @@ func (c *Client) HeldDeletes(ctx context.Context, q HeldQuery) (out []connector.
 	return out, err
 }
 
-// ConfirmResync implements Resumes.
-func (c *Client) ConfirmResync(ctx context.Context, model string) (string, error) {
+// Resume implements Resumes.
+func (c *Client) Resume(ctx context.Context, model string, resync bool) (string, error) {
 	var s sentence
-	err := c.call(ctx, http.MethodPost, pathResumes, confirmRequest{Model: model}, &s)
+	err := c.call(ctx, http.MethodPost, pathResumes, resumeRequest{model, resync}, &s)
 	return s.Result, err
 }
 

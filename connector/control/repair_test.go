@@ -34,8 +34,8 @@ func (p *repairing) HeldDeletes(_ context.Context, q control.HeldQuery) ([]conne
 	return []connector.HeldDelete{{User: connector.User{ID: "u-1"}}}, p.note("held")
 }
 
-func (p *repairing) ConfirmResync(_ context.Context, model string) (string, error) {
-	return "goes on", p.note("resync %s", model)
+func (p *repairing) Resume(_ context.Context, model string, resync bool) (string, error) {
+	return "goes on", p.note("resume %s %v", model, resync)
 }
 
 func TestRepairs(t *testing.T) {
@@ -54,10 +54,10 @@ func TestRepairs(t *testing.T) {
 	if l, err := c.HeldDeletes(ctx, q); err != nil || len(l) != 1 || l[0].User.ID != "u-1" || p.query != q {
 		t.Errorf("held: %+v, %v, of %+v", l, err, p.query)
 	}
-	if said, err := c.ConfirmResync(ctx, "customers"); err != nil || said != "goes on" {
+	if said, err := c.Resume(ctx, "customers", true); err != nil || said != "goes on" {
 		t.Errorf("resync: %q, %v", said, err)
 	}
-	if d := cmp.Diff([]string{"groups", "count", "held", "resync customers"}, p.asked); d != "" {
+	if d := cmp.Diff([]string{"groups", "count", "held", "resume customers true"}, p.asked); d != "" {
 		t.Error(d)
 	}
 }
