@@ -71,7 +71,6 @@ func (p *program) pages(x *pageParts) (*web.Server, error) {
 	p.draftPages(x, &c)
 	p.usersPages(x, &c)
 	p.quarantinePages(x, &c)
-	p.loadsPages(x, &c)
 	s, err := web.New(c)
 	if err != nil {
 		return nil, fmt.Errorf("make the pages: %w", err)

@@ -53,7 +53,6 @@ type Config struct {
 	Drafts      DraftViews
 	Users       UsersViews
 	Quarantine  QuarantineViews
-	Loads       LoadsViews
 }
 
 // Server answers for the pages. It is an http.Handler and may be used concurrently.
@@ -77,6 +76,9 @@ type Server struct {
 	live   *feed // nil where Config.Live is
 	board  board
 	events *events
+
+	heldUsers userRefs
+	jobs      heldJobs
 
 	stopping chan struct{} // closed by Stop: streams end
 }
