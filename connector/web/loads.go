@@ -192,7 +192,7 @@ func (s *Server) loadSteer(r *request) error {
 	if _, err := api.SteerLoad(r.Context(), model, do); err != nil {
 		return errPage(http.StatusConflict, "loads.steer.failed", err.Error())
 	}
-	r.note("/loads", "loads.note."+string(do), model)
+	r.record("/loads", "loads.note."+string(do), model)
 	return r.redirect("/loads", "loads.steer."+string(do), model)
 }
 

@@ -215,7 +215,7 @@ func (s *Server) loadStart(r *request) error {
 		r.problem("", err.Error())
 		return r.render(http.StatusConflict, "loads_new", "loads.new.title", f)
 	}
-	r.note("/loads", "loads.note.start."+f.What, q.Model, strings.Join(q.Fields, ", "))
+	r.record("/loads", "loads.note.start."+f.What, q.Model, strings.Join(q.Fields, ", "))
 	return r.redirect("/loads", "loads.new.started", q.Model)
 }
 

@@ -191,19 +191,19 @@ func (r *request) retryOne(api heldAPI, id uint64) error {
 	_, err := api.Retry(ctx, id)
 	switch {
 	case err == nil:
-		r.note(link, "quarantine.note.retried", strconv.FormatUint(id, 10))
+		r.record(link, "quarantine.note.retried", strconv.FormatUint(id, 10))
 		return r.redirect(link, "quarantine.retry.accepted")
 	case errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil:
-		r.note(link, "quarantine.note.retrying", strconv.FormatUint(id, 10))
+		r.record(link, "quarantine.note.retrying", strconv.FormatUint(id, 10))
 		return r.redirect(link, "quarantine.retry.waits")
 	}
-	r.note(link, "quarantine.note.refused", strconv.FormatUint(id, 10))
+	r.record(link, "quarantine.note.refused", strconv.FormatUint(id, 10))
 	r.problem("", r.reasonText(err.Error()))
 	return r.render(http.StatusConflict, "quarantine_refused", "quarantine.retry.refused", link)
 }
 
-// note writes down what somebody did on these pages.
-func (r *request) note(link, key string, args ...string) {
+// record writes down in the activity log what somebody did on these pages.
+func (r *request) record(link, key string, args ...string) {
 	if r.s.cfg.Draft == nil {
 		return
 	}

@@ -234,7 +234,7 @@ func (s *Server) decide(r *request) error {
 		r.problem("", err.Error())
 		return r.render(http.StatusConflict, "quarantine_decide", r.t("quarantine.decide.title", p.Model), p)
 	}
-	r.note("/quarantine", "quarantine.note.decide."+do, p.Model, strconv.Itoa(p.Deletes))
+	r.record("/quarantine", "quarantine.note.decide."+do, p.Model, strconv.Itoa(p.Deletes))
 	to := "/quarantine"
 	if do == decideResync || do == decideContinue {
 		to = "/loads"

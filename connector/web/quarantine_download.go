@@ -21,7 +21,7 @@ func (r *request) download(api heldAPI, a *heldAct) error {
 	if r.s.cfg.Quarantine == nil {
 		return errUnavailable()
 	}
-	r.note(a.Back, "quarantine.note.download", strconv.FormatInt(a.Count, 10))
+	r.record(a.Back, "quarantine.note.download", strconv.FormatInt(a.Count, 10))
 	_ = http.NewResponseController(r.W).SetWriteDeadline(time.Now().Add(downloadTime)) // a server without deadlines needs none
 	h := r.W.Header()
 	name := "held-back-" + r.s.now().In(r.Zone).Format("2006-01-02-1504")

@@ -121,7 +121,7 @@ func place(e *connector.Entry) (stream, position string) {
 	if part := connector.PartOf(e.Stream); part != "" {
 		return "topic", part + " @ " + strconv.FormatUint(e.Offset, 10)
 	}
-	return "other", strconv.FormatUint(e.Offset, 10)
+	return "source", strconv.FormatUint(e.Offset, 10)
 }
 
 // entryValues fills in what the row held and what would be sent.

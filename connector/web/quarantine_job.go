@@ -100,7 +100,7 @@ func (s *Server) startHeldJob(r *request, a *heldAct) (*heldJob, error) {
 		js.jobs = js.jobs[1:]
 	}
 	js.mu.Unlock()
-	r.note(j.Link(), "quarantine.note."+a.Do+".begun", strconv.FormatInt(a.Count, 10))
+	r.record(j.Link(), "quarantine.note."+a.Do+".begun", strconv.FormatInt(a.Count, 10))
 	js.runs.Go(func() {
 		defer cancel()
 		go func() {
@@ -115,7 +115,7 @@ func (s *Server) startHeldJob(r *request, a *heldAct) (*heldJob, error) {
 		j.mu.Lock()
 		done, failed := j.done, j.failed
 		j.mu.Unlock()
-		r.note(j.Link(), "quarantine.note."+a.Do+".ended", strconv.FormatInt(done, 10), strconv.FormatInt(failed, 10))
+		r.record(j.Link(), "quarantine.note."+a.Do+".ended", strconv.FormatInt(done, 10), strconv.FormatInt(failed, 10))
 	})
 	return j, nil
 }
@@ -332,7 +332,7 @@ func (s *Server) quarantineJobStop(r *request) error {
 	}
 	if !j.over() {
 		j.stop()
-		r.note(j.Link(), "quarantine.note.stopped")
+		r.record(j.Link(), "quarantine.note.stopped")
 	}
 	return r.redirect(j.Link(), "quarantine.job.stopping")
 }
