@@ -167,16 +167,6 @@ func loadCommand(q *control.ResyncRequest) string {
 	return strings.Join(parts, " ")
 }
 
-// shellWord quotes a text for a shell where it needs that.
-func shellWord(s string) string {
-	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("_-./", r)
-	}) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
 func (s *Server) loadForm(r *request) error {
 	f, _, done, err := r.loadForm(r.Context())
 	if err != nil {

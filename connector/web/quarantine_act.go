@@ -150,7 +150,7 @@ func (s *Server) quarantineAct(r *request) error {
 		return r.redirect(a.Back, "quarantine.act.none")
 	}
 	if a.Do == actDownload {
-		return r.download(api, a)
+		return r.downloadHeld(api, a)
 	}
 	if a.Do == actRetry && len(a.Scope.IDs) == 1 && r.PostFormValue("one") != "" {
 		return r.retryOne(api, a.Scope.IDs[0])

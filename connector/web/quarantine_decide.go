@@ -19,13 +19,13 @@ const (
 	decideResync   = "resync"   // likewise, and bring its rows
 )
 
-// kindKeys are the words of what waits, by connector's Pause constants.
-var kindKeys = map[string]string{connector.PauseTruncate: "truncate", connector.PauseBrake: "brake", connector.PauseLost: "lost", connector.PauseGone: "gone"}
+// waitWords are the words of what waits, by connector's Pause constants.
+var waitWords = map[string]string{connector.PauseTruncate: "truncate", connector.PauseBrake: "brake", connector.PauseLost: "lost", connector.PauseGone: "gone"}
 
 // decision is something that waits for a person.
 type decision struct {
 	Model string
-	Kind  string // a value of kindKeys
+	Kind  string // a value of waitWords
 	Count int
 	Since time.Time
 	Text  string
@@ -44,7 +44,7 @@ func (r *request) decisions(api control.API, model string) ([]decision, error) {
 		if model != "" && c.Model != model {
 			continue
 		}
-		d := decision{Model: c.Model, Kind: kindKeys[c.Kind], Count: c.Count, Since: c.Since, Link: "/quarantine/decide/" + urlPart(c.Model)}
+		d := decision{Model: c.Model, Kind: waitWords[c.Kind], Count: c.Count, Since: c.Since, Link: "/quarantine/decide/" + urlPart(c.Model)}
 		d.Text = r.decisionText(&d, modelOf(cfg, c.Model), c.Text)
 		out = append(out, d)
 	}
@@ -124,7 +124,7 @@ type decidePage struct {
 type heldDelete struct {
 	User, Kind string
 	Since      time.Time
-	Reason     string // a value of kindKeys
+	Reason     string // a value of waitWords
 	Link       string
 }
 
@@ -165,7 +165,7 @@ func (r *request) decidePage(api heldAPI) (*decidePage, error) {
 	}
 	for i := range list {
 		h := &list[i]
-		x := heldDelete{User: r.mask(h.User.ID), Kind: kindOfUser(h.User.Kind), Since: h.At, Reason: kindKeys[h.Reason]}
+		x := heldDelete{User: r.mask(h.User.ID), Kind: kindOfUser(h.User.Kind), Since: h.At, Reason: waitWords[h.Reason]}
 		if h.User.Kind == connector.ExternalID {
 			x.Link = "/users/" + r.ref(h.User.ID)
 		}

@@ -16,8 +16,8 @@ import (
 // downloadTime is how long a download may take.
 const downloadTime = time.Hour
 
-// download answers with entries as JSON lines or CSV, row values included and what must not be shown left out.
-func (r *request) download(api heldAPI, a *heldAct) error {
+// downloadHeld answers with entries as JSON lines or CSV, row values included and what must not be shown left out.
+func (r *request) downloadHeld(api heldAPI, a *heldAct) error {
 	if r.s.cfg.Quarantine == nil {
 		return errUnavailable()
 	}
