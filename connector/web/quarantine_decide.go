@@ -125,7 +125,6 @@ type heldDelete struct {
 	User, Kind string
 	Since      time.Time
 	Reason     string // a value of waitWords
-	Link       string
 }
 
 func (r *request) decidePage(api heldAPI) (*decidePage, error) {
@@ -166,9 +165,6 @@ func (r *request) decidePage(api heldAPI) (*decidePage, error) {
 	for i := range list {
 		h := &list[i]
 		x := heldDelete{User: r.mask(h.User.ID), Kind: kindOfUser(h.User.Kind), Since: h.At, Reason: waitWords[h.Reason]}
-		if h.User.Kind == connector.ExternalID {
-			x.Link = "/users/" + r.ref(h.User.ID)
-		}
 		p.List = append(p.List, x)
 	}
 	return p, nil

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -32,6 +33,14 @@ type entryPage struct {
 	Source   *entrySource
 	NoValues bool // what must not be shown can't be told, so no value is
 	CanRetry bool
+	Since    *deliveredSince // nil: not known
+}
+
+// deliveredSince is what Braze accepted for a user since a change was held back.
+type deliveredSince struct {
+	Calls int
+	More  bool // there may be more
+	Last  time.Time
 }
 
 // entryColumn is a column of the row, before and after.
@@ -87,15 +96,53 @@ func (s *Server) quarantineEntryPage(r *request) error {
 	if e.User.ID != "" {
 		page.UserKind = kindOfUser(e.User.Kind)
 		s.heldUsers.put(r.ref(e.User.ID), e.User)
-		if e.User.Kind == connector.ExternalID {
-			page.UserLink = "/users/" + r.ref(e.User.ID)
-		}
+		page.Since, page.UserLink = r.deliveredSince(e)
 	}
 	if !page.NoValues {
 		r.entryValues(&page, e)
 	}
 	return r.render(http.StatusOK, "quarantine_entry", "quarantine.entry.title", page)
 }
+
+// sinceWait is how long a page waits for what is known of a user.
+const sinceWait = 1500 * time.Millisecond
+
+// deliveredSince looks at the user's timeline, and gives the address of its page.
+func (r *request) deliveredSince(e *connector.Entry) (since *deliveredSince, page string) {
+	users := r.s.cfg.Users
+	if users == nil || e.User.Kind != connector.ExternalID {
+		return nil, ""
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), sinceWait)
+	defer cancel()
+	if users.Elsewhere(ctx) != "" {
+		return nil, ""
+	}
+	found, err := users.Find(ctx, UserAsk{By: ByExternalID, Value: e.User.ID})
+	if err != nil || found == nil || found.Ref == "" {
+		return nil, ""
+	}
+	page = "/users/" + urlPart(found.Ref)
+	u, err := users.User(ctx, found.Ref, "")
+	if err != nil || u == nil || u.Since.After(e.At) && len(u.Past) == 0 {
+		return nil, page
+	}
+	out := &deliveredSince{More: u.More != ""}
+	for i := range u.Past {
+		p := &u.Past[i]
+		if p.Outcome != acceptedOutcome || !p.At.After(e.At) {
+			continue
+		}
+		out.Calls++
+		if p.At.After(out.Last) {
+			out.Last = p.At
+		}
+	}
+	return out, page
+}
+
+// acceptedOutcome is how a timeline names what Braze took.
+const acceptedOutcome = "accepted"
 
 // kindOfUser names a kind of identifier as the catalogue does.
 func kindOfUser(k connector.IDKind) string {
