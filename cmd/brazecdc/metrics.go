@@ -91,6 +91,8 @@ var metricNames = []metric{
 	{"load_last_success_timestamp_seconds", "When the model's last load ended; 0 before the first.", gauge, []string{"model"}, false},
 	{"store_bytes", "Size of the files in data/.", gauge, nil, false},
 
+	{"web_requests_total", "Requests to the pages, by route and status.", counter, []string{"route", "code"}, false},
+	{"web_sign_in_failures_total", "Wrong names or passwords at the sign-in of the pages.", counter, nil, false},
 	{"web_event_streams", "Pages that are live at this moment.", gauge, nil, false},
 }
 

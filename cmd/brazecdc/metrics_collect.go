@@ -27,6 +27,11 @@ func (c *collector) collect() {
 	c.put("config_last_reload_success_timestamp_seconds", seconds(applied))
 	if pages := c.f.pages.Load(); pages != nil {
 		c.put("web_event_streams", float64(pages.Streams()))
+		figures := pages.Figures()
+		c.put("web_sign_in_failures_total", float64(figures.FailedSignIns))
+		for kind, count := range figures.Requests {
+			c.put("web_requests_total", float64(count), kind.Route, strconv.Itoa(kind.Code))
+		}
 	}
 	if c.a == nil {
 		c.put("active", 0)

@@ -26,11 +26,17 @@ const lookFor = 365 * 24 * time.Hour
 // setLook keeps language, time zone and theme in the browser; what is none of them goes back to what browser and machine say.
 func (s *Server) setLook(r *request) error {
 	lang, zone, theme := r.PostFormValue("lang"), r.PostFormValue("zone"), r.PostFormValue("theme")
+	if r.User.Role < Viewer { // the sign-in offers the language alone
+		zone, theme = cookie(r.Request, "zone"), cookie(r.Request, "theme")
+	}
 	if _, ok := s.words.texts[lang]; !ok {
 		lang = ""
 	}
 	if zone != "" {
 		if _, err := time.LoadLocation(zone); err != nil || len(zone) > 64 {
+			if r.User.Role < Viewer {
+				return r.redirect("/login", "")
+			}
 			r.problem("zone", r.t("core.look.zone.wrong", zone))
 			return r.showSettings(http.StatusUnprocessableEntity, settingsPage{Zone: zone})
 		}

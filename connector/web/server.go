@@ -70,7 +70,8 @@ type Server struct {
 
 	sessions      sessions
 	throttle      throttle
-	locked        atomic.Bool  // somebody has to sign in, from now on
+	locked        atomic.Bool // somebody has to sign in, from now on
+	answers       answers
 	failedSignIns atomic.Int64 // since the start
 
 	live   *feed // nil where Config.Live is
@@ -109,10 +110,10 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.mux = http.NewServeMux()
 	for _, r := range s.routes() {
-		s.mux.Handle(r.Method+" "+r.Pattern, s.handle(r))
+		s.mux.Handle(r.Method+" "+r.Pattern, s.answers.counted(r.Pattern, s.handle(r)))
 	}
-	s.mux.Handle("GET "+s.files.prefix, s.files)
-	s.mux.HandleFunc("/", s.unknown)
+	s.mux.Handle("GET "+s.files.prefix, s.answers.counted("/assets/", s.files))
+	s.mux.Handle("/", s.answers.counted("other", http.HandlerFunc(s.unknown)))
 	s.guard = s.guarded(s.mux)
 	return s, nil
 }

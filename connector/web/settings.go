@@ -17,7 +17,6 @@ type settingsPage struct {
 	Lang  string // as chosen, empty for the browser's
 	Here  string // the zone that holds without a choice
 	Back  string
-	Away  bool // nobody has signed in: only how the pages look
 
 	SignIn  bool
 	Users   []config.WebUser
@@ -40,17 +39,15 @@ func (s *Server) settingsPage(r *request) error {
 }
 
 func (r *request) showSettings(status int, p settingsPage) error {
-	p.Zones, p.Lang, p.Here, p.Back = zones, cookie(r.Request, "lang"), time.Local.String(), "/settings"
-	p.Away = r.User.Role < Viewer
-	if !p.Away {
-		s := r.s
-		p.SignIn, p.Version, p.File = r.access.SignIn, s.cfg.Version, s.cfg.File
-		if s.cfg.Workspace != nil {
-			p.Workspace = s.cfg.Workspace()
-		}
-		p.Status, _ = s.status(r.Context()) // that it is not known is shown
-		p.Users, p.Pending, p.Locked = r.listedUsers()
+	p.Zones, p.Lang, p.Back = zones, cookie(r.Request, "lang"), "/settings"
+	p.Here, _ = time.Now().Zone()
+	s := r.s
+	p.SignIn, p.Version, p.File = r.access.SignIn, s.cfg.Version, s.cfg.File
+	if s.cfg.Workspace != nil {
+		p.Workspace = s.cfg.Workspace()
 	}
+	p.Status, _ = s.status(r.Context()) // that it is not known is shown
+	p.Users, p.Pending, p.Locked = r.listedUsers()
 	return r.render(status, "settings", "core.nav.settings", p)
 }
 

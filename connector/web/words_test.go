@@ -35,7 +35,7 @@ func sources(t *testing.T) map[string]string {
 	return all
 }
 
-// quoted finds what looks like a key, or like its beginning ("live.state."), in quotes.
+// quoted finds what looks like a key, or like its beginning ("live.state.", "models.op_"), in quotes.
 var quoted = regexp.MustCompile("[\"`]([a-z]+\\.(?:[a-z0-9_-]+\\.?)*)[\"`]")
 
 // asked finds the keys that a template or a handler shows.
@@ -79,7 +79,7 @@ func TestWords(t *testing.T) {
 	all := sources(t)
 	for _, text := range all {
 		for _, m := range quoted.FindAllStringSubmatch(text, -1) {
-			if strings.HasSuffix(m[1], ".") {
+			if strings.HasSuffix(m[1], ".") || strings.HasSuffix(m[1], "_") {
 				begun = append(begun, m[1])
 			} else {
 				used[m[1]] = true
