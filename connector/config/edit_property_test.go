@@ -259,7 +259,7 @@ func must(t *rapid.T, e *editor, path string) []step {
 }
 
 func FuzzApply(f *testing.F) {
-	f.Add(Reference(), "models[customers].fields.email", "mail", false)
+	f.Add("models:\n  - name: a # x\n    fields: { email: mail }\n  # of b\n  - name: b\n", "models[a].fields.email", "m", false)
 	f.Add("a: [b, c] # d\n", "a[+]", "e", false)
 	f.Add("a:\r\n  b: c", "a.b", "", true)
 	f.Fuzz(func(t *testing.T, doc, path, value string, remove bool) {

@@ -62,6 +62,7 @@ type draftShown struct {
 	Unified  string
 	Faults   []Finding
 	Checked  bool // Faults are those of a full check
+	Despite  bool // all of them are outside of the file, so that it can be applied all the same
 	Hand     string
 	Reason   string
 }
@@ -116,6 +117,7 @@ func (s *Server) showDraft(r *request, status int, p *draftShown) error {
 	if !p.Checked {
 		p.Faults = s.readingFaults(v.Text)
 	}
+	p.Despite = p.Checked && outside(p.Faults)
 	if !v.Pending {
 		return r.render(status, "draft", "draft.title", p)
 	}
@@ -199,6 +201,20 @@ func bad(findings []Finding) bool {
 	return false
 }
 
+// outside tells whether nothing in the text itself has to be fixed, only what a person may know better: a server that is away, a key that is not there yet.
+func outside(findings []Finding) bool {
+	found := false
+	for _, f := range findings {
+		if f.Level == "bad" {
+			if f.Area != "source" && f.Area != "braze" && f.Area != "host" {
+				return false
+			}
+			found = true
+		}
+	}
+	return found
+}
+
 func (s *Server) draftCheck(r *request) error {
 	if s.cfg.Draft == nil {
 		return errUnavailable()
@@ -235,7 +251,7 @@ func (s *Server) draftApply(r *request) error {
 		if p.Faults, err = s.check(r.Context(), v.Text); err != nil {
 			p.Faults = []Finding{{Level: "bad", What: err.Error()}}
 		}
-		if bad(p.Faults) {
+		if bad(p.Faults) && (r.PostFormValue("despite") == "" || !outside(p.Faults)) {
 			return refuse(http.StatusUnprocessableEntity, r.t("draft.fault.check"))
 		}
 	}

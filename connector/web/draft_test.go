@@ -161,6 +161,18 @@ func TestAnApplyIsRefused(t *testing.T) {
 		d.found = nil
 		d.post("/draft/check", nil).wants(t, http.StatusOK, "found nothing that stands in the way")
 	})
+	t.Run("unless what was found is outside of the file and a person says so", func(t *testing.T) {
+		d := newDraftDesk(t, draftSample)
+		d.edit(t, syncMode)
+		d.found = []Finding{{Level: "bad", Area: "source", What: "the server is away"}}
+		d.post("/draft/apply", url.Values{"seen": {d.seen(t, "/draft")}}).wants(t, http.StatusUnprocessableEntity, "the server is away", "Apply all the same")
+		d.found[0].Area = "mapping"
+		d.post("/draft/apply", url.Values{"seen": {d.seen(t, "/draft")}, "despite": {"yes"}}).lacks(t, "Apply all the same")
+		d.holds(t, draftSample)
+		d.found[0].Area = "source"
+		d.post("/draft/apply", url.Values{"seen": {d.seen(t, "/draft")}, "despite": {"yes"}}).wants(t, http.StatusSeeOther)
+		d.holds(t, toSync(draftSample))
+	})
 	t.Run("where the process can't start with it", func(t *testing.T) {
 		d := newDraftDesk(t, draftSample)
 		d.edit(t, syncMode)
@@ -335,4 +347,50 @@ func TestPagesOfTheDraftRefuseWhatIsNot(t *testing.T) {
 	d.edit(t, syncMode)
 	d.get("/draft").wants(t, http.StatusOK, "Löschungen werden ab jetzt gesendet")
 	d.get("/draft/settings").wants(t, http.StatusOK, "Alle Einstellungen")
+}
+
+// Keys of sentences are put together, so that the test of all words does not see them.
+func TestEverySentenceOfTheDraftHasItsText(t *testing.T) {
+	w, err := loadWords()
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("../draft/words.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, m := range regexp.MustCompile(`say\("([a-z_.]+)"`).FindAllStringSubmatch(string(source), -1) {
+		keys = append(keys, "word."+m[1])
+	}
+	for _, m := range regexp.MustCompile(`change\(d, "([a-z_]+)"`).FindAllStringSubmatch(string(source), -1) {
+		keys = append(keys, "word."+m[1]+".set", "word."+m[1]+".gone", "word."+m[1]+".changed")
+	}
+	for _, key := range []string{"filter", "delete_when", "on_leave", "when", "load", "table", "topic"} {
+		keys = append(keys, "word."+key+".set", "word."+key+".gone", "word."+key+".changed")
+	}
+	for _, end := range []string{"items", "subscriptions"} {
+		keys = append(keys, "word.deletes.start."+end, "word.deletes.end."+end)
+	}
+	for _, part := range settingsParts {
+		keys = append(keys, "part."+part.Name, "part."+part.Name+".text")
+		for _, x := range part.List {
+			keys = append(keys, "set."+x.Path)
+		}
+	}
+	for _, about := range activityAbouts[1:] {
+		keys = append(keys, "about."+about)
+	}
+	known := map[string]bool{}
+	for _, key := range keys {
+		known["draft."+key] = true
+		if w.texts["en"]["draft."+key] == "" {
+			t.Errorf("draft.%s has no text", key)
+		}
+	}
+	for key := range w.texts["en"] {
+		if (strings.HasPrefix(key, "draft.word.") || strings.HasPrefix(key, "draft.set.")) && !known[key] && key != "draft.word.unreadable" {
+			t.Errorf("%s is used nowhere", key)
+		}
+	}
 }
