@@ -114,7 +114,7 @@ func TestTimeline(t *testing.T) {
 		s := open(t, Config{})
 		for i := range 37 {
 			e := accepted(1, now.Add(time.Duration(i)*time.Second))
-			e.Outcome, e.Reason, e.Call, e.Sent = "suppressed", "nothing changed for Braze", nil, nil
+			e.Outcome, e.Reason, e.Call, e.Sent, e.Changes = "suppressed", "nothing changed for Braze", nil, nil, 1
 			s.Ended(e)
 			s.Passed(0, e.Rows[0].Change, "filter")
 			if i == 20 {

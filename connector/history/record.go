@@ -133,7 +133,7 @@ func (s *Store) Ended(e *connector.Ending) {
 		return
 	}
 	if e.Outcome == "suppressed" && e.User.Kind != connector.Item && len(e.Rows) > 0 {
-		s.appendCount(sl, e.At, e.User, e.Rows[0].Model, &e.Rows[0].Key, e.Outcome, e.Reason)
+		s.appendCount(sl, e.At, e.User, e.Rows[0].Model, &e.Rows[0].Key, e.Changes, e.Outcome, e.Reason)
 	} else {
 		s.appendEnd(sl, e)
 	}
@@ -150,7 +150,7 @@ func (s *Store) Passed(model int, c *connector.Change, why string) {
 	if sl == nil {
 		return
 	}
-	s.appendCount(sl, now, connector.User{}, model, &c.Key, "passed", why)
+	s.appendCount(sl, now, connector.User{}, model, &c.Key, 1, "passed", why)
 	sl.n++
 	s.filled()
 }
@@ -173,11 +173,12 @@ func begin(b []byte, kind byte) []byte { return append(b, 0, 0, 0, 0, kind) }
 
 func end(b []byte, at int) { binary.LittleEndian.PutUint32(b[at:], uint32(len(b)-at-4)) }
 
-func (s *Store) appendCount(sl *slab, at time.Time, u connector.User, model int, k *connector.Key, outcome, why string) {
+func (s *Store) appendCount(sl *slab, at time.Time, u connector.User, model int, k *connector.Key, changes int, outcome, why string) {
 	from := len(sl.b)
 	b := appendUser(begin(sl.b, typeCount), &u)
 	b = appendKey(b, k)
 	b = appendUint(b, at.UnixMicro())
+	b = appendUint(b, max(changes, 1))
 	b = appendUint(b, s.model(model))
 	b = appendUint(b, s.names.id(outcome))
 	b = appendUint(b, s.names.id(why))

@@ -216,12 +216,12 @@ func (s *Store) entry(b []byte) {
 	}
 	if b[0] == typeCount {
 		k := countKey{user: u, row: d.key()}
-		at := int64(d.uint())
+		at, n := int64(d.uint()), d.uint()
 		k.model, k.outcome, k.why = uint32(d.uint()), uint32(d.uint()), uint32(d.uint())
 		if d.bad {
 			return
 		}
-		s.tally(k, at)
+		s.tally(k, at, n)
 		return
 	}
 	to := d.user()
@@ -271,7 +271,7 @@ func (h *hasher) named(kind byte, of id, what []byte) []byte {
 	return append(append(append(make([]byte, 0, 1+hashSize+len(what)), kind), of[:]...), what...)
 }
 
-func (s *Store) tally(k countKey, at int64) {
+func (s *Store) tally(k countKey, at int64, n uint64) {
 	c := s.counts[k]
 	if c == nil {
 		if len(s.counts) >= maxCounts {
@@ -281,7 +281,7 @@ func (s *Store) tally(k countKey, at int64) {
 		c = &count{first: at}
 		s.counts[k] = c
 	}
-	c.n++
+	c.n += n
 	c.last = at
 }
 
