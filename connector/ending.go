@@ -127,6 +127,9 @@ func (p *Pipeline) tell(s *step, call *Effect, outcome, reason string) {
 	for i := range s.shares {
 		e.Changes += s.shares[i].n
 	}
+	if call == nil {
+		call = s.offered
+	}
 	if call != nil {
 		e.User, e.To, e.Kind, e.UpdateOnly, e.Sent = call.User, call.To, call.Kind, call.UpdateOnly, call.Fields
 	}

@@ -66,6 +66,8 @@ type step struct {
 	tries  int
 	call   *Called
 	left   []FieldNote
+	// offered is what was sent of it while a refusal is handled.
+	offered *Effect
 
 	attempts  int // failed ones while others succeeded
 	fails     int // failed ones in a row, in this epoch of the endpoint

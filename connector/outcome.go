@@ -32,7 +32,9 @@ func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls [
 			s := f.step(j)
 			r, isBad := bad[at]
 			if isBad = isBad && !(r.Done && (f.free || s.maybeSent)); isBad { // else an attempt with unknown outcome did it
+				s.offered = &calls[at]
 				p.refused(ctx, s, f.free, r, &shares)
+				s.offered = nil
 				at++
 				continue
 			}

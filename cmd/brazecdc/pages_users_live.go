@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"brazecdc/connector"
@@ -173,11 +174,39 @@ func (l *livingRows) row(a *app, model int, u connector.User, row connector.Row)
 			how = make([]connector.Agreement, len(e.Fields))
 		}
 		for i := range e.Fields {
-			f := &e.Fields[i]
-			w.Fields = append(w.Fields, web.UserField{Name: f.Def.Name, Value: string(f.JSON), Group: f.Def.Group != "", State: agreed(how[i], f)})
+			if f := &e.Fields[i]; f.Def.Group == "" {
+				w.Fields = append(w.Fields, web.UserField{Name: f.Def.Name, Value: string(f.JSON), State: agreed(how[i], f)})
+			}
 		}
 	}
+	l.groups(model, row, &w)
 	return w
+}
+
+// groups adds the states of subscription groups: a row that is read sends no consent, a change of it does.
+func (l *livingRows) groups(model int, row connector.Row, w *web.UserRow) {
+	if w.Other || w.Fault != "" {
+		return
+	}
+	left := w.Left
+	m, err := l.r.change(&connector.Change{Key: rowKey(row), Op: connector.Insert, After: row, Time: time.Now()}, model, nil)
+	if err != nil {
+		return
+	}
+	for i := range m.effects {
+		for _, f := range m.effects[i].Fields {
+			if f.Def.Group == "" {
+				continue
+			}
+			label := f.Def.Name
+			if at := strings.LastIndexByte(label, '.'); at >= 0 {
+				label = label[at+1:]
+			}
+			w.Groups = append(w.Groups, web.UserField{Name: f.Def.Name, Label: label, Value: string(f.JSON)})
+			left = slices.DeleteFunc(left, func(n connector.FieldNote) bool { return n.Field == f.Def.Name })
+		}
+	}
+	w.Left = left
 }
 
 // agreed words how a field compares. That nothing was sent of an empty one is no difference.

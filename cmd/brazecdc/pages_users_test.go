@@ -223,3 +223,64 @@ func TestUserRef(t *testing.T) {
 		}
 	})
 }
+
+func TestUsersInBrowser(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, usersModel+`
+subscription_groups:
+  - { group: big_spenders, when: credits > 2 }`)
+	b.edit("  user_gap: 20ms", "  user_gap: 20ms\n  subscription_groups: { big_spenders: 5d0f6f8c-0c9b-4a44-8a0e-6e0f3f0f9f1e }")
+	b.exec(`INSERT INTO users VALUES ('u-1', 'ada@example.com', 'Ada', 'free', 5, NULL), ('u-2', 'bob@example.com', 'Bob', 'free', 1, NULL)`)
+	b.run()
+	b.arrives("u-1", "plan", `"free"`)
+	b.exec(`UPDATE users SET plan = 'pro', note = 'no number' WHERE id = 'u-1'`)
+	b.arrives("u-1", "plan", `"pro"`)
+	b.exec(`UPDATE users SET plan = 'internal' WHERE id = 'u-1'`)
+	b.exec(`UPDATE users SET plan = 'pro' WHERE id = 'u-1'`)
+	if err := b.sim.Faults(brazesim.Fault{Endpoint: "/users/track", Items: []brazesim.ItemFault{{ExternalIDs: []string{"u-1"}, Type: "this user is not liked"}}}); err != nil {
+		t.Fatal(err)
+	}
+	b.exec(`UPDATE users SET first_name = 'Augusta' WHERE id = 'u-1'`)
+	v := newVisitor(t, "http://"+b.listen)
+	ref := history.Ref([]byte(testKey), connector.User{ID: "u-1"})
+	b.until("the refusal stands there", func() bool {
+		words, _ := v.page("/users/" + ref)
+		return strings.Contains(words, "this user is not liked")
+	})
+	b.sim.ClearFaults("")
+	for _, lang := range []string{"en", "de"} {
+		t.Run("in "+lang, func(t *testing.T) {
+			w := newBrowser(t, "http://"+b.listen, lang)
+			w.open("/users")
+			w.click(`input[name="by"][value="email"]`)
+			if eval[bool](w, `document.getElementById('model').offsetParent !== null`) {
+				t.Error("a search by e-mail address asks for a model")
+			}
+			w.fill("#value", "nobody@example.com")
+			w.click(".users-find button.primary")
+			w.see(map[string]string{"en": "Nobody was found", "de": "Niemand gefunden"}[lang])
+			w.fits()
+			w.axe()
+			w.shot("users_nobody_" + lang)
+			w.fill("#value", "ada@example.com")
+			w.click(".users-find button.primary")
+			w.see("u-1", "this user is not liked")
+			if at := w.path(); at != "/users/"+ref {
+				t.Errorf("the search led to %s", at)
+			}
+			w.click(".users-past li.ok summary")
+			for _, width := range []int64{1280, 360} {
+				w.size(width, 900)
+				w.fits()
+				w.axe()
+				w.shot(fmt.Sprintf("users_one_%s_%d", lang, width))
+			}
+			w.size(1280, 900)
+			w.click(".users-actions form:nth-of-type(2) button")
+			w.see(map[string]string{"en": "Compared with Braze", "de": "Vergleich mit Braze"}[lang])
+			w.axe()
+			w.shot("users_compare_" + lang)
+			w.quiet()
+		})
+	}
+}

@@ -267,6 +267,7 @@ func (s *Store) Timeline(q Query) (*Timeline, error) {
 		l.rows[of] = rows[i]
 	}
 	err := r.run()
+	r.order()
 	s.disk.Unlock()
 	if err != nil {
 		return nil, fmt.Errorf("read the history: %w", err)
@@ -407,6 +408,18 @@ func (r *reading) run() error {
 	}
 	r.trimGaps()
 	return nil
+}
+
+// order puts what was counted, whose last change may be long before it was written, where it belongs.
+func (r *reading) order() {
+	es := r.out.Entries
+	slices.SortStableFunc(es, func(a, b Entry) int { return b.At.Compare(a.At) })
+	r.out.Entries = es[:0]
+	for i := range es {
+		if e := es[i]; !r.merged(&e) {
+			r.out.Entries = append(r.out.Entries, e)
+		}
+	}
 }
 
 // trimGaps takes gaps away behind which nothing of the user is.

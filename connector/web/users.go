@@ -104,6 +104,7 @@ type UserRow struct {
 	Other        bool   // the row is another user's now
 	Fields       []UserField
 	Left         []connector.FieldNote
+	Groups       []UserField // states of subscription groups that a change of the row would send
 }
 
 // The ways in which what would be sent compares with what Braze accepted last.
@@ -118,7 +119,7 @@ const (
 type UserField struct {
 	Name  string
 	Value string // JSON
-	Group bool   // the state of a subscription group
+	Label string // of a subscription group: a name of one's own
 	State string // FieldAgrees and its like
 }
 
@@ -310,9 +311,8 @@ type userData struct {
 
 // userGroup is a subscription group and the user's state in it.
 type userGroup struct {
-	Name, Model string
-	Subscribed  bool
-	State       string
+	UserField
+	Subscribed bool
 }
 
 func (s *Server) userPage(r *request) error {
@@ -337,11 +337,8 @@ func (s *Server) showUser(r *request, v UsersViews, compared *UserCompared) erro
 	for i := range u.Rows {
 		row := &u.Rows[i]
 		row.Why = r.orText(passKeys, row.Nothing)
-		for _, f := range row.Fields {
-			if f.Group {
-				state := strings.Trim(f.Value, `"`)
-				data.Groups = append(data.Groups, userGroup{Name: f.Name, Model: row.Model, Subscribed: state == "subscribed", State: state})
-			}
+		for _, f := range row.Groups {
+			data.Groups = append(data.Groups, userGroup{UserField: f, Subscribed: f.Value == `"subscribed"`})
 		}
 		if data.Command == "" && !row.Gone && row.Key != "" {
 			data.Command = "brazecdc preview --model " + shellWord(row.Model) + " --key " + shellWord(r.mask(row.Key))
@@ -443,7 +440,7 @@ func (s *Server) userSend(r *request) error {
 
 func (w *UserRow) has(field string) bool {
 	for _, f := range w.Fields {
-		if f.Name == field && !f.Group {
+		if f.Name == field {
 			return true
 		}
 	}

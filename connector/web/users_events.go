@@ -118,7 +118,7 @@ func (r *request) eventHead(e *UserEvent) string {
 	case e.Kind == connector.Track && e.Event != "":
 		return r.t("users.kind.event", e.Event, model)
 	case e.Kind == connector.Track && len(e.Sent) > 0:
-		return r.t("users.kind.fields", len(e.Sent), model)
+		return r.t("users.kind.fields", model, r.some(e.Sent))
 	case e.Kind == connector.Rename:
 		return r.t("users.kind.rename", model, r.mask(e.To))
 	}
@@ -126,6 +126,17 @@ func (r *request) eventHead(e *UserEvent) string {
 		return r.t(key, model)
 	}
 	return model
+}
+
+// namesShown is how many fields a head names.
+const namesShown = 4
+
+// some lists the first of some names, and how many more there are.
+func (r *request) some(names []string) string {
+	if len(names) <= namesShown {
+		return strings.Join(names, ", ")
+	}
+	return r.t("users.some", len(names)-namesShown, strings.Join(names[:namesShown], ", "))
 }
 
 // userSteps tells the way of a change: the row, the mapping, the wait, the call, the answer, the position.

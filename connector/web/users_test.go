@@ -85,8 +85,7 @@ func testUser() *UserView {
 		Ref: testRef, User: connector.User{ID: "u-1042"}, Since: at.AddDate(0, 0, -3),
 		Rows: []UserRow{{Model: "customers", Table: "public.users", Key: "1042", Fields: []UserField{
 			{Name: "email", Value: `"ada@example.com"`, State: FieldAgrees}, {Name: "plan", Value: `"pro"`, State: FieldDiffers}, {Name: "nick", Value: "null", State: FieldNever},
-			{Name: "newsletter", Value: `"subscribed"`, Group: true, State: FieldUnknown},
-		}, Left: []connector.FieldNote{{Field: "phone", Reason: "not a phone number"}}}},
+		}, Groups: []UserField{{Name: "newsletter", Label: "newsletter", Value: `"subscribed"`}}, Left: []connector.FieldNote{{Field: "phone", Reason: "not a phone number"}}}},
 		Waiting: connector.Waiting{Busy: true, Reason: "gap", Steps: []connector.WaitingStep{{Kind: connector.Track, Changes: 2, Models: []string{"customers"}, Fields: []string{"plan"}}}},
 		Held:    []connector.Entry{{ID: 17, Model: "customers", Reason: "the email is not valid", At: at}},
 		More:    "7-99",
