@@ -42,7 +42,10 @@ var quoted = regexp.MustCompile("[\"`]([a-z]+\\.(?:[a-z0-9_-]+\\.?)*)[\"`]")
 var asked = regexp.MustCompile(`(?:\bt|rich|\.t\(|partial[a-z]*\() ?"([a-z]+\.[a-z0-9_.-]*[a-z0-9_-])"`)
 
 func base(key string) string {
-	return strings.TrimSuffix(strings.TrimSuffix(key, ".one"), ".other")
+	if b, ok := strings.CutSuffix(key, ".one"); ok {
+		return b
+	}
+	return strings.TrimSuffix(key, ".other")
 }
 
 func TestWords(t *testing.T) {
