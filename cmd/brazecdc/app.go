@@ -58,12 +58,12 @@ type app struct {
 
 // open takes the lock on data/, reads the tables' shapes, compiles the mapping and makes the pipeline. Nothing is created in the database yet and nothing is
 // sent. Close undoes it.
-func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger, watch func(connector.Seen)) (_ *app, err error) {
+func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger, watch watcher) (_ *app, err error) {
 	return p.openAs(ctx, cfg, log, watch, false)
 }
 
 // openAs is open; idle makes an app whose pipeline reads nothing: its topics are not joined, and how it ends is no end of a run.
-func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logger, watch func(connector.Seen), idle bool) (_ *app, err error) {
+func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logger, watch watcher, idle bool) (_ *app, err error) {
 	a := &app{cfg: cfg, file: p.config, dataPath: p.beside(cfg.Data.Path), log: log, started: time.Now()}
 	defer func() {
 		if err == nil {
@@ -114,7 +114,7 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 		Source: a.source, Sink: learningSink{a.sink, a.mapper.Accepted}, Mapper: a.mapping(), Journal: a.journal, Eraser: a.eraser(), Prints: a.cache, Redact: a.mapper.Redact,
 		OpenChanges: cfg.Limits.OpenChanges, OpenBytes: cfg.Limits.OpenBytes, Drain: cfg.Limits.Drain, Retention: cfg.Quarantine.Retention,
 		UserGap: cfg.Braze.UserGap, Settle: cfg.Braze.Settle, Attempts: cfg.Braze.Attempts, Senders: cfg.Braze.Senders,
-		LoadMark: cfg.LoadMark, Schedules: plans, Log: log, Ended: a.ended(), Watch: joined(watch, a.passing.watch), Watching: watching(watch, a.passing),
+		LoadMark: cfg.LoadMark, Schedules: plans, Log: log.With("component", "pipeline"), Ended: a.ended(), Watch: joined(watch, a.passing.watch), Watching: watching(watch, a.passing),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the pipeline: %w", err)
@@ -126,7 +126,7 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 
 // openData opens the configuration's content of data/.
 func openData(path string, cfg *config.Config, log *slog.Logger) (*state.Data, error) {
-	return state.OpenData(path, state.DataConfig{Workspace: cfg.Braze.Workspace, Endpoint: cfg.Braze.Endpoint, Logger: log})
+	return state.OpenData(path, state.DataConfig{Workspace: cfg.Braze.Workspace, Endpoint: cfg.Braze.Endpoint, Logger: log.With("component", "state")})
 }
 
 // eraser is what forgets users: data/, together with the other processes of the group where they share.

@@ -214,7 +214,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	app, err := d.p.open(ctx, d.cfg, log, d.show.watch)
+	app, err := d.p.open(ctx, d.cfg, log, watcher{see: d.show.watch})
 	if err != nil {
 		return err
 	}

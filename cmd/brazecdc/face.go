@@ -26,6 +26,7 @@ type face struct {
 	pages   atomic.Pointer[web.Server] // once they are served
 	first   *config.Config             // that the process was started with: what needs a restart is as it says
 	runner  *runner                    // nil where the configuration can't be changed
+	levels  *levels                    // of the log
 
 	mu      sync.Mutex
 	cfg     *config.Config // that works, or worked last
@@ -37,7 +38,7 @@ type face struct {
 
 func newFace(cfg *config.Config, file string, text []byte) *face {
 	now := time.Now()
-	return &face{file: file, started: now, seat: newSeat(vacancy{state: "starting", reason: "starting, looks at the source"}), first: cfg, cfg: cfg, text: text, applied: now}
+	return &face{file: file, started: now, seat: newSeat(vacancy{state: "starting", reason: "starting, looks at the source"}), first: cfg, levels: newLevels(cfg.Log.Level), cfg: cfg, text: text, applied: now}
 }
 
 // config is the configuration that works, or worked last.
@@ -59,6 +60,7 @@ func (f *face) adopt(cfg *config.Config, text []byte) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.cfg, f.text, f.applied = cfg, text, time.Now()
+	f.levels.setBase(cfg.Log.Level)
 }
 
 // tried notes how a change of the configuration ended, and which settings wait for a restart.
@@ -176,6 +178,7 @@ type served struct {
 var _ interface {
 	control.API
 	control.Reloads
+	control.Logs
 	control.Resyncs
 	control.Replays
 	control.Forgets
@@ -193,3 +196,8 @@ func (s served) Status(ctx context.Context) (*control.Status, error) {
 
 // Reload implements control.Reloads.
 func (s served) Reload(ctx context.Context) error { return s.f.runner.Reload(ctx) }
+
+// SetLogLevel implements control.Logs.
+func (s served) SetLogLevel(ctx context.Context, q control.LogLevel) (string, error) {
+	return s.f.levels.SetLogLevel(ctx, q)
+}

@@ -195,7 +195,7 @@ func (p *program) forgetAlone(ctx context.Context, cfg *config.Config, u connect
 func (p *program) openStores(ctx context.Context, cfg *config.Config) (_ *app, done func() error, err error) {
 	log := p.quietLog()
 	if cfg.Source.Kafka != nil && strings.TrimSpace(cfg.Source.Kafka.StateTopic) != "" {
-		a, err := p.openAs(ctx, cfg, log, nil, true)
+		a, err := p.openAs(ctx, cfg, log, watcher{}, true)
 		if err != nil {
 			return nil, nil, err
 		}

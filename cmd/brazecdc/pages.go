@@ -100,6 +100,7 @@ type away struct {
 var _ interface {
 	control.API
 	control.Reloads
+	control.Logs
 } = away{}
 
 // Status implements control.API.
@@ -107,6 +108,11 @@ func (s away) Status(ctx context.Context) (*control.Status, error) { return s.f.
 
 // Reload implements control.Reloads.
 func (s away) Reload(ctx context.Context) error { return s.f.runner.Reload(ctx) }
+
+// SetLogLevel implements control.Logs.
+func (s away) SetLogLevel(ctx context.Context, q control.LogLevel) (string, error) {
+	return s.f.levels.SetLogLevel(ctx, q)
+}
 
 // Pending implements control.API.
 func (s away) Pending(context.Context) ([]connector.Confirmation, error) { return nil, s.why }

@@ -102,21 +102,30 @@ func (p *passing) Passed(_ context.Context, after uint64) ([]control.Passed, err
 	return nil, nil
 }
 
-// joined makes one Watch of two; first may be nil.
-func joined(first, second func(connector.Seen)) func(connector.Seen) {
-	if first == nil {
+// watcher sees what a pipeline does.
+type watcher struct {
+	see func(connector.Seen) // nil: nobody watches
+	now func() bool          // tells whether somebody watches at this moment; nil: always
+}
+
+// joined makes one Watch of two; a watcher of nothing is left out.
+func joined(first watcher, second func(connector.Seen)) func(connector.Seen) {
+	if first.see == nil {
 		return second
 	}
 	return func(s connector.Seen) {
-		first(s)
+		first.see(s)
 		second(s)
 	}
 }
 
-// watching is a pipeline's Watching: another watcher sees everything.
-func watching(first func(connector.Seen), p *passing) func() bool {
-	if first != nil {
+// watching is a pipeline's Watching for both.
+func watching(first watcher, p *passing) func() bool {
+	switch {
+	case first.see == nil:
+		return p.watched
+	case first.now == nil:
 		return nil
 	}
-	return p.watched
+	return func() bool { return first.now() || p.watched() }
 }

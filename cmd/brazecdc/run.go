@@ -95,11 +95,19 @@ func limitMemory(cfg *config.Config) {
 
 // configuredLog makes the log that the configuration asks for.
 func (p *program) configuredLog(cfg *config.Config) (*slog.Logger, error) {
-	log, err := p.logger(cfg.Log.Level.String(), cfg.Log.Format)
+	h, err := p.logHandler(slog.LevelDebug, cfg.Log.Format)
 	if err != nil {
 		return nil, &connector.StopError{Code: connector.ExitConfig, What: "the settings under log can't be used", Err: err}
 	}
-	return log, nil
+	return slog.New(leveled{l: newLevels(cfg.Log.Level), next: h}), nil
+}
+
+// levelsOf gives the levels of a log made by configuredLog, and for another log some that nobody asks.
+func levelsOf(log *slog.Logger) *levels {
+	if h, ok := log.Handler().(leveled); ok {
+		return h.l
+	}
+	return newLevels(slog.LevelInfo)
 }
 
 // follow opens the listeners and keeps a connector working until ctx ends.
@@ -109,6 +117,7 @@ func (p *program) follow(ctx context.Context, cfg *config.Config, text []byte, l
 	f := newFace(cfg, p.config, text)
 	r := newRunner(p, log, f)
 	defer r.hangups(ctx)()
+	defer f.levels.fold.flush(context.WithoutCancel(ctx))
 	stopListeners, err := p.listen(cfg, f, log)
 	if err != nil {
 		return err

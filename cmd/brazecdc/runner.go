@@ -56,7 +56,7 @@ func (w *work) opened() bool {
 
 func newRunner(p *program, log *slog.Logger, f *face) *runner {
 	r := &runner{p: p, log: log, f: f, data: p.beside(f.config().Data.Path), orders: make(chan *order), turn: make(chan struct{}, 1), over: make(chan struct{}), within: applyWithin}
-	f.runner = r
+	f.runner, f.levels = r, levelsOf(log)
 	return r
 }
 

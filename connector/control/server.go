@@ -154,7 +154,7 @@ func clearStale(path string) error {
 // lent answers each request with the API that is lent for it.
 func lent(lend Lend) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		always := r.URL.Path == pathStatus || r.URL.Path == pathReload
+		always := r.URL.Path == pathStatus || r.URL.Path == pathReload || r.URL.Path == pathLogLevel
 		api, done, why := lend(r.Context(), !always)
 		defer func() { done() }()
 		if why != nil && !always {
@@ -226,6 +226,9 @@ func routes(api API) http.Handler {
 	}
 	if resyncs, ok := api.(Resyncs); ok {
 		resyncRoutes(mux, resyncs)
+	}
+	if logs, ok := api.(Logs); ok {
+		logRoutes(mux, logs)
 	}
 	if reloads, ok := api.(Reloads); ok {
 		reloadRoutes(mux, reloads)
