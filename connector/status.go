@@ -4,7 +4,7 @@ import "time"
 
 // Status is what /status, `brazecdc status` and the pages show of a pipeline: figures and words, never row values.
 type Status struct {
-	State       string         `json:"state"`             // starting | running | degraded | draining | stopped
+	State       string         `json:"state"`             // starting | standby | running | degraded | draining | stopped; reloading while a configuration is exchanged
 	Reasons     []string       `json:"reasons,omitempty"` // why not simply running, one sentence each
 	Since       time.Time      `json:"since"`
 	LagSeconds  float64        `json:"lag_seconds"` // age of the oldest change not yet done; 0 when none is open

@@ -26,7 +26,7 @@ type face struct {
 	pages   atomic.Pointer[web.Server] // once they are served
 	first   *config.Config             // that the process was started with: what needs a restart is as it says
 	runner  *runner                    // nil where the configuration can't be changed
-	levels  *levels                    // of the log
+	levels  *leveler                   // of the log
 
 	mu      sync.Mutex
 	cfg     *config.Config // that works, or worked last
@@ -34,11 +34,12 @@ type face struct {
 	applied time.Time
 	last    *control.Reload // the last change of the configuration that was tried
 	restart []string        // settings of the file that wait for a restart
+	changes bool            // a configuration is being exchanged
 }
 
 func newFace(cfg *config.Config, file string, text []byte) *face {
 	now := time.Now()
-	return &face{file: file, started: now, seat: newSeat(vacancy{state: "starting", reason: "starting, looks at the source"}), first: cfg, levels: newLevels(cfg.Log.Level), cfg: cfg, text: text, applied: now}
+	return &face{file: file, started: now, seat: newSeat(vacancy{state: "starting", reason: "starting, looks at the source"}), first: cfg, levels: newLeveler(cfg.Log.Level), cfg: cfg, text: text, applied: now}
 }
 
 // config is the configuration that works, or worked last.
@@ -88,6 +89,13 @@ func hashOf(text []byte) string {
 	return hex.EncodeToString(h[:6])
 }
 
+// exchanging notes that a configuration is being exchanged, or no longer.
+func (f *face) exchanging(is bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changes = is
+}
+
 // Live is the pipeline's own, and true where there is none: its start has a deadline.
 func (f *face) Live() (ok bool, reasons []string) {
 	a, done, _ := f.seat.lend()
@@ -98,14 +106,14 @@ func (f *face) Live() (ok bool, reasons []string) {
 	return true, nil
 }
 
-// Ready is the pipeline's own, and false where there is none.
-func (f *face) Ready() (ok bool, reasons []string) {
+// Checks are the pipeline's own, and one that fails where there is none.
+func (f *face) Checks() []connector.Check {
 	a, done, v := f.seat.lend()
 	defer done()
 	if a != nil {
-		return a.pipeline.Ready()
+		return a.pipeline.Checks()
 	}
-	return false, []string{"process: " + v.reason}
+	return []connector.Check{{Name: "process", Text: v.reason}}
 }
 
 // Status is the process' own, in short where no app works.
@@ -127,6 +135,9 @@ func (f *face) Status(ctx context.Context) (*control.Status, error) {
 func (f *face) complete(s *control.Status) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.changes && s.State != "stopped" {
+		s.State = "reloading"
+	}
 	s.ConfigHash, s.Applied, s.LastReload, s.NeedsRestart = hashOf(f.text), f.applied, f.last, f.restart
 }
 

@@ -18,8 +18,8 @@ var logComponents = []string{"braze", "control", "envelope", "history", "kafka",
 // logLevels are the levels of log_messages_total, lowest first.
 var logLevels = []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 
-// levels decides what is logged while the process runs, and counts it. It may be used concurrently.
-type levels struct {
+// leveler decides what is logged while the process runs, and counts it. It may be used concurrently.
+type leveler struct {
 	lowest atomic.Int64 // that any component has: below, nothing is looked at
 	counts [4]atomic.Uint64
 
@@ -35,14 +35,14 @@ type levelFor struct {
 	until time.Time
 }
 
-func newLevels(base slog.Level) *levels {
-	l := &levels{base: base, by: map[string]levelFor{}, fold: newFolds()}
+func newLeveler(base slog.Level) *leveler {
+	l := &leveler{base: base, by: map[string]levelFor{}, fold: newFolds()}
 	l.lowest.Store(int64(base))
 	return l
 }
 
 // setBase sets the level that log.level says.
-func (l *levels) setBase(base slog.Level) {
+func (l *leveler) setBase(base slog.Level) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.base = base
@@ -50,7 +50,7 @@ func (l *levels) setBase(base slog.Level) {
 }
 
 // set gives a component, or with "" all, a level for a while.
-func (l *levels) set(component string, level slog.Level, until time.Time) {
+func (l *leveler) set(component string, level slog.Level, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.by[component] = levelFor{level, until}
@@ -58,7 +58,7 @@ func (l *levels) set(component string, level slog.Level, until time.Time) {
 }
 
 // refresh finds the lowest level again. The lock is held.
-func (l *levels) refresh() {
+func (l *leveler) refresh() {
 	low := l.base
 	for component, o := range l.by {
 		if !time.Now().Before(o.until) {
@@ -71,7 +71,7 @@ func (l *levels) refresh() {
 }
 
 // of is the level of a component at this moment.
-func (l *levels) of(component string) slog.Level {
+func (l *leveler) of(component string) slog.Level {
 	l.mu.RLock()
 	level, over := l.base, false
 	for _, name := range []string{"", component} {
@@ -93,10 +93,10 @@ func (l *levels) of(component string) slog.Level {
 }
 
 // counted gives how many lines were logged, by the index of logLevels.
-func (l *levels) counted(i int) uint64 { return l.counts[i].Load() }
+func (l *leveler) counted(i int) uint64 { return l.counts[i].Load() }
 
 // SetLogLevel implements control.Logs.
-func (l *levels) SetLogLevel(_ context.Context, q control.LogLevel) (string, error) {
+func (l *leveler) SetLogLevel(_ context.Context, q control.LogLevel) (string, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(q.Level)); err != nil || !slices.Contains(logLevels, level) {
 		return "", usagef("%q is no level; choose debug, info, warn or error", q.Level)
@@ -119,9 +119,9 @@ func (l *levels) SetLogLevel(_ context.Context, q control.LogLevel) (string, err
 // maxLevelFor bounds a level of its own, so that nobody forgets one.
 const maxLevelFor = 24 * time.Hour
 
-// leveled is a log's handler that asks levels.
+// leveled is a log's handler that asks a leveler.
 type leveled struct {
-	l         *levels
+	l         *leveler
 	next      slog.Handler // takes every level
 	component string       // of what With added
 	attrs     string       // what With added, to tell repeats

@@ -38,7 +38,7 @@ With outcome=debug each change's end is a line: table, operation, position, endp
 
 func (p *program) logLevel(ctx context.Context, q control.LogLevel) error {
 	// What is wrong with the request itself is told by its own exit code, also where nothing runs.
-	if _, err := newLevels(0).SetLogLevel(ctx, q); err != nil {
+	if _, err := newLeveler(0).SetLogLevel(ctx, q); err != nil {
 		return err
 	}
 	client, err := control.Dial(ctx, p.beside(p.glance().Data.Path))

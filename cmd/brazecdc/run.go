@@ -99,15 +99,15 @@ func (p *program) configuredLog(cfg *config.Config) (*slog.Logger, error) {
 	if err != nil {
 		return nil, &connector.StopError{Code: connector.ExitConfig, What: "the settings under log can't be used", Err: err}
 	}
-	return slog.New(leveled{l: newLevels(cfg.Log.Level), next: h}), nil
+	return slog.New(leveled{l: newLeveler(cfg.Log.Level), next: h}), nil
 }
 
 // levelsOf gives the levels of a log made by configuredLog, and for another log some that nobody asks.
-func levelsOf(log *slog.Logger) *levels {
+func levelsOf(log *slog.Logger) *leveler {
 	if h, ok := log.Handler().(leveled); ok {
 		return h.l
 	}
-	return newLevels(slog.LevelInfo)
+	return newLeveler(slog.LevelInfo)
 }
 
 // follow opens the listeners and keeps a connector working until ctx ends.

@@ -205,6 +205,8 @@ func (r *runner) closeSocket(ctx context.Context) {
 func (r *runner) exchange(ctx context.Context, w *work, o *order) (*work, error) {
 	r.log.Info("applying a configuration: delivering what is open", "component", "reload", "config_hash", hashOf(o.text), "drain", w.a.cfg.Limits.Drain.String())
 	begun := time.Now()
+	r.f.exchanging(true)
+	defer r.f.exchanging(false)
 	strict := w.opened()
 	w.cancel()
 	<-w.ended

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -38,15 +39,11 @@ func listenOn(setting, addr string) (net.Listener, error) {
 func opsRoutes(mux *http.ServeMux, f *face) {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) {
 		ok, reasons := f.Live()
-		answerHealth(w, ok, reasons, nil)
+		answerLive(w, ok, reasons)
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ok, reasons := f.Ready()
-		var facts []string
-		if r.URL.Query().Has("verbose") {
-			facts = readyFacts(r.Context(), f)
-		}
-		answerHealth(w, ok, reasons, facts)
+		q := r.URL.Query()
+		answerReady(w, f.Checks(), q["exclude"], q.Has("verbose"))
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
 		s, err := f.Status(r.Context())
@@ -142,49 +139,45 @@ func isLoopback(hostport string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-func answerHealth(w http.ResponseWriter, ok bool, reasons, facts []string) {
+// answerLive answers /livez.
+func answerLive(w http.ResponseWriter, ok bool, reasons []string) {
+	var b strings.Builder
+	for _, r := range reasons {
+		b.WriteString("[-] " + r + "\n")
+	}
+	answerHealth(w, ok, &b, "ok")
+}
+
+// answerReady answers /readyz: 200, or 503 with a line for each check that fails. exclude leaves checks out by name; verbose also tells what is well. A process
+// that waits because another one works is ready, and says standby.
+func answerReady(w http.ResponseWriter, checks []connector.Check, exclude []string, verbose bool) {
+	var b strings.Builder
+	ready, word := true, "ok"
+	for _, c := range checks {
+		switch {
+		case slices.Contains(exclude, c.Name):
+			if verbose {
+				b.WriteString("[ ] " + c.Name + ": left out on request\n")
+			}
+		case !c.OK:
+			ready = false
+			b.WriteString("[-] " + c.Name + ": " + c.Text + "\n")
+		case verbose:
+			b.WriteString("[+] " + c.Name + ": " + c.Text + "\n")
+		}
+		if c.Name == "process" && c.OK && c.Text == "standby" {
+			word = c.Text
+		}
+	}
+	answerHealth(w, ready, &b, word)
+}
+
+func answerHealth(w http.ResponseWriter, ok bool, b *strings.Builder, word string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if !ok {
 		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	var b strings.Builder
-	for _, fact := range facts {
-		b.WriteString("[+] " + fact + "\n")
-	}
-	for _, r := range reasons {
-		mark := "[-] "
-		if ok {
-			mark = "[!] "
-		}
-		b.WriteString(mark + r + "\n")
-	}
-	if ok {
-		b.WriteString("ok\n")
-	} else {
-		b.WriteString("not ok\n")
+		word = "not ok"
 	}
 	// A client that went away can't be told.
-	_, _ = w.Write([]byte(b.String()))
-}
-
-// readyFacts words what is fine, for ?verbose.
-func readyFacts(ctx context.Context, f *face) []string {
-	s, err := f.Status(ctx)
-	if err != nil {
-		return nil
-	}
-	facts := []string{"state: " + s.State}
-	if s.Source.Connected {
-		facts = append(facts, "source: connected "+since(s.Source.Since))
-	}
-	if !s.Sink.LastSuccess.IsZero() {
-		facts = append(facts, "braze: last accepted call "+since(s.Sink.LastSuccess))
-	}
-	for _, st := range s.Streams {
-		if strings.HasPrefix(st.Stream, "load/") {
-			continue
-		}
-		facts = append(facts, fmt.Sprintf("position: %s at %s", st.Stream, place(st)))
-	}
-	return facts
+	_, _ = w.Write([]byte(b.String() + word + "\n"))
 }

@@ -77,6 +77,8 @@ func stateWord(status *control.Status, err error) (word, mark string) {
 		return "degraded", "warn"
 	case "starting", "draining":
 		return status.State, "busy"
+	case "reloading":
+		return "starting", "busy"
 	case "standby":
 		return "standby", "off"
 	case "stopped":
