@@ -99,7 +99,6 @@ var metricNames = []metric{
 	{"store_lookups_total", "How often the cache was asked what Braze holds of a user, by whether it knew.", counter, []string{"result"}, false},
 	{"history_dropped_total", "Outcomes that the history of users did not keep, because writing did not keep up or did not succeed.", counter, nil, false},
 
-
 	{"web_requests_total", "Requests to the pages, by route and status.", counter, []string{"route", "code"}, false},
 	{"web_sign_in_failures_total", "Wrong names or passwords at the sign-in of the pages.", counter, nil, false},
 	{"web_event_streams", "Pages that are live at this moment.", gauge, nil, false},
