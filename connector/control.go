@@ -79,6 +79,23 @@ func (p *Pipeline) Pending() []Confirmation {
 // Confirm answers what waits for a model: a truncated one is loaded again; held deletes are sent, or dropped with drop, and the brake counts anew; after a
 // loss of data/ the table is loaded where the model says load: all. It gives a sentence about what was begun.
 func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string, error) {
+	return p.confirm(ctx, model, drop, nil)
+}
+
+// Resume goes on with a model whose table was emptied and loads it again, like Confirm, but deletes that are held keep waiting. With resync the rows are brought by
+// a resync, which at its end names the users that are gone at the source.
+func (p *Pipeline) Resume(ctx context.Context, model string, resync bool) (string, error) {
+	how := &resumption{}
+	if resync {
+		how.again = &Resync{All: true}
+	}
+	return p.confirm(ctx, model, false, how)
+}
+
+// resumption is how a model goes on whose deletes keep waiting; again nil: by a load.
+type resumption struct{ again *Resync }
+
+func (p *Pipeline) confirm(ctx context.Context, model string, drop bool, resume *resumption) (string, error) {
 	i, ok := p.modelAt[model]
 	if !ok {
 		return "", fmt.Errorf("no model %q in the configuration", model)
@@ -87,6 +104,10 @@ func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string
 	// The pause ends first: rows of the load may come before StartLoad returns, and must not be passed over.
 	c.mu.Lock()
 	paused, holding := c.paused[i], c.holding[i]
+	if resume != nil && paused == nil {
+		c.mu.Unlock()
+		return "", fmt.Errorf("the table of model %q was not emptied, or somebody went on with it already; \"brazecdc resync\" brings its rows again", model)
+	}
 	braked := c.held.waits[heldKind{model, PauseBrake}].n + c.held.waits[heldKind{model, PauseGone}].n
 	delete(c.paused, i)
 	c.refresh()
@@ -95,9 +116,13 @@ func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string
 		return "", fmt.Errorf("nothing waits for a confirmation of model %q", model)
 	}
 	unloaded := false
+	var again *Resync
+	if resume != nil {
+		again = resume.again
+	}
 	load := paused != nil || holding != nil && p.models[i].Load
 	if load {
-		err := p.loadAgain(ctx, i)
+		err := p.loadAgain(ctx, i, again)
 		unloaded = errors.Is(err, ErrNoLoads)
 		if err != nil && !unloaded {
 			if paused != nil {
@@ -108,6 +133,12 @@ func (p *Pipeline) Confirm(ctx context.Context, model string, drop bool) (string
 			}
 			return "", err
 		}
+	}
+	if resume != nil {
+		if err := p.pend.durable(ctx, func(r *Record) { r.Resumed = append(r.Resumed, model) }); err != nil {
+			return "", err
+		}
+		return p.confirmed(i, true, true, unloaded, false, 0), nil
 	}
 	c.mu.Lock()
 	delete(c.holding, i)

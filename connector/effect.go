@@ -215,6 +215,7 @@ type Effect struct {
 	// Event makes a Track an event or purchase of the user in the place of attributes: it has no Fields, never folds, and may not be sent twice.
 	Event  *Event
 	Change *Change
+	Left   []FieldNote // fields that were left out of it
 }
 
 // Event is one event or purchase. It is not modified once it was made.

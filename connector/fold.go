@@ -60,6 +60,15 @@ type step struct {
 	known   []knownPrints
 	fetched bool // known was asked for by the call it is about to leave with
 
+	// For whoever keeps a history: when it came into the queue, what it waited for, attempts that failed, the call it went with, fields left out.
+	queued moment
+	waited Waits
+	tries  int
+	call   *Called
+	left   []FieldNote
+	// offered is what was sent of it while a refusal is handled.
+	offered *Effect
+
 	attempts  int // failed ones while others succeeded
 	fails     int // failed ones in a row, in this epoch of the endpoint
 	epoch     uint64
@@ -141,6 +150,9 @@ func absorbOlder(a, b *step) {
 	a.answerFor(b)
 }
 
+// maxLeft is about how many fields that were left out a folded step remembers.
+const maxLeft = 64
+
 // answerFor adds the shares, holdings and entries of another step.
 func (s *step) answerFor(b *step) {
 	for _, h := range b.shares {
@@ -168,6 +180,13 @@ func (s *step) answerFor(b *step) {
 	}
 	if s.unmark == nil {
 		s.unmark = b.unmark
+	}
+	s.waited |= b.waited
+	if b.queued != 0 && (s.queued == 0 || b.queued < s.queued) {
+		s.queued = b.queued
+	}
+	if len(b.left) > 0 && len(s.left) < maxLeft {
+		s.left = append(slices.Clip(s.left), b.left...)
 	}
 	if !b.at.IsZero() && (s.at.IsZero() || b.at.Before(s.at)) {
 		s.at = b.at

@@ -67,6 +67,8 @@ type UserForgetter interface {
 type Forgotten struct {
 	Purged
 	Rows int // whose user the cache knew
+	// Known are these rows, as far as their keys are known.
+	Known []ModelRow
 	// Unsent: the profile had been deleted a moment ago, so no delete was sent.
 	Unsent bool
 }
@@ -131,7 +133,7 @@ func PurgeUser(ctx context.Context, eraser Eraser, cache Fingerprints, u User, r
 	if err != nil {
 		return nil, err
 	}
-	out := &Forgotten{Purged: *purged}
+	out := &Forgotten{Purged: *purged, Known: rows}
 	if c, ok := cache.(UserForgetter); ok {
 		if out.Rows, err = c.Forget(ctx, u); err != nil {
 			return nil, err

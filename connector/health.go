@@ -12,18 +12,34 @@ const (
 	stuckAfter = 90 * time.Second // a position that does not move while something is open
 )
 
+// Loop is one of the goroutines that the pipeline lives by.
+type Loop struct {
+	Name string
+	Beat time.Time // its last sign of life; zero before the first
+	OK   bool
+}
+
+// Loops tells how the loops do. One that waits for the source, or at the limits, does well.
+func (p *Pipeline) Loops() []Loop {
+	now := time.Now()
+	out := make([]Loop, 0, len(p.beats))
+	for i, name := range []string{"reader", "committer"} {
+		l := Loop{Name: name, OK: true}
+		if last := p.beats[i].Load(); last != 0 {
+			l.Beat = time.Unix(0, last)
+			l.OK = now.Sub(l.Beat) < stallAfter || i == 0 && (p.inNext.Load() || p.heldBack())
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
 // Live tells whether the loops tick; it asks neither Postgres nor Braze, since a restart mends neither.
 func (p *Pipeline) Live() (ok bool, reasons []string) {
-	now := time.Now()
-	for i, name := range []string{"reader", "committer"} {
-		last := p.beats[i].Load()
-		if last == 0 || now.Sub(time.Unix(0, last)) < stallAfter {
-			continue
+	for _, l := range p.Loops() {
+		if !l.OK {
+			reasons = append(reasons, fmt.Sprintf("%s: no sign of life for %d s", l.Name, int(time.Since(l.Beat).Seconds())))
 		}
-		if i == 0 && (p.inNext.Load() || p.heldBack()) {
-			continue
-		}
-		reasons = append(reasons, fmt.Sprintf("%s: no sign of life for %d s", name, int(now.Sub(time.Unix(0, last)).Seconds())))
 	}
 	return len(reasons) == 0, reasons
 }
@@ -34,30 +50,69 @@ func (p *Pipeline) heldBack() bool {
 	return p.tracker.waiting || !p.tracker.heldSince.IsZero()
 }
 
-// Ready tells whether the pipeline does its work: connected, key accepted, position moving where there is something to move, no stop pending. Paused
-// models and rate limits are ready.
-func (p *Pipeline) Ready() (ok bool, reasons []string) {
-	switch state, _ := p.state.Load().(string); state {
-	case "running":
-	default:
-		reasons = append(reasons, "process: "+state)
+// Check is one thing that Ready looks at.
+type Check struct {
+	Name string `json:"name"` // process, stop, source, braze, position, store
+	OK   bool   `json:"ok"`
+	Text string `json:"text"`
+}
+
+// Checks tells each thing that readiness means: connected, key accepted, position moving where there is something to move, store writable, no stop pending.
+// Paused models, brakes and rate limits are ready, and so is a process that waits because another one works.
+func (p *Pipeline) Checks() []Check {
+	h, now := p.source.Health(), time.Now()
+	state, _ := p.state.Load().(string)
+	standby := h.Standby && state == "starting"
+	process, source := Check{"process", state == "running", state}, Check{"source", h.Connected, "connected"}
+	switch {
+	case standby:
+		process = Check{"process", true, "standby"}
+		source = Check{"source", true, h.Waiting}
+	case !h.Connected:
+		source.Text = "not connected: " + h.Waiting
+		if h.Waiting == "" {
+			source.Text = "not connected: " + h.Err
+		}
+	case !h.Since.IsZero():
+		source.Text = fmt.Sprintf("connected for %s", now.Sub(h.Since).Round(time.Second))
+	}
+	stop, store := Check{"stop", true, "none pending"}, Check{"store", true, "writable"}
+	braze := Check{"braze", true, "no call yet"}
+	if last := p.sink.Health().LastSuccess; !last.IsZero() {
+		braze.Text = fmt.Sprintf("last accepted call %s ago", now.Sub(last).Round(time.Second))
 	}
 	if err := p.stopped(); err != nil {
-		reasons = append(reasons, "stop: "+err.Error())
-	}
-	h := p.source.Health()
-	if !h.Connected {
-		why := h.Waiting
-		if why == "" {
-			why = h.Err
+		stop = Check{"stop", false, err.Error()}
+		switch ExitCode(err) {
+		case ExitKeyRefused, ExitEndpointWrong:
+			braze = Check{"braze", false, "it refuses the calls"}
+		case ExitStoreLocked, ExitDiskFull:
+			store = Check{"store", false, "it can't be written"}
 		}
-		reasons = append(reasons, "source: not connected: "+why)
 	}
-	now := time.Now()
-	_, _, _, streams := p.tracker.state()
+	return []Check{process, stop, source, braze, p.moves(now), store}
+}
+
+// moves tells whether the position moves where there is something to move.
+func (p *Pipeline) moves(now time.Time) Check {
+	_, bytes, _, streams := p.tracker.state()
+	var stuck []string
 	for _, s := range streams {
 		if !s.Open.IsZero() && now.Sub(s.Moved) > stuckAfter && now.Sub(s.Open) > stuckAfter {
-			reasons = append(reasons, fmt.Sprintf("position: %s has not moved for %d s while changes wait", s.Stream, int(now.Sub(s.Moved).Seconds())))
+			stuck = append(stuck, fmt.Sprintf("%s has not moved for %d s while changes wait (%d bytes open)", s.Stream, int(now.Sub(s.Moved).Seconds()), bytes))
+		}
+	}
+	if len(stuck) > 0 {
+		return Check{"position", false, strings.Join(stuck, "; ")}
+	}
+	return Check{"position", true, "moves, or there is nothing to move"}
+}
+
+// Ready tells whether all of Checks are well, and which are not.
+func (p *Pipeline) Ready() (ok bool, reasons []string) {
+	for _, c := range p.Checks() {
+		if !c.OK {
+			reasons = append(reasons, c.Name+": "+c.Text)
 		}
 	}
 	return len(reasons) == 0, reasons
@@ -89,6 +144,9 @@ func (p *Pipeline) Status() Status {
 	for _, n := range counts {
 		st.Quarantine += n
 	}
+	if st.Source.Standby && state == "starting" {
+		st.State, st.Reasons = "standby", []string{st.Source.Waiting}
+	}
 	if _, reasons := p.Ready(); state == "running" && len(reasons) > 0 {
 		st.State, st.Reasons = "degraded", reasons
 	}
@@ -119,7 +177,7 @@ func (p *Pipeline) modelStatus(i int, counts map[[2]string]int64) ModelStatus {
 		}
 	}
 	if next := p.planned[i].Load(); next != nil {
-		st.NextResync = next.at
+		st.NextResync, st.MissedResync, st.MissedWhy = next.at, next.missed, next.why
 	}
 	p.care.mu.Lock()
 	if x := p.care.paused[i]; x != nil {

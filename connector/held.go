@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -268,4 +269,24 @@ func heldStream(part string) string {
 		return ""
 	}
 	return part + "@0"
+}
+
+// HeldDeletes gives the deletes that wait for Confirm, in no order.
+func (p *Pipeline) HeldDeletes() []HeldDelete {
+	p.care.mu.Lock()
+	defer p.care.mu.Unlock()
+	out := make([]HeldDelete, 0, p.care.held.n)
+	for _, h := range p.care.held.of {
+		if h.Answer == "" {
+			out = append(out, h)
+		}
+	}
+	return out
+}
+
+// SortHeld puts deletes in the order in which they were held.
+func SortHeld(list []HeldDelete) {
+	slices.SortFunc(list, func(a, b HeldDelete) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Model, b.Model), cmp.Compare(a.User.Kind, b.User.Kind), cmp.Compare(a.User.ID, b.User.ID), cmp.Compare(a.User.Label, b.User.Label))
+	})
 }

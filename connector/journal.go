@@ -98,6 +98,8 @@ type LoadState struct {
 	Rate   float64
 	ETA    time.Duration
 	Unsure int64
+	// Held is how many rows of it this process held back in quarantine.
+	Held int64
 }
 
 // DoneID names a change whose delete or rename Braze accepted.
@@ -268,9 +270,14 @@ type EntryFilter struct {
 	Model, Class string
 	User         User
 	Row          Key
+	// Group is the EntryGroup.ID of open entries; Since and Until are when they came, Until not included.
+	Group        string
+	Since, Until time.Time
 	After        uint64
-	Limit        int
-	Closed       bool // also those that ended
+	// UpTo is the number of the last entry; 0: the newest.
+	UpTo   uint64
+	Limit  int
+	Closed bool // also those that ended
 }
 
 // Fingerprints is the `cache/` folder: what Braze last accepted, and which user a row was mapped to. It may be lost at any time; then

@@ -185,7 +185,8 @@ func (p *Pipeline) rowsToLoad(ctx context.Context, st *LoadState) int64 {
 func loadID(model string) string { return fmt.Sprintf("%s-%d", model, time.Now().UnixNano()/1000) }
 
 // loadAgain begins a new load of a model, also where one was done before; one that runs ends. The users' profiles may exist, so it sends NULLs too.
-func (p *Pipeline) loadAgain(ctx context.Context, i int) error {
+// again says what is to be brought by a resync; nil: all, as a first load does.
+func (p *Pipeline) loadAgain(ctx context.Context, i int, again *Resync) error {
 	m := &p.models[i]
 	p.proven[i].Store(false)
 	if _, err := p.CancelLoad(ctx, m.Name); err != nil && !errors.Is(err, errNoLoad) {
@@ -194,7 +195,7 @@ func (p *Pipeline) loadAgain(ctx context.Context, i int) error {
 	if err := p.loadClosed(ctx, m.Name); err != nil {
 		return err
 	}
-	_, err := p.beginLoad(ctx, LoadState{Load: Load{ID: loadID(m.Name), Model: m.Name, Table: m.Table}, Started: time.Now(), Estimate: -1, Nulls: true}, nil)
+	_, err := p.beginLoad(ctx, LoadState{Load: Load{ID: loadID(m.Name), Model: m.Name, Table: m.Table}, Started: time.Now(), Estimate: -1, Nulls: true, Resync: again}, nil)
 	return err
 }
 

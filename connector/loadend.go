@@ -30,6 +30,7 @@ func (p *Pipeline) loadsAdvanced(rec *Record, loads []LoadProgress) {
 		run := p.loads.get(st.ID)
 		if run != nil {
 			st.Sent, st.Same = run.sent.Load(), run.same.Load()
+			run.passed(time.Now(), l.Rows)
 		}
 		if l.Done {
 			st.Finished = time.Now()
@@ -177,7 +178,7 @@ func (p *Pipeline) syncLoads() error {
 	return nil
 }
 
-// loadStatus gives a load as status shows it: without keys of rows, with its speed.
+// loadStatus gives a load as status shows it: without keys of rows, with its speed. The lock of care is held.
 func (p *Pipeline) loadStatus(l *LoadState) LoadState {
 	out := *l
 	out.Cursor, out.Keys = nil, nil
@@ -185,12 +186,12 @@ func (p *Pipeline) loadStatus(l *LoadState) LoadState {
 	if run == nil {
 		return out
 	}
-	out.Sent, out.Same, out.Unsure = run.sent.Load(), run.same.Load(), run.unsure.Load()
-	took := time.Since(time.Unix(0, run.began.Load())).Seconds()
-	if l.Paused || !l.Finished.IsZero() || took < 0.2 {
+	out.Sent, out.Same, out.Unsure, out.Held = run.sent.Load(), run.same.Load(), run.unsure.Load(), run.held.Load()
+	rate, ok := run.pace(time.Now(), l.Rows)
+	if l.Paused || !l.Finished.IsZero() || !ok {
 		return out
 	}
-	out.Rate = float64(l.Rows-run.from.Load()) / took
+	out.Rate = rate
 	if left := l.Estimate - l.Rows; left > 0 && out.Rate > 0 {
 		out.ETA = time.Duration(float64(left) / out.Rate * float64(time.Second)).Round(time.Second)
 	}

@@ -19,10 +19,47 @@ type loadRun struct {
 	list   UserList  // whom it marked; nil without mark
 	census Census    // whom it met; nil: nobody is counted
 
-	sent, same, unsure atomic.Int64
+	sent, same, unsure, held atomic.Int64
 
 	began atomic.Int64 // when this process began with it, in nanoseconds, with so many rows
 	from  atomic.Int64
+	marks []loadMark // how far it was in the last minutes, oldest first; guarded by care.mu
+}
+
+// loadMark is how many rows of a load were read at a time.
+type loadMark struct {
+	at   time.Time
+	rows int64
+}
+
+const (
+	paceWindow = 2 * time.Minute // the speed of a load is that of so long
+	paceStep   = time.Second
+)
+
+// passed notes how far it is. The lock of care is held.
+func (run *loadRun) passed(now time.Time, rows int64) {
+	if n := len(run.marks); n > 0 && now.Sub(run.marks[n-1].at) < paceStep {
+		return
+	}
+	run.marks = append(run.marks, loadMark{now, rows})
+	old := 0
+	for old+1 < len(run.marks) && now.Sub(run.marks[old+1].at) >= paceWindow {
+		old++
+	}
+	run.marks = run.marks[old:]
+}
+
+// pace is how many rows a second were read in the last minutes; ok is false where it began a moment ago. The lock of care is held.
+func (run *loadRun) pace(now time.Time, rows int64) (rate float64, ok bool) {
+	since := loadMark{time.Unix(0, run.began.Load()), run.from.Load()}
+	for _, m := range run.marks {
+		if m.at.After(since.at) && now.Sub(m.at) >= paceWindow {
+			since = m
+		}
+	}
+	took := now.Sub(since.at).Seconds()
+	return float64(rows-since.rows) / took, took >= 0.2
 }
 
 // restart begins to measure its speed.

@@ -12,8 +12,10 @@ type Metrics struct {
 	retries    atomic.Uint64
 	unknown    atomic.Uint64
 	skipped    atomic.Uint64
-	Points     *Meter    // data points spent and saved
-	Deliveries Histogram // commit at the source to accepted by Braze, live changes only
+	known      atomic.Uint64 // lookups in the cache that found the user
+	strange    atomic.Uint64 // and those that did not
+	Points     *Meter        // data points spent and saved
+	Deliveries Histogram     // commit at the source to accepted by Braze, live changes only
 }
 
 // ModelMetrics counts one model's changes and what became of them.
@@ -33,6 +35,14 @@ func (m *Metrics) Retries() (again, unknown uint64) { return m.retries.Load(), m
 
 // Skipped is how many effects were passed over because data/ remembers that they were done, or newer ones.
 func (m *Metrics) Skipped() uint64 { return m.skipped.Load() }
+
+func (m *Metrics) looked(known, strange int) {
+	m.known.Add(uint64(known))
+	m.strange.Add(uint64(strange))
+}
+
+// Lookups is how often the cache was asked what Braze holds of a user, and knew it, or did not.
+func (m *Metrics) Lookups() (known, unknown uint64) { return m.known.Load(), m.strange.Load() }
 
 // DeliveryBuckets are the upper bounds in seconds of Metrics.Deliveries; the last bucket has none.
 var DeliveryBuckets = [...]float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300}
@@ -97,6 +107,11 @@ func (m *Metrics) suppressed(s *step) {
 	}
 }
 
+// watched tells whether Watch is to be called.
+func (p *Pipeline) watched() bool {
+	return p.cfg.Watch != nil && (p.cfg.Watching == nil || p.cfg.Watching())
+}
+
 // seen tells a watcher how a step ended. call is what was sent of it.
 func (p *Pipeline) seen(s *step, call *Effect, outcome, reason string) {
 	if reason != "" {
@@ -104,7 +119,8 @@ func (p *Pipeline) seen(s *step, call *Effect, outcome, reason string) {
 	} else {
 		s.answer(outcome)
 	}
-	if p.cfg.Watch == nil {
+	p.tell(s, call, outcome, reason)
+	if !p.watched() {
 		return
 	}
 	now := time.Now()

@@ -217,7 +217,7 @@ func (p *Pipeline) checkModels(ctx context.Context, st *State, opened Opened, re
 			p.sameFields(i, old)
 			p.offerResync(i, old)
 			if !old.Next.IsZero() {
-				p.planned[i].Store(&planned{old.Next, old.Schedule})
+				p.planned[i].Store(&planned{at: old.Next, name: old.Schedule})
 			}
 		}
 		switch {

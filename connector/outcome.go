@@ -32,7 +32,9 @@ func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls [
 			s := f.step(j)
 			r, isBad := bad[at]
 			if isBad = isBad && !(r.Done && (f.free || s.maybeSent)); isBad { // else an attempt with unknown outcome did it
+				s.offered = &calls[at]
 				p.refused(ctx, s, f.free, r, &shares)
+				s.offered = nil
 				at++
 				continue
 			}
@@ -236,6 +238,7 @@ func (p *Pipeline) again(ctx context.Context, batch []flight, e *endpoint, err *
 	epoch := e.epoch.Load()
 	now := time.Now()
 	var shares []share
+	why := err.Error()
 	gone := map[int]int{} // steps of a flight that were given up
 	for i := range batch {
 		f := &batch[i]
@@ -244,6 +247,8 @@ func (p *Pipeline) again(ctx context.Context, batch []flight, e *endpoint, err *
 		}
 		left := f.all()[:0:0]
 		for _, s := range f.all() {
+			s.tries++
+			p.tell(s, nil, "retry", why)
 			if class := p.failed(s, epoch, successes, err); class != "" && p.quarantine(context.Background(), s, class, err.Error()) == nil {
 				shares = append(shares, s.shares...)
 				p.gaveUp(ctx, s)

@@ -36,6 +36,10 @@ type Config struct {
 
 	Log   *slog.Logger
 	Watch func(Seen) // nil: nobody watches. Called by several goroutines; it must return quickly
+	// Watching tells whether somebody watches at this moment, so that nothing is made for Watch else; nil: always, where there is a Watch.
+	Watching func() bool
+	// Ended hears of each step's end, for a history; nil: nobody keeps one. Called by several goroutines, for each row: it must not wait for anything.
+	Ended func(*Ending)
 }
 
 // Pipeline moves changes from its Source to its Sink: one reader maps them and puts them into the users' queues, senders take them out, one committer
@@ -75,6 +79,7 @@ type Pipeline struct {
 	stopErr  atomic.Pointer[error]
 	cancel   context.CancelFunc
 	commit   chan struct{}
+	opened   chan struct{} // closed when reading begins
 	over     chan struct{} // closed behind the last record
 	state    atomic.Value  // string
 	since    atomic.Int64
@@ -103,7 +108,8 @@ func New(cfg Config) (*Pipeline, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Pipeline{cfg: cfg, source: cfg.Source, sink: cfg.Sink, mapper: cfg.Mapper, journal: cfg.Journal, log: cfg.Log,
-		models: cfg.Mapper.Models(), modelAt: map[string]int{}, commit: make(chan struct{}, 1), over: make(chan struct{}), cancel: func() {}}
+		models: cfg.Mapper.Models(), modelAt: map[string]int{}, commit: make(chan struct{}, 1), opened: make(chan struct{}),
+		over: make(chan struct{}), cancel: func() {}}
 	for i, m := range p.models {
 		p.modelAt[m.Name] = i
 		placeFields(m.Fields)
@@ -145,6 +151,9 @@ func (p *Pipeline) setState(s string) {
 	p.since.Store(time.Now().UnixNano())
 }
 
+// Opened is closed when Run has opened the source and begins to read.
+func (p *Pipeline) Opened() <-chan struct{} { return p.opened }
+
 // poke wakes the committer.
 func (p *Pipeline) poke() {
 	select {
@@ -183,6 +192,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		return err
 	}
 	p.setState("running")
+	close(p.opened)
 	var loops sync.WaitGroup
 	loops.Go(func() { p.queue.clock(working) })
 	loops.Go(func() { p.committer(working) })

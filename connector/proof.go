@@ -125,14 +125,17 @@ func (p *Pipeline) prefetch(batch []flight, f *fetch) {
 		if len(f.users) == 0 {
 			continue
 		}
+		found := 0
 		err := c.PrintsOf(p.models[model].Name, f.users, func(i int, prints []Print) {
 			k := &f.steps[i].known[len(f.steps[i].known)-1]
 			k.prints, k.ok = prints, true
+			found++
 		})
 		if err != nil {
 			p.cacheFailed(err)
 			return
 		}
+		p.metrics.looked(found, len(f.users)-found)
 	}
 }
 
@@ -174,6 +177,10 @@ func (p *Pipeline) prints(s *step, model int) ([]Print, bool) {
 		if k.prints, k.ok, err = c.Prints(nil, s.user, p.models[model].Name); err != nil {
 			p.cacheFailed(err)
 			k.prints, k.ok = nil, false
+		} else if k.ok {
+			p.metrics.looked(1, 0)
+		} else {
+			p.metrics.looked(0, 1)
 		}
 	}
 	s.known = append(s.known, k)

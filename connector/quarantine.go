@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -30,6 +31,9 @@ func (p *Pipeline) quarantine(ctx context.Context, s *step, class, reason string
 		if err := p.putEntry(ctx, e, r.model); err != nil {
 			return err
 		}
+		if run := p.loads.get(strings.TrimPrefix(r.stream, loadStream)); run != nil {
+			run.held.Add(1)
+		}
 	}
 	p.seen(s, nil, "quarantined", reason)
 	return nil
@@ -47,8 +51,12 @@ func (p *Pipeline) quarantineRow(ctx context.Context, c *Change, t *ticket, bad 
 		e.Class = "identity"
 	}
 	p.countChange(c, bad.Model)
-	if p.cfg.Watch != nil {
+	p.tellRow(c, t.position.Stream, bad)
+	if p.watched() {
 		p.cfg.Watch(Seen{At: time.Now(), Change: c, Outcome: "quarantined", Reason: bad.Error()})
+	}
+	if run := p.loads.get(strings.TrimPrefix(t.position.Stream, loadStream)); run != nil {
+		run.held.Add(1)
 	}
 	return p.putEntry(ctx, e, bad.Model)
 }

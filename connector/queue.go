@@ -107,6 +107,7 @@ func (q *queue) push(steps []*step) (done []*step) {
 	now := time.Now()
 	q.mu.Lock()
 	for _, s := range steps {
+		s.queued = at(now)
 		if s.kind == Rename {
 			q.steps++
 			from, to := q.user(s.user), q.user(s.to)
@@ -117,6 +118,9 @@ func (q *queue) push(steps []*step) (done []*step) {
 			continue
 		}
 		u := q.user(s.user)
+		if u.busy {
+			s.waited |= waitedBusy
+		}
 		if d := q.append(u, s); d != nil {
 			done = append(done, d)
 		}
@@ -141,6 +145,9 @@ func (q *queue) signal() {
 
 // because notes what a user with something to send waits for, and keeps the counts of it, so that status need not look at every user.
 func (q *queue) because(u *user, reason wait) {
+	if reason != noWait && len(u.steps) > 0 {
+		u.steps[0].waited |= 1 << reason
+	}
 	if u.reason == reason {
 		return
 	}

@@ -204,6 +204,7 @@ func (r *reader) add(ctx context.Context, c *Change, t *ticket, run *loadRun) {
 		}
 		if e.Event != nil && e.Event.Old {
 			p.metrics.Models[e.Model].Late.Add(1)
+			p.tell(newStep(e), nil, "not sent", "the event is older than max_age")
 			r.flush()
 			p.tracker.doneOne(t)
 			continue
@@ -261,7 +262,7 @@ func (r *reader) flush() {
 
 // newStep makes a step of one effect, without shares.
 func newStep(e *Effect) *step {
-	s := &step{kind: e.Kind, user: e.User, to: e.To, event: e.Event, fields: e.Fields, updateOnly: e.UpdateOnly, owner: e.Owner, creates: e.Creates, verify: e.Verify}
+	s := &step{kind: e.Kind, user: e.User, to: e.To, event: e.Event, left: e.Left, fields: e.Fields, updateOnly: e.UpdateOnly, owner: e.Owner, creates: e.Creates, verify: e.Verify}
 	ref := rowRef{model: e.Model, key: e.Key, whole: e.Whole, ends: e.Ends, change: e.Change}
 	if e.Change != nil {
 		ref.oldKey = e.Change.OldKey

@@ -21,6 +21,9 @@ type Schedule struct {
 type planned struct {
 	at   time.Time
 	name string
+	// missed is when the last time passed without a resync, and why; both are known to this process alone.
+	missed time.Time
+	why    string
 }
 
 // wallStep bounds a wait for a time of the wall clock, which may be set meanwhile, or go on while the machine sleeps.
@@ -48,6 +51,9 @@ func (p *Pipeline) keepSchedule(ctx context.Context, s *Schedule) {
 		}
 		if err != nil {
 			p.plan(i, s)
+			next := *p.planned[i].Load()
+			next.missed, next.why = at, err.Error()
+			p.planned[i].Store(&next)
 			p.log.Warn("a scheduled resync could not begin; the next one is tried at its time", "model", s.Model, "err", err)
 		}
 		at = p.planned[i].Load().at
@@ -57,7 +63,7 @@ func (p *Pipeline) keepSchedule(ctx context.Context, s *Schedule) {
 // runScheduled begins a resync, and notes with it when the next one is due: until then a restart makes up for this one.
 func (p *Pipeline) runScheduled(ctx context.Context, i int, s *Schedule) error {
 	_, err := p.resync(ctx, ResyncRequest{Model: s.Model, Resync: Resync{All: s.All, Scheduled: true}}, func(r *Record) {
-		p.planned[i].Store(&planned{s.Next(time.Now().Round(0)), s.Name})
+		p.planned[i].Store(&planned{at: s.Next(time.Now().Round(0)), name: s.Name})
 		r.Models = append(r.Models, p.modelState(i))
 	})
 	return err
@@ -74,7 +80,7 @@ func (p *Pipeline) plannedAt(i int, s *Schedule) time.Time {
 // plan notes the next run.
 func (p *Pipeline) plan(i int, s *Schedule) time.Time {
 	at := s.Next(time.Now().Round(0))
-	p.planned[i].Store(&planned{at, s.Name})
+	p.planned[i].Store(&planned{at: at, name: s.Name})
 	p.pend.add(func(r *Record) { r.Models = append(r.Models, p.modelState(i)) })
 	return at
 }

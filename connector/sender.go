@@ -118,6 +118,7 @@ type sender struct {
 	calls  []Effect
 	fields []Field
 	fetch  fetch
+	budget time.Duration // how long it waited for the rate budget last
 }
 
 // grow starts another sender where full calls wait and all are busy.
@@ -177,10 +178,12 @@ func (s *sender) run(ctx context.Context) {
 			return
 		}
 		if !permit {
+			asked := time.Now()
 			if err := s.p.sink.Wait(ctx, s.e.kind); err != nil {
 				s.e.leave(probe)
 				return
 			}
+			s.budget = time.Since(asked)
 		}
 		s.collect(ctx)
 		permit = len(s.batch) == 0
@@ -360,7 +363,9 @@ func (s *sender) deliver(ctx context.Context, lo, hi int) error {
 		s.p.queue.giveBack(batch)
 		return err
 	}
-	err := s.p.sink.Send(ctx, s.e.kind, calls)
+	sending, note := s.calling(ctx, batch, len(calls))
+	err := s.p.sink.Send(sending, s.e.kind, calls)
+	note.answered()
 	var retry *RetryableError
 	var refused *RejectedError
 	switch {

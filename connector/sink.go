@@ -54,4 +54,8 @@ type EndpointHealth struct {
 	Buckets   []float64 `json:"buckets"`
 	Durations []uint64  `json:"durations"`
 	Sum       float64   `json:"sum"`
+	// Sizes is a histogram of objects in a request; SizeBuckets are its upper bounds, and Carried is the sum.
+	SizeBuckets []float64 `json:"size_buckets"`
+	Sizes       []uint64  `json:"sizes"`
+	Carried     uint64    `json:"carried"`
 }

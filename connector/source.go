@@ -149,6 +149,7 @@ type SourceHealth struct {
 	Since         time.Time `json:"since,omitzero"`       // of the present state
 	Err           string    `json:"error,omitempty"`      // why it is not connected
 	Waiting       string    `json:"waiting,omitempty"`    // what it waits for, in a sentence ("the slot is used by process 4711"), else empty
+	Standby       bool      `json:"standby,omitempty"`    // it waits because another process works, and takes over when that ends
 	LastChange    time.Time `json:"last_change,omitzero"` // commit time of the newest change handed out
 	LastHeartbeat time.Time `json:"last_heartbeat,omitzero"`
 	LagBytes      int64     `json:"lag_bytes"`      // log not yet handed out; negative when unknown

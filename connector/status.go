@@ -4,7 +4,7 @@ import "time"
 
 // Status is what /status, `brazecdc status` and the pages show of a pipeline: figures and words, never row values.
 type Status struct {
-	State       string         `json:"state"`             // starting | running | degraded | draining | stopped
+	State       string         `json:"state"`             // starting | standby | running | degraded | draining | stopped; reloading while a configuration is exchanged
 	Reasons     []string       `json:"reasons,omitempty"` // why not simply running, one sentence each
 	Since       time.Time      `json:"since"`
 	LagSeconds  float64        `json:"lag_seconds"` // age of the oldest change not yet done; 0 when none is open
@@ -49,6 +49,9 @@ type ModelStatus struct {
 	Paused     string            `json:"paused,omitempty"`     // reason
 	Proven     bool              `json:"proven"`               // before-images are proof
 	NextResync time.Time         `json:"next_resync,omitzero"` // by the model's schedule
+	// MissedResync is the last time of the schedule at which no resync could begin, and why.
+	MissedResync time.Time `json:"missed_resync,omitzero"`
+	MissedWhy    string    `json:"missed_why,omitempty"`
 }
 
 // Seen is one observation for a watcher (demo, `run --verbose`): a change that came, or a call's part for one user that ended. It is made only while

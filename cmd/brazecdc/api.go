@@ -26,11 +26,17 @@ const (
 
 // glance is what can be told of a configuration file without its secrets, so that a shell without them can ask the running process.
 type glance struct {
+	Braze struct {
+		Workspace string `yaml:"workspace"`
+	} `yaml:"braze"`
 	Data struct {
 		Path string `yaml:"path"`
 	} `yaml:"data"`
 	Web struct {
 		Listen *string `yaml:"listen"`
+		TLS    struct {
+			Cert string `yaml:"cert"`
+		} `yaml:"tls"`
 	} `yaml:"web"`
 	Ops struct {
 		Listen string `yaml:"listen"`
@@ -129,4 +135,12 @@ func (p *program) webListen() (string, error) {
 		return *g.Web.Listen, nil
 	}
 	return "", fmt.Errorf("ask the running process: web.listen of %s is empty, so nobody answers; set it, or use --url", p.config)
+}
+
+// webScheme is how /livez and its neighbours are reached.
+func (p *program) webScheme() string {
+	if g := p.glance(); g.Ops.Listen == "" && g.Web.TLS.Cert != "" {
+		return "https"
+	}
+	return "http"
 }

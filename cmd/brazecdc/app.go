@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +14,8 @@ import (
 	"brazecdc/connector"
 	"brazecdc/connector/braze"
 	"brazecdc/connector/config"
+	"brazecdc/connector/control"
+	"brazecdc/connector/history"
 	"brazecdc/connector/kafka"
 	"brazecdc/connector/mapping"
 	"brazecdc/connector/postgres"
@@ -31,6 +34,7 @@ type app struct {
 	left     *kafka.StateTopic // what the processes leave to each other
 	held     *topicQuarantine  // the journal's quarantine, where it is a topic
 	cache    *state.Cache
+	history  *history.Store // nil: none is kept
 	source   connector.Source
 	topics   *topics  // the source, where it is Kafka
 	seen     []string // its topics at the start
@@ -41,22 +45,25 @@ type app struct {
 	sent     *sentTypes                    // the same as they were accepted
 	sink     *braze.Client
 	tally    *tally
+	passing  *passing // who looks at changes as they pass
 	pipeline *connector.Pipeline
 	heard    atomic.Pointer[connector.Pipeline] // who is told of what other processes put
 	replays  *replays
 	lost     untilLost
 	started  time.Time
-	listen   string // where health and metrics are served, once they are
+	listen   string        // where health and metrics are served, once they are
+	lastStop *control.Stop // how the run before ended, nil where that is not known
+	closing  sync.Once
 }
 
 // open takes the lock on data/, reads the tables' shapes, compiles the mapping and makes the pipeline. Nothing is created in the database yet and nothing is
 // sent. Close undoes it.
-func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger, watch func(connector.Seen)) (_ *app, err error) {
+func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger, watch watcher) (_ *app, err error) {
 	return p.openAs(ctx, cfg, log, watch, false)
 }
 
 // openAs is open; idle makes an app whose pipeline reads nothing: its topics are not joined, and how it ends is no end of a run.
-func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logger, watch func(connector.Seen), idle bool) (_ *app, err error) {
+func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logger, watch watcher, idle bool) (_ *app, err error) {
 	a := &app{cfg: cfg, file: p.config, dataPath: p.beside(cfg.Data.Path), log: log, started: time.Now()}
 	defer func() {
 		if err == nil {
@@ -72,6 +79,7 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 	if a.data, err = openData(a.dataPath, cfg, log); err != nil {
 		return nil, err
 	}
+	a.lastStop = control.ReadStop(a.dataPath)
 	if a.cache, err = p.openCache(cfg, log); err != nil {
 		return nil, err
 	}
@@ -82,7 +90,10 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 	if idle {
 		a.source = idleTopics{a.topics}
 	}
-	a.tally = newTally(cfg.Models)
+	if !idle {
+		a.history = p.openHistory(cfg, log)
+	}
+	a.tally, a.passing = newTally(cfg.Models), newPassing(cfg.Models)
 	if err = a.typed(ctx, a.asked); err != nil {
 		return nil, err
 	}
@@ -103,7 +114,7 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 		Source: a.source, Sink: learningSink{a.sink, a.mapper.Accepted}, Mapper: a.mapping(), Journal: a.journal, Eraser: a.eraser(), Prints: a.cache, Redact: a.mapper.Redact,
 		OpenChanges: cfg.Limits.OpenChanges, OpenBytes: cfg.Limits.OpenBytes, Drain: cfg.Limits.Drain, Retention: cfg.Quarantine.Retention,
 		UserGap: cfg.Braze.UserGap, Settle: cfg.Braze.Settle, Attempts: cfg.Braze.Attempts, Senders: cfg.Braze.Senders,
-		LoadMark: cfg.LoadMark, Schedules: plans, Log: log, Watch: watch,
+		LoadMark: cfg.LoadMark, Schedules: plans, Log: log.With("component", "pipeline"), Ended: a.ended(), Watch: joined(watch, a.passing.watch), Watching: watching(watch, a.passing),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the pipeline: %w", err)
@@ -115,7 +126,7 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 
 // openData opens the configuration's content of data/.
 func openData(path string, cfg *config.Config, log *slog.Logger) (*state.Data, error) {
-	return state.OpenData(path, state.DataConfig{Workspace: cfg.Braze.Workspace, Endpoint: cfg.Braze.Endpoint, Logger: log})
+	return state.OpenData(path, state.DataConfig{Workspace: cfg.Braze.Workspace, Endpoint: cfg.Braze.Endpoint, Logger: log.With("component", "state")})
 }
 
 // eraser is what forgets users: data/, together with the other processes of the group where they share.
@@ -151,9 +162,14 @@ func (a *app) share(ctx context.Context) error {
 	return nil
 }
 
-// close gives up data/ and cache/.
+// close gives up the source, data/ and cache/. What is asked of the app afterwards gives errors.
 func (a *app) close() error {
 	var err error
+	a.closing.Do(func() { err = a.closeParts() })
+	return err
+}
+
+func (a *app) closeParts() (err error) {
 	if a.asked != nil {
 		a.asked.stop()
 	}
@@ -162,32 +178,55 @@ func (a *app) close() error {
 	}
 	if a.held != nil {
 		a.held.close()
-		a.held = nil
 	}
 	if a.left != nil {
 		a.left.Close()
-		a.left = nil
+	}
+	if a.source != nil { // the pipeline closes what it opened; what never ran is left
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if cerr := a.source.Close(ctx); cerr != nil {
+			a.log.Warn("close source", "err", cerr)
+		}
+	}
+	if a.sink != nil {
+		a.sink.Close()
 	}
 	if a.cache != nil {
 		err = a.cache.Close()
-		a.cache = nil
+	}
+	if a.history != nil {
+		err = errors.Join(err, a.history.Close())
 	}
 	if a.data != nil {
 		err = errors.Join(err, a.data.Close())
-		a.data = nil
 	}
 	return err
 }
 
 // openSource makes the source without connecting it, and reads the shapes of the models' tables or topics.
 func (a *app) openSource(ctx context.Context) (err error) {
-	if a.cfg.Source.Kafka == nil {
-		if a.source, err = postgres.New(postgresConfig(a.cfg.Source.Postgres, a.log)); err == nil {
-			a.tables, err = describe(ctx, a.source, a.cfg)
-		}
+	if err = a.look(ctx); err != nil || a.cfg.Source.Kafka == nil {
 		return err
 	}
-	// Another source looks: its decoder sees the newest records first, and a stream's must come in order.
+	if a.topics, err = a.openTopics(); err == nil {
+		a.source = a.topics
+	}
+	return err
+}
+
+// look reads the shapes of the models' tables or topics. A database's source is the one that the pipeline uses; of topics another one looks: its decoder
+// sees the newest records first, and a stream's must come in order.
+func (a *app) look(ctx context.Context) (err error) {
+	if a.cfg.Source.Kafka == nil {
+		pg, err := postgres.New(postgresConfig(a.cfg.Source.Postgres, a.log))
+		if err != nil {
+			return err
+		}
+		a.source = pg
+		a.tables, err = describe(ctx, a.source, a.cfg)
+		return err
+	}
 	look, err := newTopics(a.cfg, a.log, hooks{})
 	if err != nil {
 		return err
@@ -196,12 +235,6 @@ func (a *app) openSource(ctx context.Context) (err error) {
 	a.seen = look.seen
 	if cerr := look.Close(context.WithoutCancel(ctx)); err == nil {
 		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	if a.topics, err = a.openTopics(); err == nil {
-		a.source = a.topics
 	}
 	return err
 }
@@ -290,7 +323,7 @@ func (a *app) compile() (*mapping.Mapper, error) {
 // ownMapper makes a mapper beside the pipeline's, whose changes come in the order of the stream.
 func (a *app) ownMapper() (*mapping.Mapper, error) {
 	c := a.mappingConfig()
-	c.Note, c.Passed = nil, nil
+	c.Note, c.Passed, c.PassedChange = nil, nil, nil
 	m, faults := newMapping(c, a.cfg.Source.Kafka != nil)
 	if m == nil {
 		return nil, configFaults(a.cfg.Resolve(faults))
@@ -322,6 +355,9 @@ func (a *app) mappingConfig() mapping.Config {
 	}
 	if a.tally != nil {
 		c.Note, c.Passed = a.tally.note, a.tally.passed
+	}
+	if a.history != nil {
+		c.PassedChange = a.history.Passed
 	}
 	c.Types = a.types
 	if a.asked != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,11 +26,13 @@ const (
 
 // finding is one line of check.
 type finding struct {
-	Group string `json:"group"` // must fix | may hurt | fine
-	Area  string `json:"area"`  // config | source | mapping | braze | host
+	Group string `json:"group"`           // must fix | may hurt | fine
+	Area  string `json:"area"`            // config | source | mapping | braze | host
+	About string `json:"about,omitempty"` // of the source: reachable, wal_level, slot, publication, brokers, …
 	What  string `json:"what"`
 	Fix   string `json:"fix,omitempty"`
 	Line  int    `json:"line,omitempty"` // of the configuration file
+	made  bool   // it is not there, and run creates it
 }
 
 func newCheck(p *program) *cobra.Command {
@@ -67,12 +68,14 @@ Exit code 0 if nothing must be fixed, else 4.`,
 // checker collects findings.
 type checker struct {
 	p     *program
+	text  []byte // is judged in place of the file, which does not hold it yet; nil for the file
 	found []finding
+	about string                        // what of the source is looked at
 	types map[string]connector.AttrType // of Braze's custom attributes, nil where it does not tell
 }
 
 func (c *checker) add(group, area, what, fix string) {
-	c.found = append(c.found, finding{Group: group, Area: area, What: what, Fix: fix})
+	c.found = append(c.found, finding{Group: group, Area: area, About: c.about, What: what, Fix: fix})
 }
 
 // fault adds an error, a StopError with its fix.
@@ -101,7 +104,11 @@ func (c *checker) run(ctx context.Context) {
 
 // config checks the file. What could be read of a faulty one is checked further.
 func (c *checker) config() *config.Config {
-	cfg, err := config.Load(c.p.config, os.LookupEnv)
+	load := func() (*config.Config, error) { return config.Load(c.p.config, c.p.env) }
+	if c.text != nil {
+		load = func() (*config.Config, error) { return config.ParseText(c.p.config, c.text, c.p.env) }
+	}
+	cfg, err := load()
 	var faults config.Faults
 	switch {
 	case errors.As(err, &faults):

@@ -31,7 +31,7 @@ func (c *checker) host(ctx context.Context, cfg *config.Config) {
 	if addr == "" {
 		return
 	}
-	l, err := listenWeb(addr)
+	l, err := listenOn("web.listen", addr)
 	if err != nil {
 		c.fault("host", err)
 		return

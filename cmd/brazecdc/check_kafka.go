@@ -28,6 +28,10 @@ func (c *checker) topics(ctx context.Context, cfg *config.Config) {
 	}
 	defer func() { _ = src.Close(context.WithoutCancel(ctx)) }()
 	c.registry(ctx, cfg, src)
+	if _, ok := c.brokers(ctx, cfg, src); !ok {
+		c.mapping(cfg, nil, false)
+		return // what is asked below would not be answered either
+	}
 	var infos []kafka.TopicInfo
 	for _, name := range topicNames(cfg) {
 		info, err := src.find(ctx, topicsAtLook, name)
@@ -124,10 +128,28 @@ func (c *checker) patterns(cfg *config.Config, src *topics, infos []kafka.TopicI
 	}
 }
 
+// brokers asks the brokers which topics the login can see.
+func (c *checker) brokers(ctx context.Context, cfg *config.Config, src *topics) (seen []string, ok bool) {
+	c.about = "brokers"
+	defer func() { c.about = "" }()
+	err := src.Ask(ctx, topicsAtLook, func(ctx context.Context) (err error) {
+		seen, err = src.Names(ctx)
+		return err
+	})
+	if err != nil {
+		c.fault("source", err)
+		return nil, false
+	}
+	c.add(fine, "source", fmt.Sprintf("the brokers %s answer; %s can be seen", strings.Join(cfg.Source.Kafka.Brokers, ", "), plural(len(seen), "topic")), "")
+	return seen, true
+}
+
 func (c *checker) registry(ctx context.Context, cfg *config.Config, src *topics) {
 	if src.registry == nil {
 		return
 	}
+	c.about = "registry"
+	defer func() { c.about = "" }()
 	if err := src.registry.reachable(ctx); err != nil {
 		c.add(mustFix, "source", fmt.Sprintf("the schema registry %s does not answer: %v", cfg.Source.Kafka.Registry.URL, err),
 			"is it up, and are source.kafka.registry.url, user and password right?")

@@ -29,14 +29,19 @@ func (c *checker) source(ctx context.Context, cfg *config.Config) {
 		return
 	}
 	tables, rows, reachable := c.tables(ctx, cfg)
-	pgc := postgresConfig(pg, c.p.quietLog())
+	c.database(ctx, cfg, tables)
+	// Without a database the expressions are still checked, as far as that goes without columns.
+	c.cost(cfg, c.mapping(cfg, tables, reachable), rows)
+}
+
+// database checks the server, its settings and rights, and what the models need of the tables.
+func (c *checker) database(ctx context.Context, cfg *config.Config, tables map[string]*connector.Table) {
+	pgc := postgresConfig(cfg.Source.Postgres, c.p.quietLog())
 	pgc.StartTimeout = checkTimeout
 	groups := map[postgres.Level]string{postgres.Fail: mustFix, postgres.Warn: mayHurt, postgres.OK: fine}
 	for _, f := range postgres.Check(ctx, pgc, needs(cfg, tables)) {
-		c.add(groups[f.Level], "source", f.What, f.Fix)
+		c.found = append(c.found, finding{Group: groups[f.Level], Area: "source", About: f.About, What: f.What, Fix: f.Fix, made: f.New})
 	}
-	// Without a database the expressions are still checked, as far as that goes without columns.
-	c.cost(cfg, c.mapping(cfg, tables, reachable), rows)
 }
 
 // tables reads the shapes of those tables that can be read, and some rows of those that are to be loaded; why others can't is told by the source's own check.
@@ -68,18 +73,22 @@ func (c *checker) tables(ctx context.Context, cfg *config.Config) (tables map[st
 // costRows is how many rows of a table tell what a row costs.
 const costRows = 20
 
-// cost tells how many data points the loads can cost: the server's estimate of the rows, times the fields of a row, where objects count as in the rows that
-// were looked at.
-func (c *checker) cost(cfg *config.Config, m *mapping.Mapper, rows map[string][]connector.Row) {
-	if m == nil {
-		return
-	}
+// loadCost is what a model's load costs.
+type loadCost struct {
+	model  int
+	points int   // of a row, at most
+	rows   int64 // the server's estimate, negative where it has none
+}
+
+// loadCosts looks at some rows of the tables that are to be loaded, where objects count as in these.
+func loadCosts(cfg *config.Config, m *mapping.Mapper, rows map[string][]connector.Row) []loadCost {
+	var out []loadCost
 	for i, info := range m.Models() {
 		sample := rows[cfg.Models[i].Table]
 		if !info.Load || len(sample) == 0 {
 			continue
 		}
-		most := 0
+		c := loadCost{model: i, rows: sample[0].Table.Rows}
 		for _, row := range sample {
 			effects, err := m.MapLoad(nil, i, row, time.Now())
 			if err != nil {
@@ -89,13 +98,24 @@ func (c *checker) cost(cfg *config.Config, m *mapping.Mapper, rows map[string][]
 			for j := range effects {
 				n += points(&effects[j])
 			}
-			most = max(most, n)
+			c.points = max(c.points, n)
 		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// cost tells how many data points the loads can cost: the server's estimate of the rows, times the fields of a row.
+func (c *checker) cost(cfg *config.Config, m *mapping.Mapper, rows map[string][]connector.Row) {
+	if m == nil {
+		return
+	}
+	for _, l := range loadCosts(cfg, m, rows) {
 		total := "as many rows as the server has not counted yet"
-		if n := sample[0].Table.Rows; n >= 0 {
-			total = fmt.Sprintf("about %d rows, %d data points at most", n, n*int64(most))
+		if l.rows >= 0 {
+			total = fmt.Sprintf("about %d rows, %d data points at most", l.rows, l.rows*int64(l.points))
 		}
-		c.add(fine, "mapping", fmt.Sprintf("the load of %s: %s a row, %s (Braze's legacy contracts bill them)", info.Name, plural(most, "data point"), total), "")
+		c.add(fine, "mapping", fmt.Sprintf("the load of %s: %s a row, %s (Braze's legacy contracts bill them)", cfg.Models[l.model].Name, plural(l.points, "data point"), total), "")
 	}
 }
 

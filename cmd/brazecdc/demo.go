@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -48,7 +49,8 @@ func newDemo(p *program) *cobra.Command {
 		Short: "See it work: a Postgres, a stand-in for Braze, and a small shop whose changes go from one to the other",
 		Long: `demo starts a throw-away Postgres server, a simulator of Braze's API, and the connector between them, on the tables of a small shop: customers, and their
 addresses as a second model of the same users. Then customers sign up, spend, move house and leave, and each line shows a row change and the call
-that came of it. Nothing leaves this machine, except that the server may have to be fetched first; demo says what and how large it is.
+that came of it. The pages show all of it in a browser, at the address that is
+printed. Nothing leaves this machine, except that the server may have to be fetched first; demo says what and how large it is.
 
 The server comes from the PATH, the distribution's folder, apt-get (as root), or Maven; else demo names the package to install. Postgres
 refuses to run as root, so then it runs under another account. Everything is gone when demo ends, whichever way it ends.
@@ -191,15 +193,12 @@ func (d *demo) setUp(ctx context.Context) (err error) {
 
 func (d *demo) writeConfig(endpoint string, brokers []string) error {
 	d.p.config = filepath.Join(d.dir, "brazecdc.yaml")
+	d.p.vars = map[string]string{"DATABASE_URL": d.url, "BRAZE_API_KEY": demoKey}
 	text := shop.Config(shop.Settings{Endpoint: endpoint, UserGap: demoGap, Settle: demoSettle, Listen: "127.0.0.1:0", Brokers: brokers})
 	if err := os.WriteFile(d.p.config, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the demo's configuration: %w", err)
 	}
-	env := map[string]string{"DATABASE_URL": d.url, "BRAZE_API_KEY": demoKey}
-	cfg, err := config.Load(d.p.config, func(name string) (string, bool) {
-		v, ok := env[name]
-		return v, ok
-	})
+	cfg, err := config.Load(d.p.config, d.p.env)
 	if err != nil {
 		return err
 	}
@@ -215,13 +214,18 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	app, err := d.p.open(ctx, d.cfg, log, d.show.watch)
+	app, err := d.p.open(ctx, d.cfg, log, watcher{see: d.show.watch})
 	if err != nil {
 		return err
 	}
 	d.app = app
 	defer func() { _ = app.close() }()
 	d.show.start(app.mapper.Models())
+	stopPages, err := d.servePages(log)
+	if err != nil {
+		return err
+	}
+	defer stopPages()
 	running, stopApp := context.WithCancel(ctx)
 	defer stopApp()
 	ended := make(chan error, 1)
@@ -246,6 +250,26 @@ func (d *demo) run(ctx context.Context) error {
 		err = stopped
 	}
 	return err
+}
+
+// servePages serves the pages on a port of their own, marked as a demo. They find the connector by its control socket.
+func (d *demo) servePages(log *slog.Logger) (stop func(), err error) {
+	l, err := listenOn("the pages' port", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	pages, err := d.p.pages(&pageParts{log: log, demo: true, access: newPageAccess(d.p.config, l.Addr().String(), log)})
+	if err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	end := servePages(l, nil, pages, "", nil, log)
+	d.p.printf("The pages  http://%s/\n\n", l.Addr())
+	return func() {
+		closing, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		end(closing)
+	}, nil
 }
 
 // play makes the changes and, where asked, waits for their delivery and compares.

@@ -128,6 +128,11 @@ func (a *app) Forget(ctx context.Context, u connector.User) (*control.ForgetRepo
 	}
 	a.log.Info("a user was erased", "component", "control", "quarantine_entries", len(f.Entries), "rows", f.Rows)
 	report := control.ReportOf(f)
+	if a.history != nil {
+		if err := a.history.Forget(u, f.Known); err != nil {
+			return nil, err
+		}
+	}
 	report.Spools, err = forgetSpools(a.replays.cache)
 	return report, err
 }
@@ -177,6 +182,11 @@ func (p *program) forgetAlone(ctx context.Context, cfg *config.Config, u connect
 		return nil, err
 	}
 	report := control.ReportOf(f)
+	if h := p.openHistory(cfg, p.quietLog()); h != nil {
+		if err := errors.Join(h.Forget(u, f.Known), h.Close()); err != nil {
+			return nil, err
+		}
+	}
 	report.Spools, err = forgetSpools(p.beside(cfg.Cache.Path))
 	return report, err
 }
@@ -185,7 +195,7 @@ func (p *program) forgetAlone(ctx context.Context, cfg *config.Config, u connect
 func (p *program) openStores(ctx context.Context, cfg *config.Config) (_ *app, done func() error, err error) {
 	log := p.quietLog()
 	if cfg.Source.Kafka != nil && strings.TrimSpace(cfg.Source.Kafka.StateTopic) != "" {
-		a, err := p.openAs(ctx, cfg, log, nil, true)
+		a, err := p.openAs(ctx, cfg, log, watcher{}, true)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -32,6 +32,7 @@ named, not suggested, and never read.
 
 It only reads: nothing is created in the database, no password is written (the file says ${DATABASE_URL}), and an existing file is never overwritten.
 Two choices stay open, because each can hurt: mode and load. The lines are marked; "brazecdc check" names them until they are made.
+Beside the file it writes brazecdc.schema.json, by which editors complete and check it (see "brazecdc schema").
 
 With --reference it only prints every setting with its default, and five typical models: profiles, consent, events, a catalog, memberships.`,
 		Example: `  brazecdc init --database "$DATABASE_URL"
@@ -72,7 +73,7 @@ func (p *program) init(ctx context.Context, url, output string, only []string) e
 	defer func() { _ = db.Close(context.WithoutCancel(ctx)) }()
 	var tables []initTable
 	err = pgx.BeginTxFunc(ctx, db, pgx.TxOptions{AccessMode: pgx.ReadOnly}, func(tx pgx.Tx) error {
-		tables, err = readTables(ctx, tx)
+		tables, err = readTables(ctx, tx.Conn().PgConn())
 		if err != nil {
 			return err
 		}
@@ -82,7 +83,7 @@ func (p *program) init(ctx context.Context, url, output string, only []string) e
 		}
 		for i := range tables {
 			if tables[i].chosen {
-				if err := tables[i].sample(ctx, tx); err != nil {
+				if err := tables[i].sample(ctx, tx.Conn().PgConn()); err != nil {
 					return err
 				}
 			}
@@ -100,7 +101,10 @@ func (p *program) init(ctx context.Context, url, output string, only []string) e
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
-	p.printf("Wrote %s.\n\nNext:\n  1. choose mode and load in it (the lines marked CHOOSE), and look at the suggested fields\n"+
+	if err := writeSchemaBeside(output); err != nil {
+		p.warnf("%v; editors find it after: brazecdc schema --output %s\n", err, config.SchemaName)
+	}
+	p.printf("Wrote %s, and beside it the schema for editors.\n\nNext:\n  1. choose mode and load in it (the lines marked CHOOSE), and look at the suggested fields\n"+
 		"  2. set DATABASE_URL, BRAZE_ENDPOINT and BRAZE_API_KEY in the environment\n  3. brazecdc check%s\n", output, configFlag(output))
 	return nil
 }

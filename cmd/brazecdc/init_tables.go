@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"brazecdc/connector"
 )
@@ -29,6 +31,7 @@ type initColumn struct {
 	key, unique  bool // alone the primary key; alone a unique key that is NOT NULL
 	partOfKey    bool
 	generatedCol bool
+	notNull      bool
 }
 
 func (t *initTable) full() string { return t.schema + "." + t.name }
@@ -46,37 +49,51 @@ SELECT n.nspname, c.relname, c.reltuples::bigint, c.relreplident::text, has_tabl
        a.attname, format_type(a.atttypid, a.atttypmod), a.attgenerated <> '',
        COALESCE(bool_or(i.indisprimary AND i.indnkeyatts = 1), false),
        COALESCE(bool_or(i.indisunique AND i.indnkeyatts = 1 AND a.attnotnull AND i.indpred IS NULL AND i.indimmediate), false),
-       COALESCE(bool_or(i.indisprimary), false)
+       COALESCE(bool_or(i.indisprimary), false), a.attnotnull
 FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_index i ON i.indrelid = c.oid AND a.attnum = ANY (i.indkey::int2[]) AND i.indisvalid
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\_toast%' AND n.nspname NOT LIKE 'pg\_temp%'
-GROUP BY n.nspname, c.relname, c.reltuples, c.relreplident, c.oid, a.attname, a.atttypid, a.atttypmod, a.attgenerated, a.attnum
+GROUP BY n.nspname, c.relname, c.reltuples, c.relreplident, c.oid, a.attname, a.atttypid, a.atttypmod, a.attgenerated, a.attnotnull, a.attnum
 ORDER BY n.nspname, c.relname, a.attnum`
 
-func readTables(ctx context.Context, tx pgx.Tx) ([]initTable, error) {
-	rows, err := tx.Query(ctx, tablesQuery)
+// textRows runs one statement whose result is text; a NULL is empty.
+func textRows(ctx context.Context, c *pgconn.PgConn, sql string) ([][]string, error) {
+	results, err := c.Exec(ctx, sql).ReadAll()
+	if err != nil || len(results) == 0 {
+		return nil, err
+	}
+	last := results[len(results)-1].Rows
+	out := make([][]string, len(last))
+	for i, row := range last {
+		for _, v := range row {
+			out[i] = append(out[i], string(v))
+		}
+	}
+	return out, nil
+}
+
+// readTables lists the tables that the login may see, with their columns.
+func readTables(ctx context.Context, c *pgconn.PgConn) ([]initTable, error) {
+	rows, err := textRows(ctx, c, tablesQuery)
 	if err != nil {
 		return nil, fmt.Errorf("list the tables: %w", err)
 	}
-	defer rows.Close()
 	var out []initTable
-	for rows.Next() {
-		var t initTable
-		var c initColumn
-		if err := rows.Scan(&t.schema, &t.name, &t.rows, &t.identity, &t.readable, &c.name, &c.typ, &c.generatedCol, &c.key, &c.unique, &c.partOfKey); err != nil {
-			return nil, fmt.Errorf("list the tables: %w", err)
+	for _, r := range rows {
+		t := initTable{schema: r[0], name: r[1], rows: -1, identity: r[3], readable: r[4] == "t"}
+		if n, err := strconv.ParseInt(r[2], 10, 64); err == nil {
+			t.rows = n
 		}
 		if n := len(out); n == 0 || out[n-1].full() != t.full() {
 			out = append(out, t)
 		}
 		last := &out[len(out)-1]
-		last.columns = append(last.columns, c)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list the tables: %w", err)
+		last.columns = append(last.columns, initColumn{
+			name: r[5], typ: r[6], generatedCol: r[7] == "t", key: r[8] == "t", unique: r[9] == "t", partOfKey: r[10] == "t", notNull: r[11] == "t",
+		})
 	}
 	return out, nil
 }
@@ -168,20 +185,18 @@ func tableNames(tables []initTable, most int) string {
 }
 
 // sample reads values of the columns that a profile field is suggested for, and of no other.
-func (t *initTable) sample(ctx context.Context, tx pgx.Tx) error {
+func (t *initTable) sample(ctx context.Context, c *pgconn.PgConn) error {
 	t.samples = map[string][]string{}
 	for _, s := range suggest(t.names(), nil) {
 		column := pgx.Identifier{s.column}.Sanitize()
-		rows, err := tx.Query(ctx, fmt.Sprintf("SELECT %s::text FROM %s WHERE %s IS NOT NULL LIMIT %d",
+		rows, err := textRows(ctx, c, fmt.Sprintf("SELECT %s::text FROM %s WHERE %s IS NOT NULL LIMIT %d",
 			column, pgx.Identifier{t.schema, t.name}.Sanitize(), column, sampleRows))
 		if err != nil {
 			return fmt.Errorf("look at values of %s.%s: %w", t.full(), s.column, err)
 		}
-		values, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		if err != nil {
-			return fmt.Errorf("look at values of %s.%s: %w", t.full(), s.column, err)
+		for _, r := range rows {
+			t.samples[s.column] = append(t.samples[s.column], r[0])
 		}
-		t.samples[s.column] = values
 	}
 	return nil
 }

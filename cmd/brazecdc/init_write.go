@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"brazecdc/connector/config"
 )
 
 const configHead = `# Configuration of brazecdc, written by "brazecdc init". The lines marked CHOOSE wait for you; "brazecdc check" tells what is still wrong.
@@ -30,7 +32,7 @@ models:
 // writeConfig gives the file's text. The chosen tables come first.
 func writeConfig(tables []initTable) string {
 	var b strings.Builder
-	b.WriteString(configHead)
+	b.WriteString(config.SchemaLine + configHead)
 	owner := true
 	for i := range tables {
 		if tables[i].chosen {

@@ -11,14 +11,18 @@ import (
 )
 
 // app answers control.API for the process it runs in.
-var _ control.API = (*app)(nil)
+var (
+	_ control.API     = (*app)(nil)
+	_ control.Repairs = (*app)(nil)
+	_ control.Resumes = (*app)(nil)
+)
 
 // Status implements control.API.
 func (a *app) Status(context.Context) (*control.Status, error) {
 	v, _ := buildVersion()
 	s := &control.Status{
 		Version: v, Workspace: a.cfg.Braze.Workspace, Config: a.file, PID: os.Getpid(), Started: a.started, Listen: a.listen,
-		Status: a.pipeline.Status(), Pending: a.pipeline.Pending(),
+		Status: a.pipeline.Status(), Pending: a.pipeline.Pending(), Figures: a.figures(), LastStop: a.lastStop,
 	}
 	if a.topics != nil {
 		for _, l := range a.topics.Lags() {
@@ -49,9 +53,26 @@ func (a *app) Status(context.Context) (*control.Status, error) {
 	return s, nil
 }
 
+// figures reads the pipeline's counters.
+func (a *app) figures() *control.Figures {
+	m := a.pipeline.Metrics()
+	counts, _ := m.Deliveries.Read()
+	f := &control.Figures{Deliveries: counts[:], ReadingHeldSeconds: a.pipeline.Held().Seconds()}
+	f.Retries, f.DuplicatesPossible = m.Retries()
+	for i := range m.Models {
+		f.Quarantined += m.Models[i].Quarantined.Load()
+	}
+	return f
+}
+
 // Pending implements control.API.
 func (a *app) Pending(context.Context) ([]connector.Confirmation, error) {
 	return a.pipeline.Pending(), nil
+}
+
+// Passed implements control.Watches.
+func (a *app) Passed(ctx context.Context, after uint64) ([]control.Passed, error) {
+	return a.passing.Passed(ctx, after)
 }
 
 // Confirm implements control.API.
@@ -76,6 +97,27 @@ func (a *app) Entry(ctx context.Context, id uint64) (*connector.Entry, error) {
 		a.held.original(ctx, e)
 	}
 	return e, err
+}
+
+// Groups implements control.Repairs.
+func (a *app) Groups(_ context.Context, since time.Time) ([]connector.EntryGroup, error) {
+	return connector.Groups(a.journal.Quarantine(), since)
+}
+
+// CountEntries implements control.Repairs.
+func (a *app) CountEntries(_ context.Context, f connector.EntryFilter) (int64, error) {
+	return connector.CountEntries(a.journal.Quarantine(), f)
+}
+
+// HeldDeletes implements control.Repairs.
+func (a *app) HeldDeletes(_ context.Context, q control.HeldQuery) ([]connector.HeldDelete, error) {
+	return control.PickHeld(a.pipeline.HeldDeletes(), q), nil
+}
+
+// Resume implements control.Resumes.
+func (a *app) Resume(ctx context.Context, model string, resync bool) (string, error) {
+	a.log.Info("resumed", "component", "control", "model", model, "resync", resync)
+	return a.pipeline.Resume(ctx, model, resync)
 }
 
 // Discard implements control.API.

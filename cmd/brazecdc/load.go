@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"brazecdc/connector"
@@ -13,12 +12,31 @@ import (
 
 // load reads the configuration. Faults of it are one StopError with exit code 3.
 func (p *program) load() (*config.Config, error) {
-	cfg, err := config.Load(p.config, os.LookupEnv)
+	cfg, _, err := p.loadText()
+	return cfg, err
+}
+
+// loadText is load that also gives the file's text.
+func (p *program) loadText() (*config.Config, []byte, error) {
+	text, err := config.ReadFile(p.config)
 	if err != nil {
-		return nil, p.loadError(err)
+		return nil, nil, p.loadError(err)
+	}
+	cfg, err := p.parse(text)
+	if err != nil {
+		return nil, nil, p.loadError(err)
+	}
+	return cfg, text, nil
+}
+
+// parse reads a text as the configuration file. The error is config.Faults where the content is at fault.
+func (p *program) parse(text []byte) (*config.Config, error) {
+	cfg, err := config.ParseText(p.config, text, p.env)
+	if err != nil {
+		return nil, err
 	}
 	if faults := columnFaults(cfg); len(faults) > 0 {
-		return nil, configFaults(faults)
+		return nil, faults
 	}
 	return cfg, nil
 }

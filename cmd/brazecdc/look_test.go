@@ -210,6 +210,15 @@ func TestInit(t *testing.T) {
 			t.Error("the database's URL is in the file")
 		}
 	})
+	t.Run("tells editors of the schema, which lies beside", func(t *testing.T) {
+		if !strings.HasPrefix(string(text), "# yaml-language-server: $schema=./brazecdc.schema.json\n") {
+			t.Errorf("the file begins with %.80s", text)
+		}
+		schema, err := os.ReadFile(filepath.Join(b.dir, "brazecdc.schema.json"))
+		if err != nil || string(schema) != b.must("schema") {
+			t.Errorf("the schema is another than the command prints (%v)", err)
+		}
+	})
 	t.Run("leaves two choices, which check names by line", func(t *testing.T) {
 		b.t = t
 		b.write(string(text))

@@ -27,7 +27,14 @@ const (
 // metricNames are the names of /metrics in groups: process, source, flow, braze, care.
 var metricNames = []metric{
 	{"build_info", "Version and Go version of the program; always 1.", gauge, []string{"version", "go"}, false},
+	{"config_info", "Hash of the configuration that works; always 1.", gauge, []string{"hash"}, false},
+	{"config_last_reload_successful", "1 unless the last try to change the configuration failed and the one before goes on.", gauge, nil, false},
+	{"config_last_reload_success_timestamp_seconds", "When the configuration that works was applied.", gauge, nil, false},
 	{"active", "1 while this process reads its source, 0 while it starts or waits for the slot.", gauge, nil, false},
+
+	{"component_healthy", "1 while the component works: the loops reader and committer tick, the source is connected, Braze's last answer was no fault.", gauge, []string{"component"}, false},
+	{"component_progress_timestamp_seconds", "When the component last gave a sign of life; 0 before the first.", gauge, []string{"component"}, false},
+	{"log_messages_total", "Lines of the log, repeats that were folded included.", counter, []string{"level"}, false},
 
 	{"source_connected", "1 while the source is connected.", gauge, []string{"source"}, false},
 	{"source_reconnects_total", "Connections to the source made after the first.", counter, []string{"source"}, false},
@@ -65,6 +72,7 @@ var metricNames = []metric{
 
 	{"braze_requests_total", "Requests by endpoint and status code; network where no answer came.", counter, []string{"endpoint", "code"}, false},
 	{"braze_request_duration_seconds", "Duration of requests.", 0, []string{"endpoint"}, true},
+	{"braze_request_objects", "Objects in a request.", 0, []string{"endpoint"}, true},
 	{"braze_objects_total", "Objects accepted by Braze.", counter, []string{"endpoint"}, false},
 	{"braze_retries_total", "Objects that were put back to be sent again.", counter, nil, false},
 	{"braze_item_errors_total", "Objects that Braze refused, by reason.", counter, []string{"endpoint", "reason"}, false},
@@ -86,7 +94,14 @@ var metricNames = []metric{
 	{"load_rows_total", "Rows read by the model's loads that data/ knows of.", gauge, []string{"model"}, false},
 	{"load_rows_estimated", "The server's estimate of the rows of the running load; 0 when there is none.", gauge, []string{"model"}, false},
 	{"load_last_success_timestamp_seconds", "When the model's last load ended; 0 before the first.", gauge, []string{"model"}, false},
+	{"schedule_next_timestamp_seconds", "When the model is synced again by its schedule; 0 without one.", gauge, []string{"model"}, false},
 	{"store_bytes", "Size of the files in data/.", gauge, nil, false},
+	{"store_lookups_total", "How often the cache was asked what Braze holds of a user, by whether it knew.", counter, []string{"result"}, false},
+	{"history_dropped_total", "Outcomes that the history of users did not keep, because writing did not keep up or did not succeed.", counter, nil, false},
+
+	{"web_requests_total", "Requests to the pages, by route and status.", counter, []string{"route", "code"}, false},
+	{"web_sign_in_failures_total", "Wrong names or passwords at the sign-in of the pages.", counter, nil, false},
+	{"web_event_streams", "Pages that are live at this moment.", gauge, nil, false},
 }
 
 // closed lists of label values, so that their series start at 0.
@@ -95,21 +110,23 @@ var (
 	entryClasses  = []string{"rejected", "attempts", "mapping", "undecodable", "identity", "rename"}
 	pauseReasons  = []string{connector.PauseTruncate, connector.PauseLost, connector.PauseBrake, connector.PauseGone}
 	walStatuses   = []string{"reserved", "extended", "unreserved", "lost"}
+	components    = []string{"reader", "committer", "source", "braze"}
 	changeOps     = []connector.Op{connector.Insert, connector.Update, connector.Delete, connector.Truncate, connector.Snapshot}
 	effectKinds   = []connector.Kind{connector.Track, connector.DeleteUser, connector.Rename, connector.Free, connector.Subscribe, connector.PutItem, connector.DeleteItem}
 	firstEndpoint = "/users/track"
 )
 
-// collector reads a process' figures at each scrape. a is nil before its parts are wired.
+// collector reads a process' figures at each scrape. a is nil while no app works.
 type collector struct {
+	f     *face
 	a     *app
 	descs map[string]*prometheus.Desc
 	kinds map[string]prometheus.ValueType
 	out   chan<- prometheus.Metric
 }
 
-func newCollector(a *app) *collector {
-	c := &collector{a: a, descs: map[string]*prometheus.Desc{}, kinds: map[string]prometheus.ValueType{}}
+func newCollector(f *face, a *app) *collector {
+	c := &collector{f: f, a: a, descs: map[string]*prometheus.Desc{}, kinds: map[string]prometheus.ValueType{}}
 	for _, m := range metricNames {
 		c.descs[m.name] = prometheus.NewDesc("brazecdc_"+m.name, m.help, m.labels, nil)
 		c.kinds[m.name] = m.kind
@@ -118,9 +135,9 @@ func newCollector(a *app) *collector {
 }
 
 // metricsHandler answers one scrape.
-func metricsHandler(a *app) http.Handler {
+func metricsHandler(f *face, a *app) http.Handler {
 	reg := prometheus.NewPedanticRegistry()
-	reg.MustRegister(newCollector(a))
+	reg.MustRegister(newCollector(f, a))
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
 }
 

@@ -21,18 +21,55 @@ func (c *collector) label() string {
 func (c *collector) collect() {
 	v, _ := buildVersion()
 	c.put("build_info", 1, v, runtime.Version())
+	hash, applied, ok := c.f.reloads()
+	c.put("config_info", 1, hash)
+	c.put("config_last_reload_successful", oneIf(ok))
+	c.put("config_last_reload_success_timestamp_seconds", seconds(applied))
+	c.process()
 	if c.a == nil {
 		c.put("active", 0)
+		for _, name := range components {
+			c.put("component_healthy", 0, name)
+			c.put("component_progress_timestamp_seconds", 0, name)
+		}
 		return
 	}
 	s := c.a.pipeline.Status()
 	c.put("active", oneIf(s.Source.Connected && s.State != "starting"))
+	c.components(&s)
 	c.source(&s)
 	c.flow(&s)
 	c.models(&s)
 	c.braze(&s.Sink)
 	c.care(&s)
 	c.loads(&s)
+}
+
+// process puts what outlives an app.
+func (c *collector) process() {
+	for i, level := range logLevels {
+		c.put("log_messages_total", float64(c.f.levels.counted(i)), strings.ToLower(level.String()))
+	}
+	if pages := c.f.pages.Load(); pages != nil {
+		c.put("web_event_streams", float64(pages.Streams()))
+		figures := pages.Figures()
+		c.put("web_sign_in_failures_total", float64(figures.FailedSignIns))
+		for kind, count := range figures.Requests {
+			c.put("web_requests_total", float64(count), kind.Route, strconv.Itoa(kind.Code))
+		}
+	}
+}
+
+// components puts how the parts do that the process lives by.
+func (c *collector) components(s *connector.Status) {
+	for _, l := range c.a.pipeline.Loops() {
+		c.put("component_healthy", oneIf(l.OK), l.Name)
+		c.put("component_progress_timestamp_seconds", seconds(l.Beat), l.Name)
+	}
+	c.put("component_healthy", oneIf(s.Source.Connected), "source")
+	c.put("component_progress_timestamp_seconds", max(seconds(s.Source.LastHeartbeat), seconds(s.Source.LastChange)), "source")
+	c.put("component_healthy", oneIf(!s.Sink.LastErrorAt.After(s.Sink.LastSuccess)), "braze")
+	c.put("component_progress_timestamp_seconds", seconds(s.Sink.LastSuccess), "braze")
 }
 
 func (c *collector) source(s *connector.Status) {
@@ -143,6 +180,7 @@ func (c *collector) models(s *connector.Status) {
 		c.put("quarantine_retried_total", float64(mm.Retried.Load()), mm.Name)
 	}
 	for _, ms := range s.Models {
+		c.put("schedule_next_timestamp_seconds", seconds(ms.NextResync), ms.Name)
 		c.put("deletes_held", float64(ms.Held), ms.Name)
 		c.put("brake_engaged", oneIf(ms.Braked), ms.Name)
 		paused := map[string]bool{ms.Paused: true}
@@ -167,6 +205,7 @@ func (c *collector) braze(h *connector.SinkHealth) {
 			c.put("braze_requests_total", float64(n), e.Endpoint, code)
 		}
 		c.histogram("braze_request_duration_seconds", e.Buckets, e.Durations, e.Sum, e.Endpoint)
+		c.histogram("braze_request_objects", e.SizeBuckets, e.Sizes, float64(e.Carried), e.Endpoint)
 		c.put("braze_objects_total", float64(e.Objects), e.Endpoint)
 		for reason, n := range e.ItemErrs {
 			c.put("braze_item_errors_total", float64(n), e.Endpoint, reason)
@@ -194,6 +233,14 @@ func (c *collector) care(s *connector.Status) {
 	}
 	c.put("quarantine_oldest_timestamp_seconds", oldest)
 	c.put("store_bytes", float64(c.a.data.Size()))
+	known, strange := c.a.pipeline.Metrics().Lookups()
+	c.put("store_lookups_total", float64(known), "known")
+	c.put("store_lookups_total", float64(strange), "unknown")
+	dropped := uint64(0)
+	if c.a.history != nil {
+		dropped = c.a.history.Dropped()
+	}
+	c.put("history_dropped_total", float64(dropped))
 }
 
 func (c *collector) loads(s *connector.Status) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -42,7 +43,7 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 		// These have no series before their first event, since their labels are not known before.
-		events := []string{"brazecdc_braze_item_errors_total", "brazecdc_kafka_lag_records"}
+		events := []string{"brazecdc_braze_item_errors_total", "brazecdc_kafka_lag_records", "brazecdc_web_requests_total"}
 		for _, name := range listed {
 			if families[name] == nil && !slices.Contains(events, name) {
 				t.Errorf("%s is not shown", name)
@@ -53,6 +54,8 @@ func TestMetrics(t *testing.T) {
 		for _, series := range []string{
 			`brazecdc_changes_total{model="users",op="delete"} 0`, `brazecdc_quarantine_entries{model="users",reason="rejected"} 0`,
 			`brazecdc_model_paused{model="users",reason="truncate"} 0`, `brazecdc_users_parked{reason="settle"} 0`, `brazecdc_deletes_held{model="users"} 0`, `brazecdc_brake_engaged{model="users"} 0`,
+			`brazecdc_log_messages_total{level="error"} 0`, `brazecdc_store_lookups_total{result="known"} 0`, `brazecdc_schedule_next_timestamp_seconds{model="users"} 0`,
+			`brazecdc_web_sign_in_failures_total 0`, `brazecdc_history_dropped_total 0`,
 		} {
 			if !strings.Contains(body, series+"\n") {
 				t.Errorf("%s is not shown", series)
@@ -62,7 +65,7 @@ func TestMetrics(t *testing.T) {
 	t.Run("counts", func(t *testing.T) {
 		for _, series := range []string{
 			`brazecdc_changes_total{model="users",op="snapshot"} 1`, `brazecdc_objects_total{kind="track",model="users",outcome="accepted"} 1`,
-			`brazecdc_source_connected{source="postgres"} 1`, `brazecdc_active 1`, `brazecdc_load_rows_total{model="users"} 1`,
+			`brazecdc_source_connected{source="postgres"} 1`, `brazecdc_component_healthy{component="reader"} 1`, `brazecdc_config_last_reload_successful 1`, `brazecdc_active 1`, `brazecdc_load_rows_total{model="users"} 1`,
 			`brazecdc_braze_requests_total{code="201",endpoint="/users/track"} 1`, `brazecdc_data_points_total{model="users",result="spent"} 1`,
 			`brazecdc_data_points_total{model="users",result="saved"} 0`, `brazecdc_events_late_total{model="users"} 0`,
 		} {
@@ -85,6 +88,11 @@ func TestMetricsInREADME(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_0-9]+)` \\| [a-z, ]*\\| .*\\|$").FindAllStringSubmatch(string(readme[bytes.Index(readme, []byte("| metric (prefix")):]), -1) {
+		if !slices.ContainsFunc(metricNames, func(m metric) bool { return m.name == row[1] }) {
+			t.Errorf("README.md lists %s, which is not served", row[1])
+		}
 	}
 	for _, m := range metricNames {
 		if line := fmt.Sprintf("| `%s` | %s | %s |", m.name, strings.Join(m.labels, ", "), m.help); !strings.Contains(string(readme), line) {

@@ -13,15 +13,16 @@ import (
 	"brazecdc/connector/config"
 )
 
-// outcomes gives a pipeline's Watch that logs how each change ended, one line each and no values: a user only as a keyed hash, fields by name. It is nil
-// unless the log takes such lines (log.level: debug).
-func outcomes(cfg *config.Config, log *slog.Logger) func(connector.Seen) {
-	if !log.Enabled(context.Background(), slog.LevelDebug) {
-		return nil
-	}
+// outcomes logs how each change ended, one line each and no values: a user only as a keyed hash, fields by name. It watches while the log takes such lines:
+// with log.level: debug, or "brazecdc log-level outcome=debug".
+func outcomes(cfg *config.Config, log *slog.Logger) watcher {
 	log = log.With("component", "outcome")
 	key := []byte(cfg.Braze.APIKey.Reveal())
-	return func(s connector.Seen) {
+	taken := func() bool { return log.Enabled(context.Background(), slog.LevelDebug) }
+	return watcher{now: taken, see: func(s connector.Seen) {
+		if !taken() {
+			return
+		}
 		attrs := []slog.Attr{slog.String("outcome", s.Outcome)}
 		if c := s.Change; c != nil {
 			attrs = append(attrs, slog.String("table", c.Key.Table), slog.String("op", c.Op.String()), slog.Uint64("commit", c.ID.Commit), slog.Uint64("change", uint64(c.ID.N)))
@@ -45,7 +46,7 @@ func outcomes(cfg *config.Config, log *slog.Logger) func(connector.Seen) {
 			attrs = append(attrs, slog.Int64("duration_ms", s.Latency.Milliseconds()))
 		}
 		log.LogAttrs(context.Background(), slog.LevelDebug, "change ended", attrs...)
-	}
+	}}
 }
 
 // userRef stands for a user in the log: the same user gives the same text, and without the key nobody can go back.

@@ -223,6 +223,16 @@ func (q *topicQuarantine) Expire(ctx context.Context, before time.Time) (int, er
 	}
 }
 
+// Groups implements connector.GroupedQuarantine.
+func (q *topicQuarantine) Groups(since time.Time) ([]connector.EntryGroup, error) {
+	return connector.Groups(q.Quarantine, since)
+}
+
+// Count implements connector.GroupedQuarantine.
+func (q *topicQuarantine) Count(f connector.EntryFilter) (int64, error) {
+	return connector.CountEntries(q.Quarantine, f)
+}
+
 // original fills an entry with the bytes of its record; where they can't be read, its reason says so.
 func (q *topicQuarantine) original(ctx context.Context, e *connector.Entry) {
 	o := e.Original

@@ -40,7 +40,7 @@ func (p *program) replayAlone(ctx context.Context, q control.ReplayRequest, yes 
 		return configFaults(later)
 	}
 	limitMemory(cfg)
-	a, err := p.openAs(ctx, cfg, p.quietLog(), nil, true)
+	a, err := p.openAs(ctx, cfg, p.quietLog(), watcher{}, true)
 	if err != nil {
 		return stoppedOnRequest(ctx, err)
 	}

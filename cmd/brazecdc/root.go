@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -29,9 +30,18 @@ func (e *silentError) Error() string { return fmt.Sprintf("exit code %d", e.code
 // program is what all subcommands share.
 type program struct {
 	terminal
-	config  string         // path of the configuration file
-	exit    func(code int) // ends the process at once
-	started bool           // a subcommand's own work began: later faults are not the command line's
+	config  string            // path of the configuration file
+	exit    func(code int)    // ends the process at once
+	started bool              // a subcommand's own work began: later faults are not the command line's
+	vars    map[string]string // variables of the configuration that do not come from the environment: the demo's
+}
+
+// env looks a variable of the configuration up.
+func (p *program) env(name string) (string, bool) {
+	if v, ok := p.vars[name]; ok {
+		return v, true
+	}
+	return os.LookupEnv(name)
 }
 
 // run executes one command line and gives the exit code. exit ends the process at once, for who asks a second time.
@@ -99,8 +109,8 @@ Exit codes:
 	root.PersistentFlags().StringVarP(&p.config, "config", "c", "brazecdc.yaml", "configuration `file`; the folders data and cache are relative to it")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		newRun(p), newCheck(p), newPreview(p), newVerify(p), newSend(p), newInit(p), newDemo(p), newQuarantine(p), newConfirm(p), newForget(p), newReplay(p), newResync(p),
-		newStatus(p), newTeardown(p), newHealthcheck(p), newVersion(p),
+		newRun(p), newUI(p), newCheck(p), newPreview(p), newVerify(p), newSend(p), newInit(p), newDemo(p), newQuarantine(p), newConfirm(p), newForget(p), newReplay(p), newResync(p),
+		newUser(p), newStatus(p), newTeardown(p), newHealthcheck(p), newLogLevel(p), newSchema(p), newVersion(p),
 	)
 	return root
 }

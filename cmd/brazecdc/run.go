@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -39,6 +38,10 @@ seconds and read from its beginning. Several processes share the partitions when
 SIGTERM or SIGINT: it stops reading, delivers what is open within limits.drain (30s), records and confirms it, and ends. A second signal ends it at once;
 what was open comes again at the next start. Nothing is confirmed to the database before it was delivered, or kept in data/, and recorded.
 
+SIGHUP: it reads the configuration file again, delivers what is open, and goes on with what the file says now. Where that is at fault, or does not start within
+10 s, the configuration before goes on, and the log and "brazecdc status" say why. braze.workspace, data.path and cache.path can't change so; web, ops and
+log.format count from the next start on. With web.stay: true a stop with exit code 11 to 21 keeps the pages up, not ready, until SIGHUP finds it mended.
+
 With log.level: debug each change's end is a line of its own on standard error, as JSON where that is no terminal: time, table, operation, position, endpoint,
 fields, outcome, reason, and the user as a keyed hash.
 
@@ -52,7 +55,7 @@ How the last run ended is shown by "brazecdc status". Exit codes: see "brazecdc 
 }
 
 func (p *program) run(ctx context.Context) error {
-	cfg, err := p.load()
+	cfg, text, err := p.loadText()
 	if err != nil {
 		return err
 	}
@@ -76,7 +79,7 @@ func (p *program) run(ctx context.Context) error {
 			p.exit(connector.ExitDeadline)
 		})
 	defer stop()
-	return p.follow(ctx, cfg, log)
+	return p.follow(ctx, cfg, text, log)
 }
 
 // besideOpen is what the process needs beside the open changes: stores, buffers, code, and the heap's room to breathe.
@@ -92,46 +95,39 @@ func limitMemory(cfg *config.Config) {
 
 // configuredLog makes the log that the configuration asks for.
 func (p *program) configuredLog(cfg *config.Config) (*slog.Logger, error) {
-	log, err := p.logger(cfg.Log.Level.String(), cfg.Log.Format)
+	h, err := p.logHandler(slog.LevelDebug, cfg.Log.Format)
 	if err != nil {
 		return nil, &connector.StopError{Code: connector.ExitConfig, What: "the settings under log can't be used", Err: err}
 	}
-	return log, nil
+	return slog.New(leveled{l: newLeveler(cfg.Log.Level), next: h}), nil
 }
 
-// follow wires the parts and runs them until ctx ends.
-func (p *program) follow(ctx context.Context, cfg *config.Config, log *slog.Logger) (err error) {
-	var l net.Listener
-	if addr := opsAddress(cfg); addr != "" {
-		if l, err = listenWeb(addr); err != nil {
-			return err
-		}
+// levelsOf gives the levels of a log made by configuredLog, and for another log some that nobody asks.
+func levelsOf(log *slog.Logger) *leveler {
+	if h, ok := log.Handler().(leveled); ok {
+		return h.l
 	}
+	return newLeveler(slog.LevelInfo)
+}
+
+// follow opens the listeners and keeps a connector working until ctx ends.
+func (p *program) follow(ctx context.Context, cfg *config.Config, text []byte, log *slog.Logger) (err error) {
 	v, revision := buildVersion()
-	log.Info("starting", "version", v, "revision", revision, "config", p.config, "workspace", cfg.Braze.Workspace)
-	f := &face{cfg: cfg, file: p.config, started: time.Now()}
-	if l != nil {
-		f.listen = l.Addr().String()
-		stopWeb := serveWeb(l, f, log)
-		log.Info("listening", "component", "web", "address", f.listen)
-		defer func() {
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-			defer cancel()
-			stopWeb(ctx)
-		}()
-	}
-	limitMemory(cfg)
-	a, err := p.open(ctx, cfg, log, outcomes(cfg, log))
+	log.Info("starting", "version", v, "revision", revision, "config", p.config, "config_hash", hashOf(text), "workspace", cfg.Braze.Workspace)
+	f := newFace(cfg, p.config, text)
+	r := newRunner(p, log, f)
+	defer r.hangups(ctx)()
+	defer f.levels.fold.flush(context.WithoutCancel(ctx))
+	stopListeners, err := p.listen(cfg, f, log)
 	if err != nil {
-		return stoppedOnRequest(ctx, err)
+		return err
 	}
-	a.listen = f.listen
-	f.app.Store(a)
-	defer func() { err = errors.Join(err, a.close()) }()
-	if a.data.State().New {
-		p.announce(a)
-	}
-	return a.serve(ctx)
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		stopListeners(ctx)
+	}()
+	return r.run(ctx)
 }
 
 // stoppedOnRequest makes nothing of an error that is only the request to stop.

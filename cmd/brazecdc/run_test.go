@@ -232,7 +232,7 @@ func TestExitCodes(t *testing.T) {
 		{"a model that does not exist", []string{"preview", "--model", "nobody"}, "", "", 2, "users"},
 		{"a bad entry number", []string{"quarantine", "show", "x"}, "", "", 2, "no number"},
 		{"an invalid configuration", []string{"run"}, "mode: sync", "mode: synk", 3, "brazecdc.yaml:17:"},
-		{"a setting for later", []string{"run"}, "web: {", "web: { stay: true,", 3, "web.stay"},
+		{"a setting with a word it does not know", []string{"run"}, "web: {", "web: { counts: full,", 3, "web.counts"},
 		{"a column that does not exist", []string{"run"}, "plan: plan", "plan: plann", 3, "plan"},
 		{"a database that does not answer", []string{"run"}, `url: "${DATABASE_URL}"`, "url: postgres://postgres@127.0.0.1:1/none", 10, "127.0.0.1"},
 		{"a port that is taken", []string{"run"}, `listen: "127.0.0.1:0"`, `listen: "` + taken.Addr().String() + `"`, 1, "another process uses this port"},

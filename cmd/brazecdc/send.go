@@ -134,22 +134,31 @@ func (p *program) sendAlone(ctx context.Context, cfg *config.Config, data *state
 	if err != nil {
 		return "", err
 	}
-	sink, err := newSink(cfg, p.quietLog())
-	if err != nil {
+	if err := p.deliverAlone(ctx, cfg, data, effects); err != nil {
 		return "", err
 	}
+	return fmt.Sprintf("Braze accepted user %s.", effects[0].User.ID), nil
+}
+
+// deliverAlone sends the effects of one row without a running process, under data/'s lock.
+func (p *program) deliverAlone(ctx context.Context, cfg *config.Config, data *state.Data, effects []connector.Effect) error {
+	sink, err := newSink(cfg, p.quietLog())
+	if err != nil {
+		return err
+	}
+	defer sink.Close()
 	for i := range effects {
 		if err := mayGoAlone(data.State(), effects[i].User); err != nil {
-			return "", err
+			return err
 		}
 		if mark, ok := data.Erased(effects[i].User); ok && !mark.Back {
-			return "", fmt.Errorf("user %s was erased on %s; only a new row brings it back, with \"brazecdc run\"", effects[i].User.ID, mark.At.Format(time.DateOnly))
+			return fmt.Errorf("user %s was erased on %s; only a new row brings it back, with \"brazecdc run\"", effects[i].User.ID, mark.At.Format(time.DateOnly))
 		}
 		if err := deliver(ctx, sink, effects[i]); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return fmt.Sprintf("Braze accepted user %s.", effects[0].User.ID), nil
+	return nil
 }
 
 // mayGoAlone refuses a user about whom data/ holds something that only a running process can put in order.

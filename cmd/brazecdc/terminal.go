@@ -94,17 +94,26 @@ func (t terminal) logger(level, format string) (*slog.Logger, error) {
 			return nil, fmt.Errorf("read log.level %q: want debug, info, warn or error", level)
 		}
 	}
-	opts := &slog.HandlerOptions{Level: l}
+	h, err := t.logHandler(l, format)
+	if err != nil {
+		return nil, err
+	}
+	return slog.New(h), nil
+}
+
+// logHandler writes log lines of at least a level.
+func (t terminal) logHandler(level slog.Level, format string) (slog.Handler, error) {
+	opts := &slog.HandlerOptions{Level: level}
 	switch format {
 	case "json":
-		return slog.New(slog.NewJSONHandler(t.err, opts)), nil
+		return slog.NewJSONHandler(t.err, opts), nil
 	case "text":
-		return slog.New(slog.NewTextHandler(t.err, opts)), nil
+		return slog.NewTextHandler(t.err, opts), nil
 	case "", "auto":
 		if isTerminal(t.err) {
-			return slog.New(slog.NewTextHandler(t.err, opts)), nil
+			return slog.NewTextHandler(t.err, opts), nil
 		}
-		return slog.New(slog.NewJSONHandler(t.err, opts)), nil
+		return slog.NewJSONHandler(t.err, opts), nil
 	}
 	return nil, fmt.Errorf("read log.format %q: want auto, text or json", format)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,42 +10,40 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"brazecdc/connector"
+	"brazecdc/connector/config"
+	"brazecdc/connector/web"
 )
 
-// listenWeb takes the address of web.listen.
-func listenWeb(addr string) (net.Listener, error) {
+// listenOn takes the address that a setting names.
+func listenOn(setting, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, &connector.StopError{
-			Code: 1, What: fmt.Sprintf("listen on web.listen %s: another process uses this port", addr),
-			Fix: "end that process, or give web.listen another port",
+			Code: 1, What: fmt.Sprintf("listen on %s %s: another process uses this port", setting, addr),
+			Fix: "end that process, or give " + setting + " another port",
 		}
 	}
 	if err != nil {
-		return nil, &connector.StopError{Code: 1, What: fmt.Sprintf("listen on web.listen %s", addr), Err: err, Fix: "give web.listen an address of this machine, host:port"}
+		return nil, &connector.StopError{Code: 1, What: fmt.Sprintf("listen on %s %s", setting, addr), Err: err, Fix: "give " + setting + " an address of this machine, host:port"}
 	}
 	return l, nil
 }
 
-// serveWeb answers /livez, /readyz, /metrics and /status on l until stop is called.
-func serveWeb(l net.Listener, f *face, log *slog.Logger) (stop func(context.Context)) {
-	mux := http.NewServeMux()
+// opsRoutes answers /livez, /readyz, /metrics and /status on mux.
+func opsRoutes(mux *http.ServeMux, f *face) {
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, r *http.Request) {
 		ok, reasons := f.Live()
-		answerHealth(w, ok, reasons, nil)
+		answerLive(w, ok, reasons)
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ok, reasons := f.Ready()
-		var facts []string
-		if r.URL.Query().Has("verbose") {
-			facts = readyFacts(r.Context(), f)
-		}
-		answerHealth(w, ok, reasons, facts)
+		q := r.URL.Query()
+		answerReady(w, f.Checks(), q["exclude"], q.Has("verbose"))
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) {
 		s, err := f.Status(r.Context())
@@ -59,14 +58,47 @@ func serveWeb(l net.Listener, f *face, log *slog.Logger) (stop func(context.Cont
 		_ = enc.Encode(s)
 	})
 	mux.Handle("GET /metrics", f)
+}
+
+// serveOps answers /livez and its neighbours alone on l until stop is called.
+func serveOps(l net.Listener, f *face, log *slog.Logger) (stop func(context.Context)) {
+	mux := http.NewServeMux()
+	opsRoutes(mux, f)
+	return serveHTTP(l, nil, guardHost(l.Addr(), mux), nil, log)
+}
+
+// servePages answers with the pages on l, and with /livez and its neighbours where f is given, until stop is called.
+func servePages(l net.Listener, own *tls.Config, pages *web.Server, token config.Secret, f *face, log *slog.Logger) (stop func(context.Context)) {
+	mux := http.NewServeMux()
+	mux.Handle("/", pages)
+	go pages.Sample()
+	if f != nil {
+		ops := http.NewServeMux()
+		opsRoutes(ops, f)
+		for _, path := range []string{"/livez", "/readyz", "/status", "/metrics"} {
+			mux.Handle(path, guardOps(l.Addr(), pages, token, ops))
+		}
+	}
+	return serveHTTP(l, own, mux, pages.Stop, log)
+}
+
+// serveHTTP serves a handler, over TLS where own is given, until stop is called; stopping is told first, to end what would never end by itself.
+func serveHTTP(l net.Listener, own *tls.Config, handler http.Handler, stopping func(), log *slog.Logger) (stop func(context.Context)) {
 	srv := &http.Server{
-		Handler: guardHost(l.Addr(), mux), ReadHeaderTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), TLSConfig: own,
+	}
+	serve := srv.Serve
+	if own != nil {
+		serve = func(l net.Listener) error { return srv.ServeTLS(l, "", "") }
+	}
+	if stopping != nil {
+		srv.RegisterOnShutdown(stopping)
 	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := srv.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		if err := serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			log.Error("the web listener ended", "component", "web", "err", err)
 		}
 	}()
@@ -107,49 +139,45 @@ func isLoopback(hostport string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-func answerHealth(w http.ResponseWriter, ok bool, reasons, facts []string) {
+// answerLive answers /livez.
+func answerLive(w http.ResponseWriter, ok bool, reasons []string) {
+	var b strings.Builder
+	for _, r := range reasons {
+		b.WriteString("[-] " + r + "\n")
+	}
+	answerHealth(w, ok, &b, "ok")
+}
+
+// answerReady answers /readyz: 200, or 503 with a line for each check that fails. exclude leaves checks out by name; verbose also tells what is well. A process
+// that waits because another one works is ready, and says standby.
+func answerReady(w http.ResponseWriter, checks []connector.Check, exclude []string, verbose bool) {
+	var b strings.Builder
+	ready, word := true, "ok"
+	for _, c := range checks {
+		switch {
+		case slices.Contains(exclude, c.Name):
+			if verbose {
+				b.WriteString("[ ] " + c.Name + ": left out on request\n")
+			}
+		case !c.OK:
+			ready = false
+			b.WriteString("[-] " + c.Name + ": " + c.Text + "\n")
+		case verbose:
+			b.WriteString("[+] " + c.Name + ": " + c.Text + "\n")
+		}
+		if c.Name == "process" && c.OK && c.Text == "standby" {
+			word = c.Text
+		}
+	}
+	answerHealth(w, ready, &b, word)
+}
+
+func answerHealth(w http.ResponseWriter, ok bool, b *strings.Builder, word string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	if !ok {
 		w.WriteHeader(http.StatusServiceUnavailable)
-	}
-	var b strings.Builder
-	for _, fact := range facts {
-		b.WriteString("[+] " + fact + "\n")
-	}
-	for _, r := range reasons {
-		mark := "[-] "
-		if ok {
-			mark = "[!] "
-		}
-		b.WriteString(mark + r + "\n")
-	}
-	if ok {
-		b.WriteString("ok\n")
-	} else {
-		b.WriteString("not ok\n")
+		word = "not ok"
 	}
 	// A client that went away can't be told.
-	_, _ = w.Write([]byte(b.String()))
-}
-
-// readyFacts words what is fine, for ?verbose.
-func readyFacts(ctx context.Context, f *face) []string {
-	s, err := f.Status(ctx)
-	if err != nil {
-		return nil
-	}
-	facts := []string{"state: " + s.State}
-	if s.Source.Connected {
-		facts = append(facts, "source: connected "+since(s.Source.Since))
-	}
-	if !s.Sink.LastSuccess.IsZero() {
-		facts = append(facts, "braze: last accepted call "+since(s.Sink.LastSuccess))
-	}
-	for _, st := range s.Streams {
-		if strings.HasPrefix(st.Stream, "load/") {
-			continue
-		}
-		facts = append(facts, fmt.Sprintf("position: %s at %s", st.Stream, place(st)))
-	}
-	return facts
+	_, _ = w.Write([]byte(b.String() + word + "\n"))
 }

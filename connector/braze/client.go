@@ -208,6 +208,9 @@ func (c *Client) Send(ctx context.Context, k connector.Kind, batch []connector.E
 		to = c.itemsURL(batch[0].User.Label)
 	}
 	r := c.exchange(ctx, ep, to, buf)
+	if note := connector.CallNote(ctx); note != nil {
+		note.Status, note.RequestID = r.status, r.requestID
+	}
 	err := c.judge(ep, batch, &r)
 	c.finish(ep, &r, len(batch), size, err)
 	return err

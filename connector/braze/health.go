@@ -14,6 +14,9 @@ import (
 // bounds are the upper bounds, in seconds, of the histogram of request durations.
 var bounds = [...]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
+// sizes are the upper bounds of the histogram of objects in a request.
+var sizes = [...]float64{1, 2, 5, 10, 25, 50, 75, 150, 225}
+
 // counts is what happened at the endpoints since the client was made.
 type counts struct {
 	mu          sync.Mutex
@@ -29,6 +32,8 @@ type endpointCounts struct {
 	objects   uint64
 	durations [len(bounds) + 1]uint64
 	sum       float64
+	sizes     [len(sizes) + 1]uint64
+	carried   uint64
 }
 
 func (n *counts) record(ep endpoint, r *reply, objects int, err error) {
@@ -50,6 +55,12 @@ func (n *counts) record(ep endpoint, r *reply, objects int, err error) {
 		i++
 	}
 	c.durations[i]++
+	c.carried += uint64(objects)
+	i = 0
+	for i < len(sizes) && float64(objects) > sizes[i] {
+		i++
+	}
+	c.sizes[i]++
 	var rejected *connector.RejectedError
 	byItem := errors.As(err, &rejected) && !rejected.Whole
 	if classOf(r.status) == accepted {
@@ -85,7 +96,8 @@ func (c *Client) Health() connector.SinkHealth {
 			continue
 		}
 		out := connector.EndpointHealth{Endpoint: ep.String(), Codes: map[string]uint64{}, ItemErrs: map[string]uint64{}, Objects: e.objects,
-			Buckets: bounds[:], Durations: append([]uint64(nil), e.durations[:]...), Sum: e.sum}
+			Buckets: bounds[:], Durations: append([]uint64(nil), e.durations[:]...), Sum: e.sum,
+			SizeBuckets: sizes[:], Sizes: append([]uint64(nil), e.sizes[:]...), Carried: e.carried}
 		for k, v := range e.codes {
 			out.Codes[k] = v
 		}

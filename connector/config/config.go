@@ -200,24 +200,6 @@ type Log struct {
 	Format string
 }
 
-// Web is the listener for the pages and, without Ops, for health and metrics.
-type Web struct {
-	// Listen is host:port; empty for none. Default 127.0.0.1:8080.
-	Listen string
-	// Hosts are names accepted in the Host header beside loopback. Default: none.
-	Hosts []string
-	// Stay keeps the listener up after a stop that a person has to mend. Default false.
-	Stay bool
-}
-
-// Ops is a listener of its own for health and metrics.
-type Ops struct {
-	// Listen is host:port; empty for none. Default empty.
-	Listen string
-	// Token is asked for where they share a public web.listen. Default empty.
-	Token Secret
-}
-
 func defaults() *Config {
 	return &Config{
 		Braze: Braze{
@@ -231,7 +213,7 @@ func defaults() *Config {
 		Limits:     Limits{OpenChanges: 50_000, OpenBytes: 64 << 20, Drain: 30 * time.Second},
 		Quarantine: Quarantine{To: "disk", Retention: 30 * 24 * time.Hour},
 		Log:        Log{Level: slog.LevelInfo, Format: "auto"},
-		Web:        Web{Listen: "127.0.0.1:8080"},
+		Web:        defaultWeb(),
 	}
 }
 

@@ -13,6 +13,7 @@ type decoder struct {
 	file   string
 	faults Faults
 	later  []Later
+	saw    func(n *node, keys []string) // of tests: told each mapping and the keys it may have
 }
 
 func (d *decoder) addAt(p place, path, what, fix string) {
@@ -56,6 +57,9 @@ func (d *decoder) object(n *node, known string) object {
 		return o
 	}
 	keys := strings.Fields(known)
+	if d.saw != nil {
+		d.saw(n, keys)
+	}
 	for _, e := range n.entries {
 		if slices.Contains(keys, e.key) {
 			continue

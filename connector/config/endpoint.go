@@ -6,11 +6,44 @@ import (
 	"strings"
 )
 
-// instances are the hosts of Braze's REST API (Braze docs, "API overview").
-var instances = []string{
-	"rest.iad-01.braze.com", "rest.iad-02.braze.com", "rest.iad-03.braze.com", "rest.iad-04.braze.com", "rest.iad-05.braze.com",
-	"rest.iad-06.braze.com", "rest.iad-07.braze.com", "rest.iad-08.braze.com", "rest.us-10.braze.com", "rest.fra-01.braze.eu",
-	"rest.fra-02.braze.eu", "rest.au-01.braze.com", "rest.id-01.braze.com", "rest.jp-01.braze.com", "rest.kr-01.braze.com",
+// Instance is one of Braze's data centres. A key works on the one it was made on.
+type Instance struct {
+	Name      string // as Braze calls it, "EU-01"
+	Dashboard string // address of the dashboard that belongs to it
+	Host      string // of its REST API
+}
+
+// Endpoint is the instance's REST address, as braze.endpoint wants it.
+func (i Instance) Endpoint() string { return "https://" + i.Host }
+
+// Instances are Braze's data centres (Braze docs, "API overview").
+func Instances() []Instance { return slices.Clone(instances) }
+
+var instances = []Instance{
+	{"US-01", "https://dashboard-01.braze.com", "rest.iad-01.braze.com"},
+	{"US-02", "https://dashboard-02.braze.com", "rest.iad-02.braze.com"},
+	{"US-03", "https://dashboard-03.braze.com", "rest.iad-03.braze.com"},
+	{"US-04", "https://dashboard-04.braze.com", "rest.iad-04.braze.com"},
+	{"US-05", "https://dashboard-05.braze.com", "rest.iad-05.braze.com"},
+	{"US-06", "https://dashboard-06.braze.com", "rest.iad-06.braze.com"},
+	{"US-07", "https://dashboard-07.braze.com", "rest.iad-07.braze.com"},
+	{"US-08", "https://dashboard-08.braze.com", "rest.iad-08.braze.com"},
+	{"US-10", "https://dashboard.us-10.braze.com", "rest.us-10.braze.com"},
+	{"EU-01", "https://dashboard-01.braze.eu", "rest.fra-01.braze.eu"},
+	{"EU-02", "https://dashboard-02.braze.eu", "rest.fra-02.braze.eu"},
+	{"AU-01", "https://dashboard.au-01.braze.com", "rest.au-01.braze.com"},
+	{"ID-01", "https://dashboard.id-01.braze.com", "rest.id-01.braze.com"},
+	{"JP-01", "https://dashboard.jp-01.braze.com", "rest.jp-01.braze.com"},
+	{"KR-01", "https://dashboard.kr-01.braze.com", "rest.kr-01.braze.com"},
+}
+
+// hosts are the hosts of all instances.
+func hosts() []string {
+	out := make([]string, len(instances))
+	for i := range instances {
+		out[i] = instances[i].Host
+	}
+	return out
 }
 
 // endpoint checks Braze's address and gives it without a trailing slash.
@@ -33,9 +66,9 @@ func (d *decoder) endpoint(n *node) string {
 		d.bad(n, "is "+n.describe(), "use https")
 	case strings.HasPrefix(host, "sdk."):
 		d.warn(n, "is the address for apps, not for REST calls", "write rest. in place of sdk.")
-	case !loopback(host) && !slices.Contains(instances, host):
+	case !loopback(host) && !slices.Contains(hosts(), host):
 		fix := "look it up in Braze under Settings, APIs and identifiers"
-		if near := nearest(host, instances); near != "" {
+		if near := nearest(host, hosts()); near != "" {
 			fix = "did you mean https://" + near + "?"
 		}
 		d.warn(n, "is "+n.describe()+", none of Braze's known instances", fix)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -28,6 +29,15 @@ const (
 // Load reads the file at path. env looks a variable up, as os.LookupEnv does. The error is Faults where the content is at fault, else one of the
 // file system.
 func Load(path string, env func(string) (string, bool)) (*Config, error) {
+	data, err := ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return ParseText(path, data, env)
+}
+
+// ReadFile reads the text of the file at path, a little more than Parse takes at most.
+func ReadFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
@@ -37,7 +47,22 @@ func Load(path string, env func(string) (string, bool)) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(path, data, env, readSecret)
+	return data, nil
+}
+
+// SecretFiles reads what ${file:...} names in the configuration file at path; a relative name is beside that file, as data and cache are.
+func SecretFiles(path string) func(name string) ([]byte, error) {
+	return func(name string) ([]byte, error) {
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(filepath.Dir(path), name)
+		}
+		return readSecret(name)
+	}
+}
+
+// ParseText is Parse as Load does it, for a text that is not in the file at path yet.
+func ParseText(path string, data []byte, env func(string) (string, bool)) (*Config, error) {
+	return Parse(path, data, env, SecretFiles(path))
 }
 
 // readSecret reads a little more than a secret may hold, so that a device or a log named by mistake does not fill memory.
@@ -57,6 +82,16 @@ func readSecret(path string) ([]byte, error) {
 // Parse reads data under the name that faults carry. env and readFile serve ${NAME} and ${file:/path}; nil refuses them. It neither opens nor asks
 // anything else. The error is Faults.
 func Parse(name string, data []byte, env func(string) (string, bool), readFile func(string) ([]byte, error)) (*Config, error) {
+	cfg, faults := Partial(name, data, env, readFile)
+	if err := faults.Err(); err != nil {
+		return nil, err
+	}
+	return cfg, nil
+}
+
+// Partial is Parse for a file that is still being written: what could be understood, defaults where that was nothing, and beside it every fault and
+// warning. The Config is nil only where the data is no mapping in YAML.
+func Partial(name string, data []byte, env func(string) (string, bool), readFile func(string) ([]byte, error)) (*Config, Faults) {
 	d := &decoder{file: name}
 	root := d.tree(data, expander{env, readFile})
 	if root == nil {
@@ -66,11 +101,12 @@ func Parse(name string, data []byte, env func(string) (string, bool), readFile f
 	cfg.loc = &locator{lines: strings.Split(string(data), "\n"), nodes: map[string]*node{}}
 	cfg.loc.index(root)
 	faults := d.faults.sorted()
-	if err := faults.Err(); err != nil {
-		return nil, err
+	for _, f := range faults {
+		if f.Warn {
+			cfg.Warnings = append(cfg.Warnings, f)
+		}
 	}
-	cfg.Warnings = faults
-	return cfg, nil
+	return cfg, faults
 }
 
 type kind uint8
@@ -129,7 +165,7 @@ func (d *decoder) tree(data []byte, x expander) *node {
 		d.faults = append(d.faults, *f)
 		return nil
 	}
-	file, fault := parseTokens(string(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))))
+	file, fault := parseTokens(unified(data), nil)
 	if fault != nil {
 		fault.File = d.file
 		d.faults = append(d.faults, *fault)
@@ -189,8 +225,16 @@ func (d *decoder) unreadable(data []byte) *Fault {
 	return nil
 }
 
-// parseTokens runs the YAML library. Its panics on odd input become faults: a settings file must never end the process.
-func parseTokens(src string) (file *ast.File, fault *Fault) {
+// unified is the text without a byte order mark and with lines that end with \n alone: the library loses count of lines that end otherwise.
+func unified(data []byte) string {
+	return strings.ReplaceAll(string(bytes.TrimPrefix(data, byteOrderMark)), "\r\n", "\n")
+}
+
+var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// parseTokens runs the YAML library. Its panics on odd input become faults: a settings file must never end the process. look sees the tokens before the
+// parser does; nil where nobody needs them.
+func parseTokens(src string, look func(token.Tokens)) (file *ast.File, fault *Fault) {
 	defer func() {
 		if r := recover(); r != nil {
 			file, fault = nil, &Fault{Line: 1, Column: 1, What: "the file is not YAML that can be read", Fix: "check indentation and quotes"}
@@ -199,6 +243,9 @@ func parseTokens(src string) (file *ast.File, fault *Fault) {
 	tokens := lexer.Tokenize(src)
 	if f := tooMuch(tokens); f != nil {
 		return nil, f
+	}
+	if look != nil {
+		look(tokens)
 	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err == nil {

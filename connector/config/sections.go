@@ -299,34 +299,6 @@ func (d *decoder) scope(root object, cfg *Config) {
 	log.enum("format", &cfg.Log.Format, "auto", "text", "json")
 }
 
-func (d *decoder) listeners(root object, cfg *Config) {
-	w := d.object(root.section("web"), "listen hosts stay users proxy tls counts history")
-	listen := w.str("listen", &cfg.Web.Listen)
-	if listen != nil && cfg.Web.Listen != "" && d.hostPort(listen) && !loopbackAddress(cfg.Web.Listen) && !w.has("users") && !w.has("proxy") {
-		d.bad(listen, "is open to other machines without a sign-in", "listen on 127.0.0.1, or add web.users or web.proxy")
-	}
-	w.texts("hosts", &cfg.Web.Hosts)
-	if n := w.boolean("stay", &cfg.Web.Stay); n != nil && cfg.Web.Stay {
-		d.notYet(n, "keeps the pages up after a stop")
-	}
-	for _, later := range [][2]string{
-		{"users", "lets people sign in to the pages"}, {"proxy", "trusts a proxy's sign-in"}, {"tls", "serves the pages over TLS"},
-		{"counts", "says how the rule builder counts"}, {"history", "says how long history is kept"},
-	} {
-		if n := w.get(later[0]); n != nil {
-			d.notYet(n, later[1])
-		}
-	}
-	o := d.object(root.section("ops"), "listen token")
-	if n := o.str("listen", &cfg.Ops.Listen); n != nil && cfg.Ops.Listen != "" {
-		d.hostPort(n)
-	}
-	if n := o.secret("token", &cfg.Ops.Token); n != nil && cfg.Ops.Token != "" {
-		d.literalSecret(n)
-		d.notYet(n, "asks for a token before metrics")
-	}
-}
-
 // hostPort checks a listen or broker address.
 func (d *decoder) hostPort(n *node) bool {
 	_, port, err := net.SplitHostPort(n.value)

@@ -42,10 +42,29 @@ type Status struct {
 	// Ready and NotReady are /readyz in short.
 	Ready    bool     `json:"ready"`
 	NotReady []string `json:"not_ready,omitempty"`
+	// ConfigHash names the configuration that works, and Applied tells since when.
+	ConfigHash string    `json:"config_hash,omitempty"`
+	Applied    time.Time `json:"config_applied,omitzero"`
+	// LastReload is how the last try to change the configuration ended, nil where none was made.
+	LastReload *Reload `json:"last_reload,omitempty"`
+	// NeedsRestart are settings of the file that count at the next start only.
+	NeedsRestart []string `json:"needs_restart,omitempty"`
 	// LastStop is how the run before ended, nil where that is not known.
 	LastStop *Stop `json:"last_stop,omitempty"`
 	connector.Status
 	Pending []connector.Confirmation `json:"pending,omitempty"`
+	// Figures are what only a running process counts.
+	Figures *Figures `json:"figures,omitempty"`
+}
+
+// Figures are counters of a running process that no Status of the pipeline holds, since it started.
+type Figures struct {
+	// Deliveries counts live changes by how long they took from commit to accepted, by connector.DeliveryBuckets and not cumulated.
+	Deliveries         []uint64 `json:"deliveries"`
+	Quarantined        uint64   `json:"quarantined"` // entries made
+	ReadingHeldSeconds float64  `json:"reading_held_seconds"`
+	Retries            uint64   `json:"retries"`
+	DuplicatesPossible uint64   `json:"duplicates_possible"` // of the retries: an earlier attempt may have been accepted
 }
 
 // Stop is how a run ended; it lies in data/ so that status can tell it when no process runs.

@@ -118,7 +118,8 @@ func TestSocket(t *testing.T) {
 			t.Errorf("confirm: %q, %v", said, err)
 		}
 		f := connector.EntryFilter{Model: "customers", Class: "rejected", User: connector.User{Kind: connector.Alias, ID: "a b", Label: "crm"},
-			Row: connector.Key{Table: "public.t", ID: "5&x"}, After: 4, Limit: 9, Closed: true}
+			Row: connector.Key{Table: "public.t", ID: "5&x"}, After: 4, Limit: 9, Closed: true,
+			Group: "00ff", Since: time.Unix(5, 6).UTC(), Until: time.Unix(7, 0).UTC(), UpTo: 12}
 		if list, err := c.Entries(ctx, f); err != nil || len(list) != 1 || list[0].ID != 17 {
 			t.Errorf("entries: %+v, %v", list, err)
 		}

@@ -35,6 +35,15 @@ type Server struct {
 // Serve opens the socket in the folder data and answers with api. Only one process may serve a folder; the caller holds the folder's lock, so a
 // socket file found there is a leftover and is replaced. The socket is open to the process' own user alone (mode 0600).
 func Serve(data string, api API, log *slog.Logger) (*Server, error) {
+	return ServeEach(data, func(context.Context, bool) (API, func(), error) { return api, func() {}, nil }, log)
+}
+
+// Lend gives the API that answers one request, and done ends its use. wait asks it to wait a little where nobody can answer now. With an error, which says why
+// not everything can be answered, the API is only asked for its status, or to reload.
+type Lend func(ctx context.Context, wait bool) (api API, done func(), why error)
+
+// ServeEach is Serve with an API of its own for each request.
+func ServeEach(data string, lend Lend, log *slog.Logger) (*Server, error) {
 	path, note, err := placeSocket(data)
 	if err != nil {
 		return nil, err
@@ -48,7 +57,7 @@ func Serve(data string, api API, log *slog.Logger) (*Server, error) {
 	}
 	s := &Server{path: path, note: note, done: make(chan struct{})}
 	s.http = &http.Server{
-		Handler: routes(api), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		Handler: lent(lend), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
 	go func() {
 		defer close(s.done)
@@ -142,6 +151,24 @@ func clearStale(path string) error {
 	return nil
 }
 
+// lent answers each request with the API that is lent for it.
+func lent(lend Lend) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		always := r.URL.Path == pathStatus || r.URL.Path == pathReload || r.URL.Path == pathLogLevel
+		api, done, why := lend(r.Context(), !always)
+		defer func() { done() }()
+		if why != nil && !always {
+			refuse(w, http.StatusServiceUnavailable, why)
+			return
+		}
+		if r.URL.Path == pathReload {
+			done() // it is what is exchanged
+			done = func() {}
+		}
+		routes(api).ServeHTTP(w, r)
+	})
+}
+
 func routes(api API) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+pathStatus, func(w http.ResponseWriter, r *http.Request) {
@@ -194,11 +221,23 @@ func routes(api API) http.Handler {
 	if replays, ok := api.(Replays); ok {
 		replayRoutes(mux, replays)
 	}
+	if repairs, ok := api.(Repairs); ok {
+		repairRoutes(mux, repairs)
+	}
 	if resyncs, ok := api.(Resyncs); ok {
 		resyncRoutes(mux, resyncs)
 	}
+	if logs, ok := api.(Logs); ok {
+		logRoutes(mux, logs)
+	}
+	if reloads, ok := api.(Reloads); ok {
+		reloadRoutes(mux, reloads)
+	}
 	if forgets, ok := api.(Forgets); ok {
 		forgetRoutes(mux, forgets)
+	}
+	if watches, ok := api.(Watches); ok {
+		watchRoutes(mux, watches)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, fmt.Errorf("%s %s is not known to this version; use the brazecdc program that also runs", r.Method, r.URL.Path))

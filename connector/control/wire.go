@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"brazecdc/connector"
 )
@@ -92,6 +93,15 @@ func filterQuery(f connector.EntryFilter) url.Values {
 	if f.Closed {
 		q.Set("closed", "true")
 	}
+	set("group", f.Group)
+	for name, t := range map[string]time.Time{"since": f.Since, "until": f.Until} {
+		if !t.IsZero() {
+			q.Set(name, t.Format(time.RFC3339Nano))
+		}
+	}
+	if f.UpTo != 0 {
+		q.Set("up_to", strconv.FormatUint(f.UpTo, 10))
+	}
 	return q
 }
 
@@ -99,7 +109,22 @@ func parseFilter(q url.Values) (connector.EntryFilter, error) {
 	f := connector.EntryFilter{
 		Model: q.Get("model"), Class: q.Get("class"), Closed: q.Get("closed") == "true",
 		User: connector.User{ID: q.Get("user"), Label: q.Get("user_label")},
-		Row:  connector.Key{Table: q.Get("table"), ID: q.Get("row")},
+		Row:  connector.Key{Table: q.Get("table"), ID: q.Get("row")}, Group: q.Get("group"),
+	}
+	for name, t := range map[string]*time.Time{"since": &f.Since, "until": &f.Until} {
+		var err error
+		if s := q.Get(name); s != "" {
+			if *t, err = time.Parse(time.RFC3339Nano, s); err != nil {
+				return f, fmt.Errorf("read %s %q: not a time", name, s)
+			}
+		}
+	}
+	if s := q.Get("up_to"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			return f, fmt.Errorf("read up_to %q: not an entry's number", s)
+		}
+		f.UpTo = n
 	}
 	if s := q.Get("user_kind"); s != "" {
 		n, err := strconv.ParseUint(s, 10, 8)

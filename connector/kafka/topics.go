@@ -47,6 +47,22 @@ func asking(err error) error {
 	return fmt.Errorf("list topics: %w", err)
 }
 
+// Names lists the topics that the login can see and that are not the brokers' own. It may be called without Open.
+func (s *Source) Names(ctx context.Context) ([]string, error) {
+	all, err := s.adm.ListTopics(ctx)
+	if err != nil {
+		return nil, asking(err)
+	}
+	var names []string
+	for name, d := range all {
+		if !d.IsInternal && d.Err == nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
 // Topics tells of all topics that are not the brokers' own, or only of those that are named. It may be called without Open.
 func (s *Source) Topics(ctx context.Context, names ...string) ([]TopicInfo, error) {
 	all, err := s.adm.ListTopics(ctx)

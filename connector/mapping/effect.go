@@ -8,14 +8,15 @@ import (
 
 // job is one change, or one row, for one model.
 type job struct {
-	m    *Mapper
-	p    *plan
-	c    *connector.Change // nil in MapRow
-	ids  connector.IDs     // nil in MapRow
-	a    *arena
-	key  connector.Key
-	load bool    // MapLoad: the row is one of a load
-	said *string // takes the next note, where it is the reason of a refusal
+	m      *Mapper
+	p      *plan
+	c      *connector.Change // nil in MapRow
+	ids    connector.IDs     // nil in MapRow
+	a      *arena
+	key    connector.Key
+	load   bool                  // MapLoad: the row is one of a load
+	said   *string               // takes the next note, where it is the reason of a refusal
+	missed []connector.FieldNote // what was noted so far, for the effects
 }
 
 // whole says how a row is carried.
@@ -29,6 +30,9 @@ type whole struct {
 
 func (j *job) pass(dst []connector.Effect, why string) ([]connector.Effect, error) {
 	j.m.cfg.Passed(j.p.m.index, why)
+	if j.m.cfg.PassedChange != nil && j.c != nil {
+		j.m.cfg.PassedChange(j.p.m.index, j.c, why)
+	}
 	return dst, nil
 }
 
@@ -46,7 +50,7 @@ func (j *job) admitted(u connector.User) bool {
 }
 
 func (j *job) effect(kind connector.Kind, u connector.User) connector.Effect {
-	return connector.Effect{User: u, Kind: kind, Model: j.p.m.index, Key: j.key, Owner: j.p.m.owner, Change: j.c}
+	return connector.Effect{User: u, Kind: kind, Model: j.p.m.index, Key: j.key, Owner: j.p.m.owner, Change: j.c, Left: j.missed}
 }
 
 // track appends an effect that carries the mapped row: of a user's profile, of its subscription groups alone, or of an item.

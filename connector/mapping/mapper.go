@@ -51,6 +51,8 @@ type Config struct {
 	// Passed hears of every change that is nothing for a model, and why: "filter", "delete_when", "mode", "only_users", "no user", "no fields", and of events
 	// "ops", "when", "load".
 	Passed func(model int, why string)
+	// PassedChange hears the same of changes of the stream, for a history; nil: nobody keeps one. The change belongs to the caller of Map.
+	PassedChange func(model int, c *connector.Change, why string)
 	// Logger gets what stops a field; default discards.
 	Logger *slog.Logger
 }

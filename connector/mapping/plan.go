@@ -285,6 +285,7 @@ func (j *job) noteField(f *field, reason string, quiet bool) {
 		*j.said = reason
 	default:
 		j.m.cfg.Note(j.p.m.index, f.name(), reason)
+		j.missed = append(j.missed, connector.FieldNote{Field: f.name(), Reason: reason})
 	}
 }
 

@@ -17,13 +17,26 @@ func (m *Mapper) Redact(r connector.Row) connector.Row {
 	}
 	m.mu.Lock() // what a pattern of topics means grows
 	defer m.mu.Unlock()
+	return redact(m.cfg.NeverSend, m.means, r)
+}
+
+// Redact is Mapper.Redact for who has no Mapper: a column that a list names of any table is absent.
+func Redact(never []string, r connector.Row) connector.Row {
+	if len(never) == 0 || !r.Exists() {
+		return r
+	}
+	return redact(never, func(string, string) bool { return true }, r)
+}
+
+// redact takes out of a row what a list names; means tells whether the word before a column names a table.
+func redact(never []string, means func(word, table string) bool, r connector.Row) connector.Row {
 	out := connector.Row{Table: r.Table, Cells: slices.Clone(r.Cells)}
 	for i := range out.Cells {
 		c := &out.Cells[i]
 		if c.State != connector.Set {
 			continue
 		}
-		whole, below := banned(m.cfg.NeverSend, func(word string) bool { return m.means(word, r.Table.Name) }, r.Table.Columns[i].Name, func(int) {})
+		whole, below := banned(never, func(word string) bool { return means(word, r.Table.Name) }, r.Table.Columns[i].Name, func(int) {})
 		switch {
 		case whole:
 			*c = connector.Cell{}

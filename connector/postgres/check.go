@@ -22,12 +22,31 @@ const (
 	OK   Level = "ok"
 )
 
+// What a Finding is about, in the order of a check.
+const (
+	AboutReach       = "reachable"
+	AboutVersion     = "version"
+	AboutRole        = "role"
+	AboutWAL         = "wal_level"
+	AboutRight       = "replication"
+	AboutSlots       = "slots"
+	AboutSenders     = "senders"
+	AboutSlot        = "slot"
+	AboutRetention   = "retention"
+	AboutPublication = "publication"
+	AboutTable       = "table"
+	AboutStream      = "stream"
+	AboutReplica     = "snapshot_url"
+)
+
 // Finding is one line of a check. Fix is the SQL line or step that mends it; Code is the exit code `run` would end with, 0 where it would not.
 type Finding struct {
+	About string // one of the About words
 	Level Level
 	What  string
 	Fix   string
 	Code  int
+	New   bool // it is not there, and run creates it
 }
 
 // Need is what a check must know of a table beyond its name.
@@ -48,22 +67,29 @@ type Need struct {
 func Check(ctx context.Context, cfg Config, needs []Need) []Finding {
 	s, err := New(cfg)
 	if err != nil {
-		return []Finding{{Level: Fail, What: err.Error(), Code: connector.ExitCode(err)}}
+		return []Finding{{About: AboutReach, Level: Fail, What: err.Error(), Code: connector.ExitCode(err)}}
 	}
 	defer s.main.close(ctx)
 	defer s.read.close(ctx)
-	k := &checker{s: s}
+	k := &checker{s: s, about: AboutReach}
 	k.run(ctx, needs)
 	return k.found
 }
 
 type checker struct {
 	s     *Source
+	about string // what is looked at
 	found []Finding
 }
 
 func (k *checker) add(l Level, what, fix string, code int) {
-	k.found = append(k.found, Finding{Level: l, What: what, Fix: fix, Code: code})
+	k.found = append(k.found, Finding{About: k.about, Level: l, What: what, Fix: fix, Code: code})
+}
+
+// made adds what run creates.
+func (k *checker) made(what string) {
+	k.add(OK, what, "", 0)
+	k.found[len(k.found)-1].New = true
 }
 
 func (k *checker) fault(err error) {
@@ -86,7 +112,7 @@ func (k *checker) run(ctx context.Context, needs []Need) {
 		k.fault(err)
 		return
 	}
-	k.add(OK, fmt.Sprintf("PostgreSQL %s, database %q, role %q", versionName(f.version), f.database, f.role), "", 0)
+	k.about = AboutRole
 	if f.super {
 		k.add(Warn, fmt.Sprintf("role %q is a superuser", f.role), "a role of its own with less: CREATE ROLE brazecdc LOGIN REPLICATION PASSWORD '…'; GRANT SELECT ON … TO brazecdc;", 0)
 	}
@@ -95,17 +121,26 @@ func (k *checker) run(ctx context.Context, needs []Need) {
 		if err != nil {
 			return err
 		}
-		for _, e := range f.faults(slot == nil) {
-			k.fault(e)
+		for _, j := range f.judge(slot == nil) {
+			if k.about = j.about; j.stop != nil {
+				k.fault(j.stop)
+				continue
+			}
+			k.add(OK, j.well, "", 0)
 		}
+		k.about = AboutSlot
 		k.slot(slot, f)
+		k.about = AboutRetention
 		k.retention(ctx, c)
+		k.about = AboutPublication
 		return k.tables(ctx, c, f, needs)
 	})
 	if err != nil {
 		k.fault(s.explain(err, f))
 	}
+	k.about = AboutSenders
 	k.replication(ctx, f)
+	k.about = AboutReplica
 	if s.cfg.SnapshotURL != s.cfg.URL {
 		if _, err := s.read.query(ctx, "SELECT 1"); err != nil {
 			k.fault(fmt.Errorf("snapshot_url: %w", s.explain(err, nil)))
@@ -122,6 +157,8 @@ func (k *checker) replication(ctx context.Context, f *facts) {
 		k.add(Fail, fmt.Sprintf("all %d WAL senders of the server are used", f.maxSenders), "raise max_wal_senders and restart", connector.ExitUnreachable)
 		return
 	}
+	k.add(OK, fmt.Sprintf("%d of %d WAL senders are free", f.maxSenders-f.senders, f.maxSenders), "", 0)
+	k.about = AboutStream
 	c, err := k.s.connectReplication(ctx, f)
 	if err != nil {
 		k.fault(err)
@@ -139,7 +176,7 @@ func (k *checker) slot(st *slotState, f *facts) {
 	name := k.s.cfg.Slot
 	switch {
 	case st == nil && k.s.cfg.Create:
-		k.add(OK, fmt.Sprintf("slot %q does not exist yet; run creates it", name), "", 0)
+		k.made(fmt.Sprintf("slot %q does not exist yet; run creates it", name))
 	case st == nil:
 		k.add(Fail, fmt.Sprintf("slot %q does not exist, and create is off", name), fmt.Sprintf("SELECT pg_create_logical_replication_slot(%s, 'pgoutput');", literal(name)), connector.ExitSlotLost)
 	default:
@@ -185,13 +222,14 @@ func (k *checker) tables(ctx context.Context, c *pgconn.PgConn, f *facts, needs 
 	case p == nil && !f.mayCreate:
 		k.add(Fail, fmt.Sprintf("publication %q does not exist, and role %q may not create one", name, f.role), k.createLine(needs)+"  -- as the owner of the tables", connector.ExitTableUnfit)
 	case p == nil:
-		k.add(OK, fmt.Sprintf("publication %q does not exist yet; run creates it", name), "", 0)
+		k.made(fmt.Sprintf("publication %q does not exist yet; run creates it", name))
 	default:
 		if !p.insert || !p.update || !p.delete || !p.truncate {
 			k.add(Warn, fmt.Sprintf("publication %q does not send all of insert, update, delete, truncate", name), "ALTER PUBLICATION "+ident(name)+" SET (publish = 'insert, update, delete, truncate');", 0)
 		}
 		k.add(OK, fmt.Sprintf("publication %q exists", name), "", 0)
 	}
+	k.about = AboutTable
 	for _, n := range needs {
 		sh, err := findTable(ctx, c, n.Table)
 		if err == nil {

@@ -97,24 +97,43 @@ func (f *facts) replicationFix(role string) string {
 		"ALTER ROLE "+ident(role)+" WITH REPLICATION;")
 }
 
-// faults lists what keeps a server from being a source at all, and what of the slot's limits is used up.
+// judgement is one thing a server must have: what is well, or the stop where it is not.
+type judgement struct {
+	about, well string
+	stop        *connector.StopError
+}
+
+// judge looks at what keeps a server from being a source at all, and at the slot's limits.
+func (f *facts) judge(needSlot bool) []judgement {
+	var out []judgement
+	add := func(about, well string, bad bool, code int, what, fix string) {
+		j := judgement{about: about, well: well}
+		if bad {
+			j.stop = &connector.StopError{Code: code, What: what, Fix: fix}
+		}
+		out = append(out, j)
+	}
+	add(AboutVersion, fmt.Sprintf("PostgreSQL %s, database %q, role %q", versionName(f.version), f.database, f.role), f.version < minVersion, connector.ExitTableUnfit,
+		fmt.Sprintf("the server is PostgreSQL %d; 14 is the oldest version supported", f.version/10000), "upgrade the server")
+	add(AboutWAL, "wal_level is logical", f.walLevel != "logical", connector.ExitRights,
+		fmt.Sprintf("wal_level is %q, logical replication needs \"logical\"", f.walLevel), f.walLevelFix())
+	add(AboutRight, fmt.Sprintf("role %q may replicate", f.role), !f.mayReplicate, connector.ExitRights,
+		fmt.Sprintf("role %q may not replicate", f.role), f.replicationFix(f.role))
+	if needSlot {
+		add(AboutSlots, fmt.Sprintf("%d of %d replication slots are free", f.maxSlots-f.slots, f.maxSlots), f.slots >= f.maxSlots, connector.ExitRights,
+			fmt.Sprintf("all %d replication slots of the server are used", f.maxSlots),
+			"drop an unused one (SELECT slot_name, active FROM pg_replication_slots;) or raise max_replication_slots and restart")
+	}
+	return out
+}
+
+// faults are the stops of judge.
 func (f *facts) faults(needSlot bool) []*connector.StopError {
 	var out []*connector.StopError
-	add := func(code int, what, fix string) {
-		out = append(out, &connector.StopError{Code: code, What: what, Fix: fix})
-	}
-	if f.version < minVersion {
-		add(connector.ExitTableUnfit, fmt.Sprintf("the server is PostgreSQL %d; 14 is the oldest version supported", f.version/10000), "upgrade the server")
-	}
-	if f.walLevel != "logical" {
-		add(connector.ExitRights, fmt.Sprintf("wal_level is %q, logical replication needs \"logical\"", f.walLevel), f.walLevelFix())
-	}
-	if !f.mayReplicate {
-		add(connector.ExitRights, fmt.Sprintf("role %q may not replicate", f.role), f.replicationFix(f.role))
-	}
-	if needSlot && f.slots >= f.maxSlots {
-		add(connector.ExitRights, fmt.Sprintf("all %d replication slots of the server are used", f.maxSlots),
-			"drop an unused one (SELECT slot_name, active FROM pg_replication_slots;) or raise max_replication_slots and restart")
+	for _, j := range f.judge(needSlot) {
+		if j.stop != nil {
+			out = append(out, j.stop)
+		}
 	}
 	return out
 }

@@ -43,6 +43,7 @@ func (h *health) reconnected() {
 }
 
 func (h *health) waiting(what string) { h.set(func(s *connector.SourceHealth) { s.Waiting = what }) }
+func (h *health) standby(is bool)     { h.set(func(s *connector.SourceHealth) { s.Standby = is }) }
 func (h *health) change(t time.Time)  { h.set(func(s *connector.SourceHealth) { s.LastChange = t }) }
 func (h *health) heartbeat(t time.Time) {
 	h.set(func(s *connector.SourceHealth) { s.LastHeartbeat = t })

@@ -36,6 +36,7 @@ func (g *starter) run(ctx context.Context) (*wire, error) {
 		w, err := g.attempt(ctx)
 		if err == nil {
 			s.health.waiting("")
+			s.health.standby(false)
 			return w, nil
 		}
 		if ctx.Err() != nil {
@@ -57,6 +58,7 @@ func (g *starter) run(ctx context.Context) (*wire, error) {
 			return nil, stop
 		}
 		s.health.waiting(stop.What)
+		s.health.standby(stop.Code == connector.ExitSlotInUse)
 		if stop.What != said {
 			s.log.Warn("waiting: "+stop.What, "stream", s.stream, "err", stop.Err)
 			said = stop.What

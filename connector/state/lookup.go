@@ -45,20 +45,35 @@ func (q *Quarantine) Entry(id uint64) (e *connector.Entry, err error) {
 // quick among millions. Damaged entries are left out and named by the error, which then comes together with the others.
 func (q *Quarantine) List(f connector.EntryFilter) ([]connector.Entry, error) {
 	var out []connector.Entry
+	err := q.each(&f, func(e *connector.Entry) bool {
+		out = append(out, *e)
+		return f.Limit <= 0 || len(out) < f.Limit
+	})
+	return out, err
+}
+
+// each calls fn with the entries that match f, oldest first, until it gives false. Damaged ones are left out and named by the error, which comes at the end.
+func (q *Quarantine) each(f *connector.EntryFilter, fn func(*connector.Entry) bool) error {
 	var bad []error
 	err := q.file.view(func(tx *bbolt.Tx) error {
-		out, bad = nil, nil
 		take := func(id uint64) bool {
+			if f.UpTo != 0 && id > f.UpTo {
+				return false
+			}
 			e, err := readEntry(tx, id)
 			switch {
 			case err != nil:
 				bad = append(bad, q.file.explain(err))
-			case e != nil && matches(e, &f):
-				out = append(out, *e)
+			case e != nil && matches(e, f):
+				return fn(e)
 			}
-			return f.Limit <= 0 || len(out) < f.Limit
+			return true
 		}
-		if l, ok := listFor(&f); ok {
+		if f.Group != "" && q.grouped {
+			walkGroup(tx.Bucket([]byte(bucketPosting)), groupNamed(f.Group), f, take)
+			return nil
+		}
+		if l, ok := listFor(f); ok {
 			walk(tx.Bucket([]byte(bucketPosting)), l, f.After, f.Closed, take)
 			return nil
 		}
@@ -77,7 +92,7 @@ func (q *Quarantine) List(f connector.EntryFilter) ([]connector.Entry, error) {
 		}
 		return nil
 	})
-	return out, errors.Join(append([]error{err}, bad...)...)
+	return errors.Join(append([]error{err}, bad...)...)
 }
 
 // listFor picks the shortest list that holds all that f asks for; there is none for all entries, ended ones included.
@@ -104,7 +119,9 @@ func matches(e *connector.Entry, f *connector.EntryFilter) bool {
 		(f.Class == "" || f.Class == e.Class) &&
 		(f.User == connector.User{} || f.User == e.User) &&
 		(f.Row == connector.Key{} || f.Row == e.Key) &&
-		(f.Closed || e.Closed == "")
+		(f.Closed || e.Closed == "") &&
+		inTime(e.At, f) &&
+		(f.Group == "" || e.Closed == "" && (f.Group == ownGroup(e).groupID() || f.Group == restGroup(e).groupID()))
 }
 
 // dumpPage is how many entries Dump reads at a time.

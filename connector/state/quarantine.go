@@ -23,7 +23,7 @@ const (
 	bucketNoProof bucket = "noproof" // users, or tables where the user is not known
 )
 
-var quarantineBuckets = []bucket{bucketEntry, bucketCount, bucketNoProof, bucketPosting}
+var quarantineBuckets = []bucket{bucketEntry, bucketCount, bucketNoProof, bucketPosting, bucketGroup}
 
 // The ends of an entry whose user got what it held begin with one of these words ("delivered with a later change"); every other end leaves a mark that what
 // Braze holds of the user is not known.
@@ -50,6 +50,8 @@ type Quarantine struct {
 	group group
 	now   func() time.Time
 
+	grouped bool // set once
+
 	mu     sync.Mutex
 	counts map[[2]string]int64
 }
@@ -67,6 +69,9 @@ func newQuarantine(f *file, now func() time.Time) (*Quarantine, error) {
 			return d.end()
 		})
 	})
+	if err == nil {
+		err = q.openGroups()
+	}
 	return q, err
 }
 
@@ -225,7 +230,16 @@ func (q *Quarantine) count(e *connector.Entry, by int64) {
 	}
 }
 
+// addCount counts an entry that opens (1) or ends (-1), also in its group.
 func addCount(tx *bbolt.Tx, e *connector.Entry, by int64) error {
+	group := enterGroup
+	if by < 0 {
+		group = leaveGroup
+	}
+	return firstError(group(tx, e), countClass(tx, e, by))
+}
+
+func countClass(tx *bbolt.Tx, e *connector.Entry, by int64) error {
 	key := hash(e.Model, e.Class)
 	b, err := bucketCount.get(tx, key)
 	if err != nil {

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+
+	"brazecdc/connector"
+	"brazecdc/connector/config"
+	"brazecdc/connector/control"
+	"brazecdc/connector/draft"
+	"brazecdc/connector/web"
+)
+
+// pageParts is what the pages are made from: in run the parts of the process itself, in ui only the file, and whatever process answers beside it.
+type pageParts struct {
+	log *slog.Logger
+	// face is the process' own, nil in ui.
+	face *face
+	// access is who may use the pages.
+	access *pageAccess
+	// starter makes the stream run beside the pages; nil in run, where it does, and in the demo.
+	starter *starter
+	demo    bool
+}
+
+// app is the wired connector of this process: nil in ui, and in run until its parts are wired. It may close at any time, as at a change of the configuration,
+// and then answers with errors: whoever needs it whole asks for the API.
+func (x *pageParts) app() *app {
+	if x.face == nil {
+		return nil
+	}
+	a, done, _ := x.face.seat.lend()
+	done()
+	return a
+}
+
+// pages makes the server of the pages.
+func (p *program) pages(x *pageParts) (*web.Server, error) {
+	v, _ := buildVersion()
+	c := web.Config{
+		Access: x.access.now,
+		File:   p.config, Version: v, Log: x.log, Demo: x.demo,
+		Workspace: func() string { return p.glance().Braze.Workspace },
+		API:       func(ctx context.Context) (control.API, func(), error) { return p.pagesAPI(ctx, x, forReading) },
+		Change:    func(ctx context.Context) (control.API, func(), error) { return p.pagesAPI(ctx, x, forWriting) },
+		Parse: func(text []byte) (*config.Config, error) {
+			return config.ParseText(p.config, text, p.env)
+		},
+	}
+	if x.face != nil {
+		c.Workspace = func() string { return x.face.config().Braze.Workspace }
+	}
+	store, err := draft.Open(p.config, filepath.Join(p.beside(p.glance().Data.Path), "pages"))
+	if err != nil {
+		return nil, err
+	}
+	store.Log = x.log
+	store.Check = func(text []byte) error {
+		_, err := p.parse(text)
+		return err
+	}
+	c.Draft = store
+	p.livePages(x, &c)
+	p.connectionsPages(x, &c)
+	p.modelsPages(x, &c)
+	p.draftPages(x, &c)
+	p.usersPages(x, &c)
+	p.quarantinePages(x, &c)
+	s, err := web.New(c)
+	if err != nil {
+		return nil, fmt.Errorf("make the pages: %w", err)
+	}
+	return s, nil
+}
+
+// pagesAPI is the process itself in run, and in ui what the other commands ask: the running process, or the files. The files also answer where the process
+// has stopped and only the pages stay.
+func (p *program) pagesAPI(ctx context.Context, x *pageParts, want purpose) (control.API, func(), error) {
+	if x.face == nil {
+		return p.api(ctx, want)
+	}
+	api, done, why := x.face.lend(ctx, true)
+	if _, stopped := errors.AsType[*stoppedError](why); stopped {
+		return p.offline(x.face.config(), want)
+	}
+	return api, done, nil
+}
+
+// away is the process while no app works: it tells its status, takes another configuration, and can't do anything else for the reason given.
+type away struct {
+	f   *face
+	why error
+}
+
+var _ interface {
+	control.API
+	control.Reloads
+	control.Logs
+} = away{}
+
+// Status implements control.API.
+func (s away) Status(ctx context.Context) (*control.Status, error) { return s.f.Status(ctx) }
+
+// Reload implements control.Reloads.
+func (s away) Reload(ctx context.Context) error { return s.f.runner.Reload(ctx) }
+
+// SetLogLevel implements control.Logs.
+func (s away) SetLogLevel(ctx context.Context, q control.LogLevel) (string, error) {
+	return s.f.levels.SetLogLevel(ctx, q)
+}
+
+// Pending implements control.API.
+func (s away) Pending(context.Context) ([]connector.Confirmation, error) { return nil, s.why }
+
+// Confirm implements control.API.
+func (s away) Confirm(context.Context, string, bool) (string, error) { return "", s.why }
+
+// Entries implements control.API.
+func (s away) Entries(context.Context, connector.EntryFilter) ([]connector.Entry, error) {
+	return nil, s.why
+}
+
+// Entry implements control.API.
+func (s away) Entry(context.Context, uint64) (*connector.Entry, error) { return nil, s.why }
+
+// Retry implements control.API.
+func (s away) Retry(context.Context, uint64) (string, error) { return "", s.why }
+
+// Discard implements control.API.
+func (s away) Discard(context.Context, uint64, string) error { return s.why }
+
+// Send implements control.API.
+func (s away) Send(context.Context, string, string) (string, error) { return "", s.why }
+
+// listen serves the pages on web.listen, and health and metrics on ops.listen or, without one, beside the pages. stop ends both.
+func (p *program) listen(cfg *config.Config, f *face, log *slog.Logger) (stop func(context.Context), err error) {
+	var stops []func(context.Context)
+	stop = func(ctx context.Context) {
+		for _, s := range stops {
+			s(ctx)
+		}
+	}
+	if cfg.Ops.Listen != "" {
+		l, err := listenOn("ops.listen", cfg.Ops.Listen)
+		if err != nil {
+			return nil, err
+		}
+		f.listen = l.Addr().String()
+		stops = append(stops, serveOps(l, f, log))
+		log.Info("listening", "component", "ops", "address", f.listen)
+	}
+	if cfg.Web.Listen == "" {
+		return stop, nil
+	}
+	var l net.Listener
+	if l, err = listenOn("web.listen", cfg.Web.Listen); err != nil {
+		stop(context.Background())
+		return nil, err
+	}
+	beside := f
+	if cfg.Ops.Listen != "" {
+		beside = nil
+	} else {
+		f.listen = l.Addr().String()
+	}
+	pages, err := p.pages(&pageParts{log: log, face: f, access: newPageAccess(p.config, cfg.Web.Listen, log)})
+	var own *tls.Config
+	if err == nil {
+		own, err = p.serverTLS(cfg.Web.TLS, log)
+	}
+	if err != nil {
+		_ = l.Close()
+		stop(context.Background())
+		return nil, err
+	}
+	f.pages.Store(pages)
+	stops = append(stops, servePages(l, own, pages, cfg.Ops.Token, beside, log))
+	log.Info("listening", "component", "web", "address", l.Addr().String())
+	return stop, nil
+}

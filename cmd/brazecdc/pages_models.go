@@ -1,0 +1,242 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"brazecdc/connector"
+	"brazecdc/connector/config"
+	"brazecdc/connector/mapping"
+	"brazecdc/connector/postgres"
+	"brazecdc/connector/web"
+)
+
+const (
+	// looked is how many rows a page judges a model by, shownRows how many values of a column it shows.
+	looked    = 200
+	shownRows = 5
+)
+
+// modelViews answers the pages of models from the source that a draft names. It keeps one Look at Postgres, whose sessions end when nobody asks.
+type modelViews struct {
+	p *program
+
+	mu   sync.Mutex
+	look *postgres.Look
+	url  string // that look reads
+}
+
+var _ web.ModelsViews = (*modelViews)(nil)
+
+func newModelsViews(p *program) *modelViews { return &modelViews{p: p} }
+
+// lookAt gives the Look at a draft's database. A draft that names another one ends the sessions at the one before.
+func (v *modelViews) lookAt(pg *config.Postgres) (*postgres.Look, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	url := pg.URL.Reveal() + "\x00" + pg.SnapshotURL.Reveal()
+	if v.look != nil && v.url == url {
+		return v.look, nil
+	}
+	look, err := postgres.NewLook(postgresConfig(pg, v.p.quietLog()))
+	if err != nil {
+		return nil, err
+	}
+	if old := v.look; old != nil {
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			defer cancel()
+			old.Close(ctx)
+		}()
+	}
+	v.look, v.url = look, url
+	return look, nil
+}
+
+// sight is the source of one draft, for one request.
+type sight struct {
+	p      *program
+	cfg    *config.Config
+	faults config.Faults
+	look   *postgres.Look
+	topics *topics
+	close  func()
+	gone   error // why the source cannot be looked at
+}
+
+// see reads a draft and makes its source, without connecting. The error is about the text alone; what is wrong with the source is in gone.
+func (v *modelViews) see(draft []byte) (*sight, error) {
+	cfg, faults := config.Partial(v.p.config, draft, v.p.env, config.SecretFiles(v.p.config))
+	if cfg == nil {
+		return nil, faults
+	}
+	s := &sight{p: v.p, cfg: cfg, faults: append(faults, columnFaults(cfg)...), close: func() {}}
+	switch {
+	case cfg.Source.Kafka != nil && len(cfg.Source.Kafka.Brokers) > 0:
+		if s.topics, s.gone = newTopics(cfg, v.p.quietLog(), hooks{}); s.gone == nil {
+			s.close = func() { _ = s.topics.Close(context.Background()) } // it joined no group
+		}
+	case cfg.Source.Postgres != nil && cfg.Source.Postgres.URL != "":
+		s.look, s.gone = v.lookAt(cfg.Source.Postgres)
+	default:
+		s.gone = errors.New("the source is not set up yet")
+		for _, f := range faults {
+			if !f.Warn && len(f.Path) > 6 && f.Path[:6] == "source" {
+				s.gone = errors.New(f.What)
+				break
+			}
+		}
+	}
+	return s, nil
+}
+
+// model finds a model of the draft.
+func (s *sight) model(name string) (*connector.Model, error) {
+	for i := range s.cfg.Models {
+		if s.cfg.Models[i].Name == name {
+			return &s.cfg.Models[i], nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %s", web.ErrNoModel, name)
+}
+
+// table gives the present shape of a table or topic.
+func (s *sight) table(ctx context.Context, relation string) (*connector.Table, error) {
+	if s.gone != nil {
+		return nil, s.gone
+	}
+	if s.topics == nil {
+		return s.look.Describe(ctx, relation)
+	}
+	ctx, cancel := context.WithTimeout(ctx, describeLimit)
+	defer cancel()
+	return s.topics.Describe(ctx, relation)
+}
+
+// tables gives the shapes of the models' tables, as far as they can be told, and the first error.
+func (s *sight) tables(ctx context.Context) (map[string]*connector.Table, error) {
+	out := map[string]*connector.Table{}
+	if s.topics != nil {
+		found, err := s.topics.shapes(ctx, s.cfg, topicsAtLook)
+		if found != nil {
+			out = found
+		}
+		return out, err
+	}
+	var first error
+	for i := range s.cfg.Models {
+		name := s.cfg.Models[i].Relation()
+		if name == "" || out[name] != nil {
+			continue
+		}
+		t, err := s.table(ctx, name)
+		if err != nil {
+			first = errors.Join(first, err)
+			if s.gone != nil || connector.ExitCode(err) == connector.ExitUnreachable {
+				return out, err
+			}
+			continue
+		}
+		out[name] = t
+	}
+	return out, first
+}
+
+// rows reads rows of a table, or the newest of a topic, newest first.
+func (s *sight) rows(ctx context.Context, relation string, q postgres.LookQuery) (rows []connector.Row, err error) {
+	if s.gone != nil {
+		return nil, s.gone
+	}
+	if s.topics == nil {
+		q.Table = relation
+		err = s.look.Rows(ctx, q, func(r connector.Row) bool {
+			rows = append(rows, r)
+			return true
+		})
+		return rows, err
+	}
+	changes, err := s.newest(ctx, relation, q.Limit)
+	for i := range changes {
+		if changes[i].After.Exists() {
+			rows = append(rows, changes[i].After)
+		}
+	}
+	return rows, err
+}
+
+// newest decodes the newest records of a topic, or of the topics of a pattern, newest first; what cannot be decoded is left out.
+func (s *sight) newest(ctx context.Context, relation string, n int) ([]connector.Change, error) {
+	m := &connector.Model{Topic: relation}
+	for i := range s.cfg.Models {
+		if s.cfg.Models[i].Relation() == relation {
+			m = &s.cfg.Models[i]
+		}
+	}
+	recs, err := s.topics.sample(ctx, m, n)
+	if err != nil {
+		return nil, err
+	}
+	var out []connector.Change
+	for i := range recs {
+		changes, _, err := s.topics.decode(ctx, &recs[i])
+		if err == nil {
+			out = append(out, changes...)
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+	slices.Reverse(out)
+	return out, nil
+}
+
+// mappingConfig is that of models of the draft.
+func (s *sight) mappingConfig(tables map[string]*connector.Table, models ...connector.Model) mapping.Config {
+	a := &app{cfg: s.cfg, tables: tables, log: s.p.quietLog()}
+	c := a.mappingConfig()
+	if models != nil {
+		c.Models = models
+	}
+	return c
+}
+
+// alone compiles one model. Lines with faults are taken out, so that the others can be looked at; nil where the model has faults beside its lines.
+func (s *sight) alone(tables map[string]*connector.Table, m connector.Model, change func(c *mapping.Config)) (*mapping.Mapper, []connector.Fault) {
+	var first []connector.Fault
+	for try := 0; ; try++ {
+		c := s.mappingConfig(tables, m)
+		if change != nil {
+			change(&c)
+		}
+		mapper, faults := newMapping(c, s.topics != nil)
+		if try == 0 {
+			first = faults
+		}
+		if mapper != nil || try == 3 {
+			return mapper, first
+		}
+		m = withoutFaulty(m, faults)
+	}
+}
+
+// withoutFaulty takes the lines of a model out that have faults.
+func withoutFaulty(m connector.Model, faults []connector.Fault) connector.Model {
+	bad := func(path string) bool {
+		return slices.ContainsFunc(faults, func(f connector.Fault) bool {
+			return !f.Warn && (f.Path == path || len(f.Path) > len(path) && f.Path[:len(path)] == path && (f.Path[len(path)] == '.' || f.Path[len(path)] == '['))
+		})
+	}
+	line := func(f connector.FieldMap) bool { return bad(f.Path) }
+	m.Fields = slices.DeleteFunc(slices.Clone(m.Fields), line)
+	m.Custom = slices.DeleteFunc(slices.Clone(m.Custom), line)
+	m.Groups = slices.DeleteFunc(slices.Clone(m.Groups), func(g connector.GroupMap) bool { return bad(g.Path) })
+	m.Audiences = slices.DeleteFunc(slices.Clone(m.Audiences), func(a connector.AudienceMap) bool { return bad(a.Path) })
+	return m
+}
+
+// modelsPages hands what the pages of the models ask over.
+func (p *program) modelsPages(_ *pageParts, c *web.Config) { c.Models = newModelsViews(p) }
