@@ -57,12 +57,17 @@ func TestLiveInBrowser(t *testing.T) {
 	t.Run("charts are drawn, and are a table for who wants one", func(t *testing.T) {
 		eventually(t, "a line is drawn", func() bool { return eval[bool](tab, `document.querySelectorAll('.plot .line').length > 0`) })
 		tab.click(".chart summary")
-		eventually(t, "the table has rows", func() bool { return eval[int](tab, `document.querySelectorAll('.chart details[open] tbody tr').length`) > 0 })
+		eventually(t, "the table has rows", func() bool {
+			return eval[int](tab, `document.querySelectorAll('.chart details[open] tbody tr').length`) > 0
+		})
 	})
 	t.Run("pause holds everything still", func(t *testing.T) {
 		tab.click("#live-pause")
 		tab.see("Updates are paused.", "Go on updating")
-		eventually(t, "the stream is closed", func() bool { _, text := b.get("/metrics"); return strings.Contains(text, "brazecdc_web_event_streams 0") })
+		eventually(t, "the stream is closed", func() bool {
+			_, text := b.get("/metrics")
+			return strings.Contains(text, "brazecdc_web_event_streams 0")
+		})
 		before := tab.figure("m.users.changes")
 		b.exec(`UPDATE users SET plan = 'team' WHERE id <> 'u-1'`)
 		b.arrives("u-150", "plan", `"team"`)
