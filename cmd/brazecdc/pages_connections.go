@@ -115,6 +115,9 @@ func (v *connectionsViews) KeepSecret(name, value string) (string, error) {
 	return v.p.keepSecret(name, value)
 }
 
+// ForgetSecrets implements web.ConnectionsViews.
+func (v *connectionsViews) ForgetSecrets(texts [][]byte) { v.p.forgetSecrets(texts) }
+
 // Secret implements web.ConnectionsViews.
 func (v *connectionsViews) Secret(reference string) web.SecretState {
 	return v.p.secretState(reference)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"brazecdc/connector/braze/brazesim"
 	"brazecdc/connector/config"
@@ -70,6 +71,30 @@ func TestPagesSecrets(t *testing.T) {
 		}
 		if s := v.Secret("geheim"); !s.Literal {
 			t.Errorf("%+v", s)
+		}
+	})
+	t.Run("one that nothing names any more goes, and nothing else", func(t *testing.T) {
+		other := filepath.Join(filepath.Dir(p.config), "shop.secrets", "mine.txt")
+		if err := os.WriteFile(other, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		next, err := v.KeepSecret("database-password", "y")
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.ForgetSecrets([][]byte{[]byte("api_key: " + ref), nil})
+		if v.Secret(next).Missing {
+			t.Error("one that was just written is gone")
+		}
+		old := time.Now().Add(-time.Hour)
+		for _, name := range []string{"database-password-1", "braze-api-key-1", "mine.txt"} {
+			if err := os.Chtimes(filepath.Join(filepath.Dir(other), name), old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v.ForgetSecrets([][]byte{[]byte("api_key: " + ref), nil})
+		if _, err := os.Stat(other); err != nil || v.Secret(ref).Missing || !v.Secret(next).Missing {
+			t.Errorf("%v, %+v, %+v", err, v.Secret(ref), v.Secret(next))
 		}
 	})
 	t.Run("names do not lead elsewhere", func(t *testing.T) {
@@ -167,6 +192,19 @@ func TestPagesProbeSource(t *testing.T) {
 			t.Errorf("%+v", probe.Checks)
 		}
 	})
+}
+
+func TestPagesProbeTopics(t *testing.T) {
+	t.Parallel()
+	b, producer := newTopicBench(t, 2, topicModel)
+	produce(t, producer, debezium("c", "u-1", "free", 1))
+	_, v := pagesProgram(t)
+	brokers := strings.Join(producer.OptValue("SeedBrokers").([]string), `", "`)
+	probe := v.ProbeSource(t.Context(), []byte("version: 1\nsource: {time_zone: UTC, kafka: {brokers: [\""+brokers+"\"], group: g}}\n"))
+	i := slices.IndexFunc(probe.Topics, func(topic web.SourceTopic) bool { return topic.Name == "shop.users" })
+	if i < 0 || probe.Topics[i].Format != "Debezium JSON" || probe.Topics[i].Partitions != 2 || probe.Topics[i].Records != 1 || probe.Worst() == web.CheckFail {
+		t.Errorf("%s: %+v", b.dir, probe)
+	}
 }
 
 func TestPagesProbeBraze(t *testing.T) {

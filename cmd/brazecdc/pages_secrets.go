@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
 
 	"brazecdc/connector/web"
 )
@@ -54,6 +57,32 @@ func (p *program) keepSecret(name, value string) (string, error) {
 		return "${file:" + filepath.ToSlash(filepath.Join(filepath.Base(folder), file)) + "}", nil
 	}
 	return "", fmt.Errorf("keep the secret: %s holds %d files of %s; remove those that no version of the configuration names", folder, secretTries, name)
+}
+
+// ownSecret is how keepSecret names its files.
+var ownSecret = regexp.MustCompile(`^[a-z][a-z-]{0,40}-[0-9]+$`)
+
+// secretRest is how old a secret's file must be before it can go: one that was just written may be on its way into a text.
+const secretRest = time.Minute
+
+// forgetSecrets removes the files of keepSecret that none of the texts names. Others in the folder are not ours.
+func (p *program) forgetSecrets(texts [][]byte) {
+	folder := p.secretsFolder()
+	files, err := os.ReadDir(folder)
+	if err != nil {
+		return // there are none
+	}
+	for _, f := range files {
+		name := filepath.Base(folder) + "/" + f.Name() + "}"
+		if !ownSecret.MatchString(f.Name()) || slices.ContainsFunc(texts, func(text []byte) bool { return bytes.Contains(text, []byte(name)) }) {
+			continue
+		}
+		if info, err := f.Info(); err != nil || time.Since(info.ModTime()) < secretRest {
+			continue
+		}
+		// What can't be removed now is tried again at the next change.
+		_ = os.Remove(filepath.Join(folder, f.Name()))
+	}
 }
 
 var (

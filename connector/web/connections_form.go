@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"net/http"
 	"strings"
 
 	"brazecdc/connector/config"
@@ -105,9 +106,31 @@ func (r *request) judge(text []byte, change edits, fields map[string]string) (ok
 // save puts edits into the draft.
 func (r *request) save(change edits) error {
 	if err := r.s.cfg.Draft.Edit(r.User.Name, change...); err != nil {
-		return errPage(422, "connections.wrong.edit", err.Error())
+		return errPage(http.StatusUnprocessableEntity, "connections.wrong.edit", err.Error())
 	}
+	r.s.forgetSecrets()
 	return nil
+}
+
+// forgetSecrets removes the secrets that nothing names any more: not the file, not the draft, and no version to go back to.
+func (s *Server) forgetSecrets() {
+	v, err := s.cfg.Draft.View()
+	if err != nil {
+		return
+	}
+	texts := [][]byte{v.Text, v.File, v.Base}
+	versions, err := s.cfg.Draft.Versions()
+	if err != nil {
+		return
+	}
+	for _, old := range versions {
+		text, err := s.cfg.Draft.Version(old.N)
+		if err != nil {
+			return // what it names is not known, so everything stays
+		}
+		texts = append(texts, text)
+	}
+	s.cfg.Connections.ForgetSecrets(texts)
 }
 
 // begin is what every text needs before anything else.

@@ -51,6 +51,8 @@ func (f *fakeConnections) KeepSecret(name, value string) (string, error) {
 	return ref, nil
 }
 
+func (f *fakeConnections) ForgetSecrets([][]byte) {}
+
 func (f *fakeConnections) Secret(ref string) SecretState {
 	_, ok := f.kept[ref]
 	return SecretState{Set: true, Missing: !ok}
@@ -340,6 +342,41 @@ func TestSetup(t *testing.T) {
 			s.get(path).wants(t, http.StatusServiceUnavailable)
 		}
 		s.get("/connections").wants(t, http.StatusOK)
+	})
+}
+
+func TestConnectionsOfViewers(t *testing.T) {
+	all, f, store := connectionsSite(t, readyText)
+	f.rows = []FirstRow{{Key: "1", Values: []FirstValue{{"email", "ada@example.com"}}}}
+	f.sent = &FirstSent{Model: "users", User: "4711", Calls: []FirstCall{{Method: "POST", Path: "/users/track", Body: `{"email":"ada@example.com"}`}}}
+	f.source = &SourceProbe{Checks: []Check{{About: "version", Level: CheckOK, Text: "PostgreSQL 15.1"}}}
+	cfg := all.server.cfg
+	cfg.Access = func() Access { return Access{SignIn: true, Users: twoUsers()} }
+	s := newSite(t, cfg)
+	jo := signIn(t, s, "jo")
+	t.Run("they see everything but values of rows and what changes something", func(t *testing.T) {
+		for _, path := range []string{"/connections", "/connections/source", "/connections/braze", "/setup/source", "/setup/braze", "/setup/start", "/setup/done", "/setup?all=1"} {
+			a := jo.get(path)
+			if a.Code != http.StatusOK {
+				t.Errorf("%s: %d", path, a.Code)
+			}
+			a.lacks(t, "ada@example.com", "4711", "Save and test", "Test again", "Write the file and start", "Let&#39;s begin")
+		}
+		jo.get("/connections").wants(t, http.StatusOK, "db.example.org", "PostgreSQL 15.1")
+	})
+	t.Run("what they send is refused", func(t *testing.T) {
+		before := draftText(t, store)
+		for _, path := range []string{"/connections/test", "/connections/source", "/connections/braze", "/setup/source", "/setup/braze", "/setup/start"} {
+			if a := jo.post(path, fields("how", "now", "kind", "postgres", "paste", "${X}", "instance", "EU-01", "workspace", "mine")); a.Code != http.StatusForbidden {
+				t.Errorf("%s: %d", path, a.Code)
+			}
+		}
+		if draftText(t, store) != before || f.started != nil {
+			t.Error("a viewer changed something")
+		}
+	})
+	t.Run("an editor sees them", func(t *testing.T) {
+		signIn(t, s, "kim").get("/setup/start").wants(t, http.StatusOK, "ada@example.com", "Write the file and start")
 	})
 }
 

@@ -22,6 +22,8 @@ type ConnectionsViews interface {
 	LastBraze(text []byte) *BrazeProbe
 	// KeepSecret writes a secret into a file of its own, that only this account reads, and gives the reference to it for the text.
 	KeepSecret(name, value string) (reference string, err error)
+	// ForgetSecrets removes the files that KeepSecret wrote and that none of these texts names any more.
+	ForgetSecrets(texts [][]byte)
 	// Secret tells of a reference whether there is something behind it, never what.
 	Secret(reference string) SecretState
 	// FirstRows gives a few rows of a model to choose the first user from.

@@ -47,7 +47,6 @@ type livePage struct {
 	N        map[string]string
 	Stale    bool
 	Empty    bool // nothing is set up
-	Running  bool
 	Needs    []shownNeed
 	Endpoint []shownBudget
 	Position shownPosition
@@ -73,7 +72,7 @@ func (s *Server) livePage(r *request) error {
 	}
 	day, watch := r.URL.Query().Get("span") == "day", r.URL.Query().Get("watch") == "on"
 	p := livePage{
-		N: r.liveCells(v), Stale: v.shaky(), Empty: s.nothingSetUp(v), Running: v.running(), Needs: r.shownNeeds(v.needs()), Endpoint: r.shownBudgets(v),
+		N: r.liveCells(v), Stale: v.shaky(), Empty: s.nothingSetUp(v), Needs: r.shownNeeds(v.needs()), Endpoint: r.shownBudgets(v),
 		Position: r.shownPosition(v), Notes: r.shownNotes(v), Models: r.shownModels(v), Charts: r.charts(v, day), Marks: r.shownMarks(v, day), Day: day, Watch: watch,
 		Topics: "live,charts", Tick: s.events.id(s.live.tick()),
 	}

@@ -114,7 +114,10 @@ func (f *feed) ask(ctx context.Context, oldest bool) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	st, err := f.views.Status(ctx)
-	if err == nil && oldest {
+	f.mu.RLock()
+	told := !f.oldest.IsZero()
+	f.mu.RUnlock()
+	if err == nil && (oldest || told != (st.Quarantine > 0)) {
 		at, oerr := f.views.OldestHeld(ctx)
 		f.mu.Lock()
 		if f.oldest = at; oerr != nil {

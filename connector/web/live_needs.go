@@ -299,8 +299,8 @@ func isLoad(stream string) bool { return strings.HasPrefix(stream, "load/") }
 // braze words what is the matter with Braze.
 func (v *view) braze() (out []need) {
 	st := v.status
-	if n, since := v.refused(); n > 0 {
-		out = append(out, need{Kind: "key_refused", Level: levelWakes, Since: since, Args: []any{n}, Detail: st.Sink.LastError, Go: "/connections"})
+	if n, last := v.refused(); n > 0 {
+		out = append(out, need{Kind: "key_refused", Level: levelWakes, Since: last, Args: []any{n}, Detail: st.Sink.LastError, Go: "/connections"})
 	}
 	ok, failed := v.sum(mCallsOK, failingOver), v.sum(mCallsFailed, failingOver)
 	if failed >= failingCalls && failed > failingShare*(ok+failed) {
@@ -314,15 +314,15 @@ func (v *view) braze() (out []need) {
 	return out
 }
 
-// refused counts the calls of the last minutes that Braze answered with 401 or 403.
-func (v *view) refused() (n uint64, since time.Time) {
+// refused counts the calls of the last minutes that Braze answered with 401 or 403, and tells when it refused something last.
+func (v *view) refused() (n uint64, last time.Time) {
 	if len(v.recent) == 0 {
-		return 0, since
+		return 0, last
 	}
 	before := uint64(0)
 	for _, h := range v.hourly {
 		if v.now.Sub(h.counts.at) >= refusedOver {
-			before, since = h.counts.refused, h.counts.at
+			before = h.counts.refused
 		}
 	}
 	now := v.recent[len(v.recent)-1].refused

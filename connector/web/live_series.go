@@ -103,17 +103,6 @@ func (r *ring) window(now time.Time, n int) []point {
 	return out
 }
 
-// sum adds what a rate came to over points of the ring; ok tells whether any of them was known.
-func (r *ring) sum(points []point, m metric) (total float64, ok bool) {
-	for i := range points {
-		if v := points[i][m]; known(v) {
-			total += float64(v) * r.step.Seconds()
-			ok = true
-		}
-	}
-	return total, ok
-}
-
 // mean is the mean of what is known of a metric.
 func mean(points []point, m metric) (float64, bool) {
 	total, n := 0.0, 0

@@ -8,11 +8,12 @@ const sayEvery = 10000;
 
 let source = null;
 let poll = 0;
+let polls = 0;
 let silence = 0;
 let paused = false;
 let since = root?.dataset.since ?? '';
 let last = new Date();
-let said = root?.querySelector('[data-live="sentence"]')?.textContent ?? '';
+let said = wordsOf(root?.querySelector('[data-live="sentence"]')?.textContent ?? '');
 let saidAt = 0;
 let saying = 0;
 let shape = null;
@@ -59,10 +60,14 @@ function apply(patch) {
   say();
 }
 
+const focusable = 'summary, a, button';
+
+// swap puts new markup into an element. What the reader opened stays open, and the focus stays where it was.
 function swap(el, html) {
   const open = new Map([...el.querySelectorAll('details[id]')].map((d) => [d.id, d.open]));
-  const inner = [...el.querySelectorAll('details')].findIndex((d) => d.contains(document.activeElement));
-  const focus = el.contains(document.activeElement) ? document.activeElement.closest('details[id]')?.id : null;
+  const box = el.contains(document.activeElement) ? document.activeElement.closest('details[id]') : null;
+  const at = box ? [...box.querySelectorAll(focusable)].indexOf(document.activeElement) : -1;
+  const inner = box ? [...box.querySelectorAll('details')].map((d) => d.open) : [];
   el.innerHTML = html;
   for (const [id, isOpen] of open) {
     const d = document.getElementById(id);
@@ -70,8 +75,12 @@ function swap(el, html) {
       d.open = isOpen;
     }
   }
-  if (focus !== null && inner >= 0) {
-    document.getElementById(focus)?.querySelector('summary')?.focus();
+  const now = box && document.getElementById(box.id);
+  if (now) {
+    [...now.querySelectorAll('details')].forEach((d, i) => {
+      d.open = inner[i] ?? d.open;
+    });
+    [...now.querySelectorAll(focusable)][at]?.focus({ preventScroll: true });
   }
 }
 
@@ -86,9 +95,14 @@ function swapState(html) {
   }
 }
 
+// wordsOf is a sentence without its numbers, which change all the time.
+function wordsOf(text) {
+  return text.replace(/[\d.,]+/g, '');
+}
+
 // say tells a screen reader the state when it changed, at most every ten seconds. Numbers are not told.
 function say() {
-  const now = root.querySelector('[data-live="sentence"]').textContent.replace(/[\d.,]+/g, '');
+  const now = wordsOf(root.querySelector('[data-live="sentence"]').textContent);
   if (now === said || saying) {
     return;
   }
@@ -96,7 +110,7 @@ function say() {
     saying = 0;
     saidAt = Date.now();
     const text = root.querySelector('[data-live="sentence"]').textContent;
-    said = text.replace(/[\d.,]+/g, '');
+    said = wordsOf(text);
     document.getElementById('live-say').textContent = `${text} ${root.querySelector('[data-live="wanted"]').textContent}`;
   }, Math.max(0, saidAt + sayEvery - Date.now()));
 }
@@ -157,7 +171,8 @@ async function ask() {
     }
     live();
     apply(patch);
-    polling.hidden = false;
+    polls += 1;
+    polling.hidden = polls < 2; // one alone is only the way back to a stream
     connect(); // there may be a stream again
   } catch {
     if (poll && !paused) {
@@ -179,6 +194,7 @@ function cut() {
 function stopPolling() {
   clearTimeout(poll);
   poll = 0;
+  polls = 0;
   polling.hidden = true;
   if (root.classList.contains('cut')) {
     root.classList.remove('stale', 'cut');
