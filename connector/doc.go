@@ -20,12 +20,13 @@
 //	Which deletes are held, and until when?             brake.go (how many are too many), held.go
 //	What is left of a user who was erased?              forget.go
 //	What waits for a person, what was done already?     care.go, control.go (confirm, retry, discard, send)
-//	How does a table come whole, once or again?         load.go, resync.go, schedule.go; gone.go (who is no more), mark.go (load_mark)
-//	What cannot be delivered?                           quarantine.go, stored.go, original.go (the record), retry.go (again)
+//	How does a table come whole, once or again?         load.go (begins), loadruns.go (runs), loadend.go (ends), resync.go, schedule.go; gone.go (who is no more), mark.go (load_mark)
+//	What cannot be delivered?                           quarantine.go, stored.go, original.go (the record), retry.go (again), entrygroup.go (by reason)
 //	How is a range of a topic brought again?            replay.go (why nothing older overwrites anything newer)
 //	What does a source, a mapping, a sink, a store owe? source.go, effect.go (Mapper), sink.go, journal.go
-//	What travels?                                       row.go, value.go, effect.go, key.go
-//	How is it doing?                                    health.go, status.go, metrics.go
+//	What travels?                                       row.go, value.go, effect.go, key.go; model.go (the configuration's models), ids.go (whose row is it?)
+//	How is it doing?                                    health.go, status.go, metrics.go, waiting.go (one user's queue), ending.go (for a history)
+//	How does a fault say what to do?                    errors.go
 //
 // Beside it, each importing only this package (envelope and sourcetest also schemas, the connector's own records):
 //
@@ -37,6 +38,9 @@
 //	connector/braze      Sink over Braze's HTTP API: calls, limits, error classes
 //	connector/state      data/ and cache/ on disk, quarantine
 //	connector/control    the local socket that the command line talks to
+//	connector/draft      the configuration file as people edit it: one draft, versions, activity
+//	connector/history    what became of each user's changes, without values
+//	connector/web        the pages in the browser
 //	connector/sourcetest conformance suite for Sources
 //	connector/braze/brazesim  Braze as documented, in memory, able to fail on demand
 //
@@ -52,13 +56,15 @@
 //   - What is left out is decided when an effect leaves its queue (diff.go), not when it is mapped: between the two, what Braze holds may change.
 //   - A before-image is proof only after a completed load on an unbroken slot or for a row the cache knows; never in enrich, never for a field whose
 //     settings changed, never for a user whose last change was refused or given up, and never for a change that was read before the load was done: the
-//     chunk row that it stands for may have been dropped for its sake.
+//     chunk row that it stands for may have been dropped for its sake. A row that was never sent is not known because its user was renamed. Without the
+//     cache, nobody knows which profiles were deleted under rows of a model that does not own its users: there only a new load makes proof.
 //   - A delete keeps what other models' changes waited with before it, for the case that it is dropped. A user that comes again, or a name that was renamed
 //     away and is used again, gets the living rows of all its models, whichever model's row starts it.
 //   - A fingerprint is of what Braze accepted last, is written before the user's next step can leave, and is dropped with the user's profile. It is not asked where
 //     values that differ were folded and one of them may have been sent. Update-only calls prove nothing but their nulls.
 //   - Of a partition that another process has now, nothing leaves any more: not what waits, not what comes back from a failed call, not what is still being
-//     mapped. What its next owner has to know is in the shared journal before Revoke returns.
+//     mapped. What is dropped for that reason is not done: only its new owner confirms it. What that one has to know is in the shared journal before
+//     Revoke returns.
 //   - Events never fold and nothing folds past them. What was accepted of them is remembered until its position is passed.
 //   - What an earlier run may have sent (Batch.Replayed), or an attempt with unknown outcome, is never folded away: a delete is sent although the row
 //     comes again, a value that went there and back is sent.
@@ -72,6 +78,7 @@
 //
 // # Goroutines
 //
-// One reader (Run's own), the senders of each kind, one committer, one clock, one that asks about settling users, and what a Source keeps inside. When
-// Run's context ends, the reader stops, the queues drain up to the deadline, the last record is written and confirmed.
+// One reader (Run's own), the senders of each kind, one committer, one clock (when waits end), one settler (asks Braze about deleted users), one closer (ends
+// loads), one that estimates the models' rows for the brake, one for each schedule, and what a Source keeps inside. When Run's context ends, the reader
+// stops, the queues drain up to the deadline, the last record is written and confirmed.
 package connector
