@@ -25,7 +25,7 @@ func newHealthcheck(p *program) *cobra.Command {
 		Long: `healthcheck asks /readyz on web.listen (or /livez with --live), prints the answer, and ends with exit code 0 when it is well and 1 when it is not or
 nobody answers. It needs only web.listen of the configuration.
 
-Ready means: the source is connected, Braze takes the key, the position moves where there is something to move, and data/ can be written.
+Ready means: no stop is pending, the source is connected, Braze takes the key, the position moves where there is something to move, and data/ can be written.
 Live means: the loops of the process turn. A restart mends what is not live; it does not mend what is not ready.`,
 		Example: "  brazecdc healthcheck\n  brazecdc healthcheck --live\n  brazecdc healthcheck --url http://127.0.0.1:8080",
 		Args:    cobra.NoArgs,

@@ -290,6 +290,47 @@ func TestReloadInProcess(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
+func TestStandby(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, plainModel)
+	first := b.run()
+	second := *b
+	second.dir, second.listen = shortDir(t), ""
+	second.write(b.text)
+	p := second.runUnready()
+	second.until("it stands by", func() bool {
+		if m := listening.FindStringSubmatch(p.err.String()); m != nil {
+			second.listen = m[1]
+		}
+		if second.listen == "" {
+			return false
+		}
+		code, body := second.get("/readyz")
+		return code == 200 && body == "standby\n"
+	})
+	if s := second.status(); s.State != "standby" || !s.Ready || len(s.Reasons) != 1 {
+		t.Errorf("%+v", s)
+	}
+	_, body := second.get("/metrics")
+	wantIn(t, body, "brazecdc_active 0\n")
+	second.edit("drain: 10s", "drain: 11s")
+	second.reload(p, true)
+	wantIn(t, second.must("log-level", "postgres=debug", "--for", "1m"), "the log of postgres is at debug until")
+	if r := second.brazecdc("log-level", "nobody=debug"); r.code != exitUsage || !strings.Contains(r.err, "postgres") {
+		t.Errorf("exit code %d, %s", r.code, r.err)
+	}
+	if code := first.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	second.until("it took over", func() bool { code, body := second.get("/readyz"); return code == 200 && body == "ok\n" })
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if r := second.brazecdc("log-level", "debug"); r.code != 1 || !strings.Contains(r.err, "no process runs") {
+		t.Errorf("exit code %d, %s", r.code, r.err)
+	}
+}
+
 func TestStay(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, plainModel)

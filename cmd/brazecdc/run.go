@@ -30,7 +30,7 @@ what it will create, how many users and calls a load means, and that a load can 
 
 While it runs it answers on
   data/control.sock   status, confirm, quarantine, send, replay, resync, forget: the other commands, for the same account only
-  web.listen          /livez, /readyz (?verbose), /metrics (Prometheus), /status (JSON)
+  web.listen          /livez, /readyz (?verbose, ?exclude=braze), /metrics (Prometheus), /status (JSON)
 
 With source.kafka it reads the models' topics as a member of a consumer group; a topic that is created later and matches a model's pattern is noticed within
 seconds and read from its beginning. Several processes share the partitions when they name the same group; each needs its own data/ and cache/.

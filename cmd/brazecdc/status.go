@@ -26,7 +26,8 @@ func newStatus(p *program) *cobra.Command {
 held back. It shows figures and words, never values of rows, and changes nothing. Data points are counted as Braze's legacy contracts do, since the process
 started: spent on what was sent, saved by leaving out what Braze had; --json has them by field and by day (UTC).
 
-States: starting, running, degraded (running, but something needs someone), draining, stopped.`,
+States: starting, standby (another process works, this one takes over when it ends), running, degraded (running, but something needs someone), reloading
+(a configuration is applied), draining, stopped.`,
 		Example: "  brazecdc status\n  brazecdc status --watch\n  brazecdc status --json | jq .lag_seconds",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -82,7 +83,7 @@ func (p *program) printStatus(s *control.Status) error {
 	switch s.State {
 	case "running":
 		state = p.green(state)
-	case "degraded", "starting", "draining":
+	case "degraded", "starting", "standby", "reloading", "draining":
 		state = p.yellow(state)
 	}
 	p.printf("%s  %s", p.bold(state), s.Workspace)
@@ -95,6 +96,12 @@ func (p *program) printStatus(s *control.Status) error {
 	}
 	for _, r := range s.NotReady {
 		p.printf("  not ready: %s\n", r)
+	}
+	if s.LastReload != nil && !s.LastReload.OK {
+		p.printf("%s %s, and the one before goes on: %s\n", p.yellow("the configuration was not applied"), since(s.LastReload.At), s.LastReload.Error)
+	}
+	if len(s.NeedsRestart) > 0 {
+		p.printf("counts from the next start on: %s\n", strings.Join(s.NeedsRestart, ", "))
 	}
 	if s.LastStop != nil {
 		p.printf("last stop: %s, exit code %d: %s\n", since(s.LastStop.At), s.LastStop.Code, orElse(s.LastStop.Reason, "stopped on request, everything confirmed"))
