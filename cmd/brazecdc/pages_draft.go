@@ -2,7 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 
+	"brazecdc/connector/config"
 	"brazecdc/connector/web"
 )
 
@@ -18,21 +22,46 @@ type draftViews struct {
 // levels are the groups of check as the pages mark them.
 var levels = map[string]string{mustFix: "bad", mayHurt: "warn", fine: "ok"}
 
-// Check implements web.DraftViews: it is the command check for a text that the file does not hold yet.
+// Check implements web.DraftViews: it is the command check for a text that the file does not hold yet, and what a running process can't change.
 func (d *draftViews) Check(ctx context.Context, text []byte) ([]web.Finding, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	c := &checker{p: d.p, text: text}
 	c.run(ctx)
+	if d.x.face != nil && d.x.face.runner != nil {
+		d.running(c, text)
+	}
 	var out []web.Finding
 	for _, group := range []string{mustFix, mayHurt, fine} {
 		for _, f := range c.found {
 			if f.Group == group {
-				out = append(out, web.Finding{Level: levels[group], Area: f.Area, What: f.What, Fix: f.Fix, Line: f.Line})
+				what := strings.TrimPrefix(f.What, "warning: ")
+				if rest, ok := strings.CutPrefix(what, fmt.Sprintf("%s:%d:", d.p.config, f.Line)); ok {
+					_, what, _ = strings.Cut(rest, ": ") // the column; the line stands apart
+				}
+				out = append(out, web.Finding{Level: levels[group], Area: f.Area, What: what, Fix: f.Fix, Line: f.Line})
 			}
 		}
 	}
 	return out, nil
+}
+
+// running adds what stands between this process and the text: settings that count from the next start on, or that it can't leave.
+func (d *draftViews) running(c *checker, text []byte) {
+	_, notes, err := d.x.face.runner.read(text)
+	var faults config.Faults
+	if errors.As(err, &faults) {
+		notes = append(notes, faults...)
+	}
+	for _, f := range notes {
+		known := false
+		for _, x := range c.found {
+			known = known || x.Line == f.Line && strings.Contains(x.What, f.What)
+		}
+		if !known {
+			c.withFixes("config", config.Faults{f})
+		}
+	}
 }
 
 // Apply implements web.DraftViews.

@@ -72,7 +72,7 @@ func (s *Store) Note(a Activity) error {
 		return fmt.Errorf("note the activity: %w", err)
 	}
 	if s.Log != nil {
-		s.Log.Info("audit", slog.String("who", a.Who), slog.String("from", a.From), slog.String("what", a.What.Key), slog.Any("args", a.What.Args))
+		s.Log.Info("audit", slog.String("component", "audit"), slog.String("who", a.Who), slog.String("from", a.From), slog.String("what", a.What.Key), slog.Any("args", a.What.Args))
 	}
 	return s.holding(&s.logs, "activity.lock", func() error { return s.append(line) })
 }
