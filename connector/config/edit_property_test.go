@@ -216,10 +216,12 @@ func TestRandomEditsOfRandomDocuments(t *testing.T) {
 		case 0:
 			edit.Remove = true
 		case 1:
-			if old.kind == sequence {
+			switch old.kind {
+			case sequence:
 				edit.Path += "[+]"
-			} else if old.kind == mapping {
+			case mapping:
 				edit.Path = Key(edit.Path, "new key")
+			default:
 			}
 			edit.Value = randomValue(t, 2)
 		default:

@@ -7,8 +7,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func lines(l ...string) string { return strings.Join(l, "\n") + "\n" }
-
 func TestAnEditMovesOnlyWhatItChanges(t *testing.T) {
 	for _, c := range []struct {
 		name     string

@@ -54,8 +54,10 @@ type Store struct {
 	file string // without symbolic links where there are any, so that a rename replaces what they point at
 	dir  string
 	now  func() time.Time
-	mu   sync.Mutex
-	logs sync.Mutex // of the log of activities alone, so that what start does can be noted during an Apply
+	// writable is asked for whether the file, which exists or not, can be replaced.
+	writable func(file string, exists bool) bool
+	mu       sync.Mutex
+	logs     sync.Mutex // of the log of activities alone, so that what start does can be noted during an Apply
 }
 
 // Open is the store of the configuration file, kept in dir, which is made where it is missing. A file that differs from the last version is noted as
@@ -67,7 +69,7 @@ func Open(file, dir string) (*Store, error) {
 	if real, err := filepath.EvalSymlinks(file); err == nil {
 		file = real
 	}
-	s := &Store{file: file, dir: dir, now: time.Now}
+	s := &Store{file: file, dir: dir, now: time.Now, writable: writable}
 	s.Check = s.parse
 	return s, s.locked(func() error {
 		s.sweep()
@@ -109,7 +111,7 @@ func (s *Store) View() (View, error) {
 		v.Exists = true
 	}
 	v.File, v.Base, v.Text = text, text, text
-	v.ReadOnly = !writable(s.file, v.Exists)
+	v.ReadOnly = !s.writable(s.file, v.Exists)
 	d, err := s.load()
 	if err != nil || d == nil || d.Text == string(text) {
 		return v, err

@@ -61,8 +61,10 @@ type draftShown struct {
 	Theirs   []draft.Line // what the other changed, where the draft is stale
 	Unified  string
 	Faults   []Finding
-	Checked  bool // Faults are those of a full check
-	Despite  bool // all of them are outside of the file, so that it can be applied all the same
+	Well     []Finding // those of Faults that are well
+	Open     bool      // there are others
+	Checked  bool      // Faults are those of a full check
+	Despite  bool      // all of them are outside of the file, so that it can be applied all the same
 	Hand     string
 	Reason   string
 }
@@ -116,6 +118,13 @@ func (s *Server) showDraft(r *request, status int, p *draftShown) error {
 	}
 	if !p.Checked {
 		p.Faults = s.readingFaults(v.Text)
+	}
+	for _, f := range p.Faults {
+		if f.Level == "ok" {
+			p.Well = append(p.Well, f)
+		} else {
+			p.Open = true
+		}
 	}
 	p.Despite = p.Checked && outside(p.Faults)
 	if !v.Pending {

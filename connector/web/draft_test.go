@@ -334,6 +334,20 @@ func TestTheDraftOfAFirstFile(t *testing.T) {
 	d.get("/draft").wants(t, http.StatusOK, "version is set: 1", "is missing")
 }
 
+func TestADraftOfAFileThatCannotBeWrittenIsDownloaded(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may write everywhere")
+	}
+	d := newDraftDesk(t, draftSample)
+	d.edit(t, syncMode)
+	if err := os.Chmod(d.file, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	a := d.get("/draft")
+	a.wants(t, http.StatusOK, "managed elsewhere", "Download YAML")
+	a.lacks(t, `action="/draft/apply"`)
+}
+
 func TestPagesOfTheDraftRefuseWhatIsNot(t *testing.T) {
 	d := newDraftDesk(t, draftSample)
 	for _, path := range []string{"/versions/0", "/versions/99", "/versions/x", "/versions/99999999999999999999"} {
