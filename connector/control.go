@@ -16,6 +16,9 @@ type Confirmation struct {
 	Since  time.Time `json:"since"`
 	Text   string    `json:"text"`
 	Answer string    `json:"answer"` // what confirming does
+	// Limit and Window are those of the brake that holds deletes, where they are known.
+	Limit  int64         `json:"limit,omitempty"`
+	Window time.Duration `json:"window,omitempty"`
 }
 
 // WaitsTruncated words a pause after a TRUNCATE.
@@ -63,11 +66,12 @@ func (p *Pipeline) Pending() []Confirmation {
 			out = append(out, WaitsLost(x, c.held.waits[heldKind{m.Name, PauseLost}].n))
 		}
 		if t := c.held.waits[heldKind{m.Name, PauseBrake}]; t.n > 0 {
-			why := ""
+			x := WaitsBraked(m.Name, "", t.n, t.since)
 			if b := c.brakes[i]; b != nil {
-				why = b.why()
+				x = WaitsBraked(m.Name, b.why(), t.n, t.since)
+				x.Limit, x.Window = b.limit(), b.Window
 			}
-			out = append(out, WaitsBraked(m.Name, why, t.n, t.since))
+			out = append(out, x)
 		}
 		if t := c.held.waits[heldKind{m.Name, PauseGone}]; t.n > 0 {
 			out = append(out, WaitsGone(m.Name, m.Table, t.n, t.since))

@@ -73,7 +73,7 @@ func shownLoad(l connector.LoadState, st *control.Status, now time.Time) loadSho
 	if !l.Finished.IsZero() {
 		end = l.Finished
 	}
-	x.Took = end.Sub(l.Started).Truncate(time.Second)
+	x.Took = max(time.Second, end.Sub(l.Started).Round(time.Second))
 	x.Phase, x.Mark = phase(&l, st, &x)
 	if x.Phase == "done" {
 		x.Share = 100

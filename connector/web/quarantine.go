@@ -91,7 +91,7 @@ func (f *heldFilter) since(now time.Time) time.Time {
 }
 
 // Query is the filter as a URL has it, with more pairs behind it.
-func (f *heldFilter) Query(more ...string) string {
+func (f heldFilter) Query(more ...string) string {
 	v := url.Values{}
 	for i, x := range []string{f.Model, f.Class, f.Span, f.Ref} {
 		if x != "" {
@@ -110,7 +110,7 @@ func (f *heldFilter) Query(more ...string) string {
 }
 
 // Any tells whether the filter leaves something out.
-func (f *heldFilter) Any() bool { return f.Query() != "" }
+func (f heldFilter) Any() bool { return f.Query() != "" }
 
 // heldGroup is a line of the overview.
 type heldGroup struct {

@@ -26,7 +26,7 @@ const (
 	typeAbove = 100
 )
 
-// heldScope is which entries an action is about: ticked ones, or all that match a filter up to one.
+// heldScope is which entries an action is about: ticked ones, or, with IDs nil, all that match a filter up to one.
 type heldScope struct {
 	IDs    []uint64
 	Filter heldFilter
@@ -61,6 +61,7 @@ func (r *request) heldAct() (*heldAct, error) {
 		return strconv.ParseUint(f.Get(name), 10, 64)
 	}
 	if f.Get("all") == "" {
+		a.Scope.IDs = []uint64{} // without a tick nothing is meant, not all
 		for _, s := range f["id"] {
 			id, err := strconv.ParseUint(s, 10, 64)
 			if err != nil {

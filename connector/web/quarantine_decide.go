@@ -45,35 +45,32 @@ func (r *request) decisions(api control.API, model string) ([]decision, error) {
 			continue
 		}
 		d := decision{Model: c.Model, Kind: waitWords[c.Kind], Count: c.Count, Since: c.Since, Link: "/quarantine/decide/" + urlPart(c.Model)}
-		d.Text = r.decisionText(&d, modelOf(cfg, c.Model), c.Text)
+		d.Text = r.decisionText(&c, d.Kind, modelOf(cfg, c.Model))
 		out = append(out, d)
 	}
 	return out, nil
 }
 
-// decisionText words what waits; said is the process' own sentence, for what the catalogue does not know.
-func (r *request) decisionText(d *decision, m *connector.Model, said string) string {
+// decisionText words what waits; what the catalogue does not know is told in the process' own sentence.
+func (r *request) decisionText(d *connector.Confirmation, kind string, m *connector.Model) string {
 	table := d.Model
 	if m != nil {
 		table = m.Relation()
 	}
-	switch d.Kind {
+	switch kind {
 	case "truncate":
 		return r.t("quarantine.decide.truncate", table, formatTime(r.Lang, d.Since.In(r.Zone)))
 	case "brake":
-		if m == nil || m.Deletes.Window == 0 {
+		if d.Limit == 0 || d.Window == 0 {
 			return r.t("quarantine.decide.brake.plain", d.Count, d.Model)
 		}
-		if m.Deletes.Share > 0 {
-			return r.t("quarantine.decide.brake.share", d.Count, d.Model, m.Deletes.Window, m.Deletes.Max, m.Deletes.Share*100)
-		}
-		return r.t("quarantine.decide.brake", d.Count, d.Model, m.Deletes.Window, m.Deletes.Max)
+		return r.t("quarantine.decide.brake", d.Count, d.Model, d.Window, d.Limit)
 	case "lost":
 		return r.t("quarantine.decide.lost", d.Count, d.Model)
 	case "gone":
 		return r.t("quarantine.decide.gone", d.Count, table)
 	}
-	return said
+	return d.Text
 }
 
 // settings is the configuration as the file has it, nil where it can't be read.
