@@ -110,7 +110,7 @@ func TestPagesHeld(t *testing.T) {
 		w.click(`input[name=field][value=plan]`)
 		w.click("input[name=all_values]")
 		w.click("main button.primary")
-		w.see("can start campaigns in Braze", "only plan")
+		w.see("can start campaigns in Braze", "Only plan.")
 		w.shot("held_sure_en_1280")
 		b.fault(brazesim.Fault{Endpoint: "/users/track", Delay: 300 * 1e6})
 		w.click("main button.primary")

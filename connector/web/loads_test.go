@@ -94,7 +94,7 @@ func TestLoads(t *testing.T) {
 		h.plan = connector.ResyncPlan{Rows: 90_000, Calls: 1200, Counts: true}
 		s.get("/loads/new").wants(t, http.StatusOK, "public.customers", `value="plan"`, `value="email"`)
 		f := url.Values{"model": {"customers"}, "what": {"field"}, "field": {"plan"}, "all_values": {"yes"}}
-		s.post("/loads/new", f).wants(t, http.StatusOK, "90,000", "1,200", "2 min", "can start campaigns in Braze", "only plan", "All values are sent", "brazecdc resync --model customers --field plan --all-values")
+		s.post("/loads/new", f).wants(t, http.StatusOK, "90,000", "1,200", "2 min", "can start campaigns in Braze", "Only plan.", "All values are sent", "brazecdc resync --model customers --field plan --all-values")
 		if h.done("start") != 0 {
 			t.Fatal("it did not wait for a yes")
 		}
