@@ -117,7 +117,8 @@ func (b *browser) dark(on bool) {
 	if on {
 		scheme = "dark"
 	}
-	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}
+	// Without motion the colours are the new ones at once.
+	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}
 	if _, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features}); err != nil {
 		b.t.Fatal(err)
 	}
@@ -152,7 +153,10 @@ func (b *browser) click(css string) {
 // fill puts a text into a field, in place of what stands there, as keys would.
 func (b *browser) fill(css, value string) {
 	b.t.Helper()
-	b.do("fill "+css, chromedp.Clear(chromedp.CSS(css)), chromedp.SendKeys(chromedp.CSS(css), value))
+	b.do("fill "+css, chromedp.WaitVisible(chromedp.CSS(css)))
+	// Clear would take away only what the page came with, not what was typed since.
+	eval[bool](b, fmt.Sprintf(`(() => { const i = document.querySelector(%q); i.value = ''; i.dispatchEvent(new Event('input', {bubbles: true})); return true; })()`, css))
+	b.do("fill "+css, chromedp.SendKeys(chromedp.CSS(css), value))
 }
 
 // choose picks an option of a select by its value.

@@ -448,15 +448,41 @@ func (s *Server) fieldsCheck(r *request) error {
 	if err != nil {
 		return r.partial("models_refused", err.Error())
 	}
-	next := s.read(text)
+	next, before := s.read(text), m
 	if x := next.model(m.Name); x != nil {
 		m = x
 	}
 	data := r.fieldsData(next, m)
+	data.keepIDs(before, r.PostForm)
 	if p, err := r.preview(next, m, previewFrom(r.PostForm)); err == nil {
 		data.Preview = p
 	}
 	return r.partial("models_checked", data)
+}
+
+// keepIDs gives the lines of a form the ids of the elements that it came from: a name that is being typed is not that of its element.
+func (data *fieldsData) keepIDs(m *connector.Model, form url.Values) {
+	ids := map[string]string{}
+	forms, paths := linesIn(m)
+	for _, index := range form["line"] {
+		l := lineFrom(form, index+".")
+		for i := range forms {
+			if forms[i].Section == l.Section && forms[i].Name == l.Was {
+				ids[l.Section+"."+l.Name] = idOf(m, paths[i])
+			}
+		}
+	}
+	keep := func(lines []lineView) {
+		for i := range lines {
+			if id := ids[lines[i].Section+"."+lines[i].Name]; id != "" {
+				lines[i].ID = id
+			}
+		}
+	}
+	keep(data.Lines)
+	for i := range data.Groups {
+		keep(data.Groups[i].Lines)
+	}
 }
 
 // exprTry shows what an expression gives for some rows.
