@@ -105,9 +105,13 @@ func TestModelsInBrowser(t *testing.T) {
 				w.choose(`[id="gnew.r0-o"]`, "gt")
 				w.fill(`[id="gnew.r0-v"]`, "2000")
 				eventually(t, "the text follows the builder", func() bool { return eval[string](w, `document.getElementById('gnew-rule').value`) == "credits > 2000" })
-				eventually(t, "the rows are counted: "+w.text(), func() bool { return strings.Contains(w.text(), word("of 300 rows match", "von 300 Zeilen passen")) && strings.Contains(w.text(), "100") })
+				eventually(t, "the rows are counted: "+w.text(), func() bool {
+					return strings.Contains(w.text(), word("of 300 rows match", "von 300 Zeilen passen")) && strings.Contains(w.text(), "100")
+				})
 				w.fill(`#gnew-rule`, `credits > 2000 && plan == "pro"`)
-				eventually(t, "the builder follows the text", func() bool { return eval[int](w, `document.querySelectorAll('details.new-group[open] .rule-row').length`) >= 3 })
+				eventually(t, "the builder follows the text", func() bool {
+					return eval[int](w, `document.querySelectorAll('details.new-group[open] .rule-row').length`) >= 3
+				})
 				w.fill(`#gnew-rule`, `len(plan) > 3`)
 				w.see(word("This rule is richer than the builder", "Diese Regel ist reicher als der Baukasten"))
 				w.fill(`#gnew-rule`, `credits > 2000 && plan == "pro"`)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"brazecdc/connector"
 	"brazecdc/connector/mapping"
@@ -33,10 +34,12 @@ func (v *modelViews) Preview(ctx context.Context, draft []byte, ask web.PreviewA
 	out := &web.ModelPreview{Op: ask.Op, Topic: s.topics != nil}
 	one := *s.cfg
 	one.Models = []connector.Model{*m}
+	shape := t
 	if ask.Op == "leaves" {
-		one.Models[0].Filter = "false" // for any row, as if it had just stopped to match
+		shape = withMembership(t)
+		one.Models[0].Filter = "$env[\"" + memberColumn + "\"]" // of any row it can be told that it matched, and does not any more
 	}
-	r := &reader{cfg: &one, topics: s.topics, tables: map[string]*connector.Table{name: t}}
+	r := &reader{cfg: &one, topics: s.topics, tables: map[string]*connector.Table{name: shape}}
 	var faults []connector.Fault
 	r.mapper, faults = s.alone(r.tables, one.Models[0], func(c *mapping.Config) {
 		c.Note = func(_ int, field, reason string) { r.remarks = append(r.remarks, remark{field, reason}) }
@@ -181,19 +184,38 @@ func typedKey(row connector.Row) string {
 	return strings.Join(parts, ",")
 }
 
+// memberColumn is a column that no table has: whether a row matches the filter.
+const memberColumn = "matches the filter"
+
+// withMembership gives a table that column.
+func withMembership(t *connector.Table) *connector.Table {
+	out := *t
+	out.Columns = append(slices.Clone(t.Columns), connector.Column{Name: memberColumn, TypeName: "boolean", Kind: connector.KindBool, NotNull: true,
+		Decode: func(raw string) (connector.Value, error) {
+			v := connector.Value{Kind: connector.KindBool}
+			if raw == "t" {
+				v.Int = 1
+			}
+			return v, nil
+		}})
+	return &out
+}
+
 // leaving maps a row that was sent before as one that the filter does not include any more.
 func (sh *showing) leaving(row connector.Row) (mapped, error) {
-	open := *sh.m
-	open.Filter = ""
-	before, _ := sh.s.alone(sh.r.tables, open, nil)
-	sent := sentAs{}
-	if before != nil {
-		effects, err := before.Map(nil, &connector.Change{Key: rowKey(row), Op: connector.Insert, After: row}, nil)
-		if err == nil && len(effects) > 0 {
-			sent[0] = effects[0].User
-		}
+	as := func(is string) connector.Row {
+		return connector.Row{Table: sh.r.tables[sh.t.Name], Cells: append(slices.Clone(row.Cells), connector.Cell{State: connector.Set, Raw: is})}
 	}
-	return sh.r.change(&connector.Change{Key: rowKey(row), Op: connector.Update, Before: row, After: row}, 0, sent)
+	in, out := as("t"), as("f")
+	before, err := sh.r.as(connector.Insert, 0, in)
+	if err != nil {
+		return mapped{}, err
+	}
+	sent := sentAs{}
+	for i := range before.effects {
+		sent[0] = before.effects[i].User
+	}
+	return sh.r.change(&connector.Change{Key: rowKey(row), Op: connector.Update, Before: in, After: out, Time: time.Now()}, 0, sent)
 }
 
 // change shows a message of a topic as the change that it is.
