@@ -107,6 +107,10 @@ func TestLiveInBrowser(t *testing.T) {
 		b.exec(`TRUNCATE users`)
 		tab.see("One thing needs you.", "public.users was emptied (TRUNCATE)", "Nothing was deleted in Braze.", "brazecdc confirm users", "Paused")
 		tab.shot("live_en_needs")
+		tab.click(".need .button")
+		eventually(t, "the page to decide on opens", func() bool { return tab.path() == "/quarantine/decide/users" })
+		tab.open("/?watch=on")
+		tab.see("One thing needs you.")
 	})
 	t.Run("an open page does not hold a stop up, and says since when it is not live", func(t *testing.T) {
 		if code := p.stop(); code != 0 {

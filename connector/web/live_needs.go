@@ -426,7 +426,7 @@ func (v *view) leftOut() (out []need) {
 			if part := float64(n) / float64(objects); part > notesShare {
 				field, reason, _ := strings.Cut(note, ": ")
 				out = append(out, need{Kind: "left_out", Level: levelTell, Model: m.Name, Args: []any{field, m.Name, share(min(part, 1)), int(n)}, Detail: reason,
-					Go: "/models/" + m.Name})
+					Go: "/models/" + urlPart(m.Name)})
 			}
 		}
 	}
@@ -447,4 +447,4 @@ func (v *view) schedules() (out []need) {
 }
 
 // confirmPage is where a confirmation is answered.
-func confirmPage(c *connector.Confirmation) string { return "/quarantine?model=" + c.Model }
+func confirmPage(c *connector.Confirmation) string { return "/quarantine/decide/" + urlPart(c.Model) }

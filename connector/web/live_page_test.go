@@ -47,7 +47,7 @@ func TestLivePage(t *testing.T) {
 	l.shows(t, "deletes are held", 5, func(_ int, st *control.Status) {
 		st.State, st.Models[0].Held = "degraded", 1240
 		st.Pending = []connector.Confirmation{{Model: "customers", Kind: connector.PauseBrake, Count: 1240, Since: st.Started, Text: "since 1000 came within 10m0s"}}
-	}, "1,240 deletes of customers are held, since too many came at once.", "These deletes wait, all else goes on.", "brazecdc confirm customers", "Paused deletes: 1,240")
+	}, "1,240 deletes of customers are held, since too many came at once.", "These deletes wait, all else goes on.", "brazecdc confirm customers", `href="/quarantine/decide/customers"`, "Paused deletes: 1,240")
 	l.shows(t, "a table was emptied", 5, func(_ int, st *control.Status) {
 		st.State, st.Models[0].Paused = "degraded", connector.PauseTruncate
 		st.Pending = []connector.Confirmation{{Model: "customers", Kind: connector.PauseTruncate, Count: 7, Since: st.Started}}
