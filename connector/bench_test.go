@@ -109,15 +109,17 @@ func BenchmarkPipeline(b *testing.B) {
 		name       string
 		users, per int
 		gap        time.Duration
+		ended      func(*Ending)
 	}{
-		{"each user once", 1 << 40, 1000, 200 * time.Millisecond},
-		{"each user once, one row a transaction", 1 << 40, 1, 200 * time.Millisecond},
-		{"5000 users in turn", 5000, 1000, 10 * time.Millisecond},
+		{"each user once", 1 << 40, 1000, 200 * time.Millisecond, nil},
+		{"each user once, somebody hears how it ended", 1 << 40, 1000, 200 * time.Millisecond, func(*Ending) {}},
+		{"each user once, one row a transaction", 1 << 40, 1, 200 * time.Millisecond, nil},
+		{"5000 users in turn", 5000, 1000, 10 * time.Millisecond, nil},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			src := &benchSource{left: b.N, users: c.users, per: c.per, end: make(chan struct{})}
 			src.fresh = true
-			p, err := New(Config{Source: src, Sink: benchSink{}, Mapper: newBenchMapper(), Journal: &memJournal{state: State{New: true}}, UserGap: c.gap,
+			p, err := New(Config{Source: src, Sink: benchSink{}, Mapper: newBenchMapper(), Journal: &memJournal{state: State{New: true}}, UserGap: c.gap, Ended: c.ended,
 				Settle: time.Minute, Drain: time.Minute})
 			if err != nil {
 				b.Fatal(err)

@@ -79,6 +79,7 @@ type Store struct {
 	writer   hasher
 	rowsRoom []connector.Key
 	bodyRoom []byte
+	nameRoom []byte
 
 	disk       sync.Mutex // the files, and what is counted for them
 	live       *segment

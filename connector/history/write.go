@@ -252,7 +252,8 @@ func (s *Store) appendID(b []byte, u connector.User) []byte {
 	}
 	of := s.writer.user(&u)
 	if s.live.new(&of) {
-		s.put(s.writer.named(typeUser, of, appendUser(nil, &u)))
+		s.nameRoom = appendUser(append(append(s.nameRoom[:0], typeUser), of[:]...), &u)
+		s.putNamed(of)
 	}
 	return append(b, of[:]...)
 }
@@ -260,15 +261,16 @@ func (s *Store) appendID(b []byte, u connector.User) []byte {
 func (s *Store) appendRowID(b []byte, k *connector.Key) []byte {
 	of := s.writer.row(k)
 	if s.live.new(&of) {
-		s.put(s.writer.named(typeRow, of, appendKey(nil, k)))
+		s.nameRoom = appendKey(append(append(s.nameRoom[:0], typeRow), of[:]...), k)
+		s.putNamed(of)
 	}
 	return append(b, of[:]...)
 }
 
-// named makes the entry that says what an id stands for.
-func (h *hasher) named(kind byte, of id, what []byte) []byte {
-	h.seal(of, what)
-	return append(append(append(make([]byte, 0, 1+hashSize+len(what)), kind), of[:]...), what...)
+// putNamed puts down what an id stands for, sealed: nameRoom behind the id.
+func (s *Store) putNamed(of id) {
+	s.writer.seal(of, s.nameRoom[1+hashSize:])
+	s.put(s.nameRoom)
 }
 
 func (s *Store) tally(k countKey, at int64, n uint64) {

@@ -215,7 +215,7 @@ func (r *request) mappingLines(e *UserEvent) []userLine {
 	if len(e.Same) > 0 {
 		key := "users.map.same"
 		if e.Outcome != "accepted" {
-			key = "users.map.other" // nothing was sent, so nobody knows what Braze has
+			key = "users.map.mapped" // nothing was sent, so nobody knows what Braze has
 		}
 		out = append(out, userLine{Text: r.t(key, len(e.Same)), Words: e.Same})
 	}

@@ -194,6 +194,19 @@ func TestUserPage(t *testing.T) {
 		s.lang = "de"
 		s.get("/users/"+testRef).wants(t, http.StatusOK, "Von Braze angenommen", "37 Änderungen von customers", "Hier fehlen 12 Einträge", "nach 2,5 Sek.")
 	})
+	t.Run("shows no value to a viewer, and no button that changes something", func(t *testing.T) {
+		f := &fakeUsers{view: testUser(), compared: &UserCompared{}}
+		s := newSite(t, Config{Users: f, Access: func() Access { return Access{SignIn: true, Users: twoUsers()} }})
+		viewer := signIn(t, s, "jo")
+		a := viewer.get("/users/" + testRef)
+		a.wants(t, http.StatusOK, "a…@…", "•••", "Differs", "The values are shown to editors", "Changed columns", "phone was left out")
+		a.lacks(t, "ada@example.com", "u-1042", "&#34;pro&#34;", `action="/users/`)
+		for _, path := range []string{"/send", "/watch", "/compare"} {
+			viewer.post("/users/"+testRef+path, url.Values{"row": {"0"}}).wants(t, http.StatusForbidden)
+		}
+		f.found = &UserFound{Ref: testRef}
+		viewer.post("/users/find", url.Values{"by": {"external_id"}, "value": {"u-1042"}}).wants(t, http.StatusSeeOther)
+	})
 	t.Run("does not know whose reference is not known", func(t *testing.T) {
 		s, _ := usersSite(t, &fakeUsers{view: testUser()}, nil)
 		s.get("/users/h:000000000000").wants(t, http.StatusNotFound, "Nothing is known of this user")
