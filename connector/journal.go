@@ -253,7 +253,7 @@ type Entry struct {
 	Op       string          `json:"op"`
 	Key      Key             `json:"key"`
 	User     User            `json:"user"`
-	Class    string          `json:"class"`  // from a closed list: rejected, attempts, mapping, undecodable, identity, rename
+	Class    string          `json:"class"`  // from a closed list: rejected, attempts, mapping, undecodable, identity, rename, unknown
 	Reason   string          `json:"reason"` // a sentence
 	Field    string          `json:"field,omitempty"`
 	Before   json.RawMessage `json:"before,omitempty"` // column -> text, null; absent columns left out

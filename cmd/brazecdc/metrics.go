@@ -107,7 +107,7 @@ var metricNames = []metric{
 // closed lists of label values, so that their series start at 0.
 var (
 	parkReasons   = []string{"gap", "settle", "retry", "rename"}
-	entryClasses  = []string{"rejected", "attempts", "mapping", "undecodable", "identity", "rename"}
+	entryClasses  = []string{"rejected", "attempts", "mapping", "undecodable", "identity", "rename", "unknown"}
 	pauseReasons  = []string{connector.PauseTruncate, connector.PauseLost, connector.PauseBrake, connector.PauseGone}
 	walStatuses   = []string{"reserved", "extended", "unreserved", "lost"}
 	components    = []string{"reader", "committer", "source", "braze"}

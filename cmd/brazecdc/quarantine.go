@@ -48,7 +48,7 @@ type entryFlags struct {
 
 func (f *entryFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.model, "model", "", "only this `model`")
-	cmd.Flags().StringVar(&f.class, "class", "", "only this `class`: rejected, attempts, mapping, undecodable, identity, rename")
+	cmd.Flags().StringVar(&f.class, "class", "", "only this `class`: rejected, attempts, mapping, undecodable, identity, rename, unknown")
 	cmd.Flags().StringVar(&f.user, "user", "", "only this `external_id`")
 }
 

@@ -58,7 +58,7 @@ func (s *Server) setLook(r *request) error {
 func (s *Server) helpPage(r *request) error {
 	return r.render(http.StatusOK, "help", "core.help.title", helpPage{
 		Words:   helpWords,
-		Classes: []string{"rejected", "attempts", "mapping", "identity", "rename", "undecodable", "unknown"},
+		Classes: heldClasses,
 		Codes:   exitCodes,
 	})
 }

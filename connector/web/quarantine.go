@@ -49,7 +49,7 @@ var heldSpans = []struct {
 }{{"", 0}, {"1h", time.Hour}, {"24h", 24 * time.Hour}, {"7d", 7 * 24 * time.Hour}}
 
 // heldClasses are why a change is held back, in the order in which a page offers them.
-var heldClasses = []string{"rejected", "attempts", "mapping", "identity", "rename", "undecodable"}
+var heldClasses = []string{"rejected", "attempts", "mapping", "identity", "rename", "undecodable", "unknown"}
 
 // heldFilter is what stands in the URL of the pages. A user stands there as an opaque reference.
 type heldFilter struct {

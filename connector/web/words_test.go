@@ -124,7 +124,7 @@ var ownWords = map[string]bool{"brazecdc": true, "Braze": true, "Postgres": true
 var (
 	action   = regexp.MustCompile(`(?s)\{\{.*?\}\}`)
 	verbatim = regexp.MustCompile(`(?s)<(svg|code|pre)\b.*?</(svg|code|pre)>`)
-	example  = regexp.MustCompile(`^([A-Z]+|\S*[.:/@]\S*)$`) // of an address or a code, in a placeholder
+	example  = regexp.MustCompile(`^([A-Z]+|\S*[.:/@_0-9]\S*)$`) // of an address or a code, in a placeholder
 	tag      = regexp.MustCompile(`(?s)<[^>]*>`)
 	spoken   = regexp.MustCompile(`\b(title|aria-label|placeholder|alt|data-label|aria-description|aria-roledescription)="([^"]*)"`)
 )
