@@ -61,6 +61,7 @@ func newBrowser(t *testing.T, base, lang string) *browser {
 		t.Fatal(err)
 	}
 	b.size(1280, 900)
+	b.dark(false)
 	return b
 }
 

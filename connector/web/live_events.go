@@ -142,6 +142,9 @@ func (st *stream) wait(next <-chan struct{}, remind, over <-chan time.Time) (mor
 		case <-next:
 			return true, nil
 		case <-remind:
+			if !st.r.stillIn() { // the session is over, or its user was taken out
+				return false, nil
+			}
 			if err := st.send([]byte(": still here\n\n")); err != nil {
 				return false, err
 			}
