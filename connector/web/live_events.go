@@ -15,6 +15,7 @@ const (
 	streamsMost  = 50
 	streamWrite  = 10 * time.Second // for one write: a reader that takes longer is let go
 	streamRemind = 15 * time.Second // between comments that keep proxies from closing a silent stream
+	streamAsk    = 5 * time.Second  // between two looks whether who reads is still signed in
 	streamAge    = 10 * time.Minute // then the browser connects anew, and who may look is asked again
 	retryMillis  = 3000             // after which the browser connects anew
 )
@@ -117,7 +118,16 @@ func (st *stream) run() error {
 	defer remind.Stop()
 	over := time.NewTimer(streamAge)
 	defer over.Stop()
+	ask := time.NewTicker(streamAsk)
+	defer ask.Stop()
 	for {
+		select {
+		case <-ask.C:
+			if !st.r.stillIn() {
+				return nil // the browser connects anew, and is sent to the sign-in
+			}
+		default:
+		}
 		next := s.live.next() // before looking, so that no tick is missed
 		p, tick, err := s.patch(st.r, st.names, since)
 		if err != nil {
