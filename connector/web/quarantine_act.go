@@ -199,7 +199,7 @@ func (r *request) retryOne(api heldAPI, id uint64) error {
 		return r.redirect(link, "quarantine.retry.waits")
 	}
 	r.record(link, "quarantine.note.refused", strconv.FormatUint(id, 10))
-	r.problem("", r.reasonText(err.Error()))
+	r.problem("", r.reasonText(refusal(err)))
 	return r.render(http.StatusConflict, "quarantine_refused", "quarantine.retry.refused", link)
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -250,11 +251,20 @@ func (j *heldJob) one(ctx context.Context, open apiOpener, a *heldAct, id uint64
 		return
 	}
 	j.failed++
-	kind := connector.ReasonKind(err.Error())
+	kind := connector.ReasonKind(refusal(err))
 	if _, ok := j.again[kind]; !ok && len(j.again) >= jobReasons {
 		kind = ""
 	}
 	j.again[kind]++
+}
+
+// refusal is why a change was not accepted, without how the process says that it is held back again.
+func refusal(err error) string {
+	text := err.Error()
+	if _, why, ok := strings.Cut(text, "quarantined: "); ok && why != "" {
+		return why
+	}
+	return text
 }
 
 // jobShown is a job as a page shows it.
