@@ -258,6 +258,23 @@ func TestSignIn(t *testing.T) {
 		c.pass(2 * time.Hour)
 		jo.get("/help").wants(t, http.StatusUnauthorized)
 	})
+	t.Run("a page that is only open does not keep a session", func(t *testing.T) {
+		a := s.server.access()
+		id := s.server.sessions.begin(c.now(), "jo", a.Users[1].Password.Reveal())
+		open := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:8080/events", nil)
+		open.AddCookie(&http.Cookie{Name: "session_8080", Value: id})
+		r := &request{Request: open, s: s.server}
+		for range 119 {
+			c.pass(time.Minute)
+			if !r.stillIn() {
+				t.Fatal("it ended early")
+			}
+		}
+		c.pass(time.Minute)
+		if r.stillIn() {
+			t.Error("it did not end")
+		}
+	})
 	t.Run("a session ends after twelve hours, however it is used", func(t *testing.T) {
 		jo := signIn(t, s, "jo")
 		for range 11 {
@@ -415,7 +432,7 @@ func TestProxy(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 			req.RemoteAddr, req.Header = c.from, c.header
-			if u, _ := s.who(req, &access); u.Role != c.role {
+			if u, _ := s.who(req, &access, true); u.Role != c.role {
 				t.Errorf("role %s", u.Role)
 			}
 			if w := ask(c.from, http.MethodGet, "/help", c.header); (w.Code == http.StatusOK) != (c.role >= Viewer) {
@@ -428,7 +445,7 @@ func TestProxy(t *testing.T) {
 		for role, want := range map[string]Role{"editor": Editor, "viewer": Viewer, "admin": Viewer, "": Viewer} {
 			req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 			req.RemoteAddr, req.Header = "10.0.0.1:1", http.Header{"X-Forwarded-User": {"kim"}, "X-Role": {role}}
-			if u, _ := s.who(req, &access); u.Role != want {
+			if u, _ := s.who(req, &access, true); u.Role != want {
 				t.Errorf("%q gives %s", role, u.Role)
 			}
 		}

@@ -64,8 +64,9 @@ func (s *session) over(now time.Time) bool {
 	return now.Sub(s.begun) >= sessionLife || now.Sub(s.used) >= sessionIdle
 }
 
-// user gives who an id belongs to, while the session lasts and the user's password is the one it began with.
-func (s *sessions) user(now time.Time, id string, a *Access) (User, bool) {
+// user gives who an id belongs to, while the session lasts and the user's password is the one it began with. use tells that somebody does something with
+// it, which keeps it from ending for want of that.
+func (s *sessions) user(now time.Time, id string, a *Access, use bool) (User, bool) {
 	if id == "" {
 		return User{}, false
 	}
@@ -81,7 +82,9 @@ func (s *sessions) user(now time.Time, id string, a *Access) (User, bool) {
 		delete(s.of, key)
 		return User{}, false
 	}
-	x.used = now
+	if use {
+		x.used = now
+	}
 	return User{Name: u.Name, Role: roleNamed(u.Role)}, true
 }
 
@@ -104,7 +107,7 @@ func sessionCookie(hr *http.Request, secure bool) string {
 }
 
 // who finds out who asks. The text is what forms' tokens are made from, empty where the browser keeps nothing yet.
-func (s *Server) who(hr *http.Request, a *Access) (u User, session string) {
+func (s *Server) who(hr *http.Request, a *Access, use bool) (u User, session string) {
 	visit := cookie(hr, visitCookie)
 	if visit != "" {
 		visit = "visit " + visit
@@ -119,7 +122,7 @@ func (s *Server) who(hr *http.Request, a *Access) (u User, session string) {
 		return u, visit
 	}
 	id := cookie(hr, sessionCookie(hr, a.secure(hr)))
-	if u, ok := s.sessions.user(s.now(), id, a); ok {
+	if u, ok := s.sessions.user(s.now(), id, a, use); ok {
 		return u, "session " + id
 	}
 	return User{}, visit
@@ -128,14 +131,14 @@ func (s *Server) who(hr *http.Request, a *Access) (u User, session string) {
 // SignedIn tells whether a request comes from somebody who may look at the pages.
 func (s *Server) SignedIn(hr *http.Request) bool {
 	a := s.access()
-	u, _ := s.who(hr, &a)
+	u, _ := s.who(hr, &a, true)
 	return u.Role >= Viewer
 }
 
 // identify finds who asks, and has the browser keep what tokens are made from.
 func (r *request) identify() {
 	r.access = r.s.access()
-	r.User, r.session = r.s.who(r.Request, &r.access)
+	r.User, r.session = r.s.who(r.Request, &r.access, true)
 	if r.session == "" {
 		visit := rand.Text()
 		r.setCookie(&http.Cookie{Name: visitCookie, Value: visit})
@@ -153,7 +156,11 @@ func (r *request) setCookie(c *http.Cookie) {
 }
 
 // stillIn tells whether who asked may still look: streams ask it, since they outlive a session.
-func (r *request) stillIn() bool { return r.s.SignedIn(r.Request) }
+func (r *request) stillIn() bool {
+	a := r.s.access()
+	u, _ := r.s.who(r.Request, &a, false)
+	return u.Role >= Viewer
+}
 
 // admit lets a request to its handler: somebody must have signed in, the role must do, and what changes something must carry the form's token.
 func (r *request) admit() error {
