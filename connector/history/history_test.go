@@ -1,6 +1,7 @@
 package history
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -477,7 +478,7 @@ func TestWatch(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Watch(userOf(99)); err != ErrWatched {
+	if err := s.Watch(userOf(99)); !errors.Is(err, ErrWatched) {
 		t.Errorf("one too many: %v", err)
 	}
 	now = now.Add(WatchFor)

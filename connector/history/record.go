@@ -346,7 +346,7 @@ func (s *Store) appendFields(b []byte, e *connector.Ending) []byte {
 		f := &mapped[i]
 		how := uint32(fieldSame)
 		for j < len(sent) && sent[j].Def.Order < f.Def.Order {
-			b = appendUint(b, s.field(sent[j].Def)<<2|fieldSent)
+			b = appendUint(b, s.field(sent[j].Def)<<2) // fieldSent is 0
 			n, j = n+1, j+1
 		}
 		switch {
@@ -360,7 +360,7 @@ func (s *Store) appendFields(b []byte, e *connector.Ending) []byte {
 		n++
 	}
 	for ; j < len(sent); j++ {
-		b = appendUint(b, s.field(sent[j].Def)<<2|fieldSent)
+		b = appendUint(b, s.field(sent[j].Def)<<2)
 		n++
 	}
 	binary.LittleEndian.PutUint16(b[at:], uint16(min(n, 1<<16-1)))
