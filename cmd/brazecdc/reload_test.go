@@ -362,3 +362,48 @@ func TestStay(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 }
+
+func TestReloadTopics(t *testing.T) {
+	t.Parallel()
+	b, cl := newTopicBench(t, 3, topicModel)
+	p := b.run()
+	const users = 20
+	round := func(n int) {
+		for i := range users {
+			produce(t, cl, debezium("u", fmt.Sprintf("u-%d", i), fmt.Sprintf("p%d", n), n))
+		}
+	}
+	round(1)
+	b.arrives("u-3", "credits", "1")
+	b.edit("custom: { plan: plan,", "custom: { tariff: plan,")
+	begun := time.Now()
+	p.signal(syscall.SIGHUP)
+	n := 1
+	b.until("the reload has ended", func() bool { // records come all the while
+		n++
+		round(n)
+		s := b.status()
+		return s.LastReload != nil && s.LastReload.At.After(begun)
+	})
+	n++
+	round(n)
+	for i := range users {
+		b.arrives(fmt.Sprintf("u-%d", i), "credits", fmt.Sprint(n))
+		b.arrives(fmt.Sprintf("u-%d", i), "tariff", fmt.Sprintf(`"p%d"`, n))
+	}
+	b.inOrder()
+	if s := b.status(); !s.LastReload.OK {
+		t.Errorf("%+v", s.LastReload)
+	}
+	good := b.text
+	b.edit("group: shop", `group: shop, registry: { url: "http://127.0.0.1:1" }`)
+	b.edit("topic: shop.users", "topic: shop.nobody")
+	wantIn(t, b.reload(p, false).LastReload.Error, "shop.nobody")
+	b.write(good)
+	n++
+	round(n)
+	b.arrives("u-7", "credits", fmt.Sprint(n))
+	if code := p.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
