@@ -33,10 +33,6 @@ func (d *decoder) warn(n *node, what, fix string) {
 	d.faults[len(d.faults)-1].Warn = true
 }
 
-func (d *decoder) notYet(n *node, what string) {
-	d.later = append(d.later, Later{Path: n.path, Line: n.line, What: what})
-}
-
 // object reads the keys of one mapping. A nil or empty node reads as a mapping without keys.
 type object struct {
 	d *decoder
