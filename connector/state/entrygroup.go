@@ -320,8 +320,8 @@ func ends(bk *bbolt.Bucket, l list, since time.Time, x *connector.EntryGroup) {
 	if k, v := c.Seek(l.key(0)); k != nil && bytes.HasPrefix(k, l[:]) {
 		x.Oldest = cameAt(v)
 	}
-	k, v := c.Seek(l.key(^uint64(0)))
-	if k == nil {
+	var k, v []byte
+	if behind, _ := c.Seek(l.key(^uint64(0))); behind == nil {
 		k, v = c.Last()
 	} else {
 		k, v = c.Prev()
