@@ -41,12 +41,10 @@ const modelsAsk = 12 * time.Second
 
 // drafted is the configuration as it is being edited.
 type drafted struct {
-	text     []byte
-	cfg      *config.Config // never nil; empty where the text is no configuration at all
-	faults   config.Faults
-	broken   bool // the text cannot be read
-	readOnly bool
-	stale    bool
+	text   []byte
+	cfg    *config.Config // never nil; empty where the text is no configuration at all
+	faults config.Faults
+	broken bool // the text cannot be read
 }
 
 // drafted reads the draft.
@@ -58,9 +56,7 @@ func (r *request) drafted() (*drafted, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := r.s.read(v.Text)
-	d.stale = v.Stale
-	return d, nil
+	return r.s.read(v.Text), nil
 }
 
 // read understands as much of a text as can be.

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/url"
 	"reflect"
@@ -168,7 +169,7 @@ func constantOf(text string) any {
 	d.UseNumber()
 	v, err := orderedJSON(d)
 	if err == nil {
-		if _, err = d.Token(); err == io.EOF && v != nil {
+		if _, err = d.Token(); errors.Is(err, io.EOF) && v != nil {
 			return v
 		}
 	}
