@@ -71,3 +71,65 @@ func TestPagesInBrowser(t *testing.T) {
 		look(t, "http://"+b.listen, "running")
 	})
 }
+
+func TestSignInInBrowser(t *testing.T) {
+	t.Parallel()
+	bench := newBench(t, plainModel)
+	for _, args := range [][]string{{"add", "kim", "--role", "editor"}, {"add", "jo", "--role", "viewer"}} {
+		if out, code := userCommand(t, bench.config(), "a long password\n", args...); code != 0 {
+			t.Fatalf("exit code %d\n%s", code, out)
+		}
+	}
+	_, base := startUI(t, bench.env, bench.config())
+	signIn := func(b *browser, name, password string) {
+		b.fill("#name", name)
+		b.fill("#password", password)
+		b.press("\r")
+	}
+	t.Run("an editor comes to where she wanted to go, and changes things", func(t *testing.T) {
+		b := newBrowser(t, base, "en")
+		b.open("/settings")
+		b.axe()
+		b.shot("login_en_desk")
+		signIn(b, "kim", "not the password")
+		b.see("Name or password is wrong")
+		if got := eval[string](b, `document.activeElement.id`); got != "problems" {
+			t.Errorf("the focus is on %q, not on what is wrong", got)
+		}
+		signIn(b, "kim", "a long password")
+		b.see("How the pages look", "kim", "Add a user")
+		b.axe()
+		b.shot("settings_editor_en_desk")
+		b.choose("#lang", "de")
+		b.click(".settings form[action='/look'] button.primary")
+		b.see("Wie die Seiten aussehen", "Für diesen Browser gemerkt")
+		b.click("form[action='/logout'] button")
+		b.see("Passwort")
+		b.open("/models")
+		b.see("Anmelden")
+		b.quiet()
+	})
+	t.Run("a viewer sees no button that changes anything", func(t *testing.T) {
+		b := newBrowser(t, base, "de")
+		b.size(360, 800)
+		b.open("/")
+		b.fits()
+		b.shot("login_de_phone")
+		signIn(b, "jo", "a long password")
+		b.see("jo", "Abmelden")
+		for _, path := range plainPages {
+			b.open(path)
+			forms := eval[[]string](b, `[...document.querySelectorAll('form[method=post]')].filter(f => [...f.elements].some(e => e.type === 'submit')).map(f => new URL(f.action).pathname)`)
+			for _, f := range forms {
+				if f != "/logout" && f != "/look" && f != "/users/find" && f != "/users" {
+					t.Errorf("%s has a button to %s", path, f)
+				}
+			}
+		}
+		b.open("/settings")
+		if strings.Contains(b.text(), "kim") {
+			t.Error("a viewer sees who may sign in")
+		}
+		b.quiet()
+	})
+}
