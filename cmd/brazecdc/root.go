@@ -82,6 +82,7 @@ second of the commit: in order for each user, in the mode you choose, and withou
 
 First steps:
   brazecdc demo                        see it work, with a database of its own and a stand-in for Braze
+  brazecdc ui                          set it up in a browser, from the database's address to the first user in Braze
   brazecdc init --database URL         write brazecdc.yaml from your tables
   brazecdc check                       find everything that is wrong with it, at once
   brazecdc preview --model users       see the exact calls for real rows; nothing is sent

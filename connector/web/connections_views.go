@@ -83,10 +83,10 @@ func (p *SourceProbe) Worst() string { return worst(p.Checks) }
 func worst(checks []Check) string {
 	level := CheckOK
 	for _, c := range checks {
-		switch {
-		case c.Level == CheckFail:
+		switch c.Level {
+		case CheckFail:
 			return CheckFail
-		case c.Level == CheckWarn:
+		case CheckWarn:
 			level = CheckWarn
 		}
 	}
