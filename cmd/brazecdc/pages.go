@@ -28,17 +28,6 @@ type pageParts struct {
 	demo    bool
 }
 
-// app is the wired connector of this process: nil in ui, and in run until its parts are wired. It may close at any time, as at a change of the configuration,
-// and then answers with errors: whoever needs it whole asks for the API.
-func (x *pageParts) app() *app {
-	if x.face == nil {
-		return nil
-	}
-	a, done, _ := x.face.seat.lend()
-	done()
-	return a
-}
-
 // pages makes the server of the pages.
 func (p *program) pages(x *pageParts) (*web.Server, error) {
 	v, _ := buildVersion()
