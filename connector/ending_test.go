@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -146,15 +147,15 @@ func TestEnding(t *testing.T) {
 		r.commit(insert(row("1", "u1", "x", "y")))
 		r.quiet()
 		fields := r.p.models[0].Fields
-		of := func(a, b string) string {
+		of := func(a, b string) []Agreement {
 			how, err := r.p.Agreements(User{ID: "u1"}, 0, []Field{{Def: fields[0], JSON: []byte(a)}, {Def: fields[1], JSON: []byte(b)}, {Def: &FieldDef{Name: "new"}}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			return fmt.Sprint(how)
+			return how
 		}
-		if got, want := of(`"x"`, `"other"`), fmt.Sprint([]Agreement{AgreesSame, AgreesDiffers, AgreesUnknown}); got != want {
-			t.Errorf("got %s, want %s", got, want)
+		if got, want := of(`"x"`, `"other"`), []Agreement{AgreesSame, AgreesDiffers, AgreesUnknown}; !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
 		}
 		how, err := r.p.Agreements(User{ID: "u2"}, 0, []Field{{Def: fields[0], JSON: []byte(`"x"`)}})
 		if err != nil || how[0] != AgreesNever {

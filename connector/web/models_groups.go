@@ -63,6 +63,8 @@ type builderRow struct {
 	Index string
 	Kind  string
 	Ops   []string
+	// Values are the column's most frequent values, to complete what is written.
+	Values []string
 }
 
 // groupsData is the tab of the groups.
@@ -418,7 +420,7 @@ func (s *Server) ruleCheck(r *request) error {
 			data.Wrong = bad.Column + ": " + r.t(bad.Key)
 			text = f.Rule
 		case r.PostFormValue("redraw") != "":
-			if out.Builder, err = r.partialText("models_builder", builderOf(text, prefix, columns)); err != nil {
+			if out.Builder, err = r.builderText(d, m, builderOf(text, prefix, columns)); err != nil {
 				return err
 			}
 		}
@@ -430,7 +432,7 @@ func (s *Server) ruleCheck(r *request) error {
 				block = *f.builder.Block
 			}
 			v.Block = &builderView{Prefix: prefix, Any: block.Any, Rows: builderRows(block.Rows, prefix+".b", columns), All: columns}
-			if out.Builder, err = r.partialText("models_builder", v); err != nil {
+			if out.Builder, err = r.builderText(d, m, v); err != nil {
 				return err
 			}
 		}
@@ -446,26 +448,4 @@ func (s *Server) ruleCheck(r *request) error {
 		return err
 	}
 	return r.json(http.StatusOK, out)
-}
-
-// countData is the count of a rule, or why there is none.
-type countData struct {
-	*RuleCount
-	Off      bool   // counting is turned off
-	Wrong    string // a row of the builder
-	Gone     string // the source
-	Schedule bool
-}
-
-func (r *request) count(d *drafted, m *connector.Model, ask CountAsk) (*RuleCount, string) {
-	v, ctx, cancel, err := r.views()
-	if err != nil {
-		return nil, r.t("models.unavailable")
-	}
-	defer cancel()
-	c, err := v.Count(ctx, d.text, ask)
-	if err != nil {
-		return nil, err.Error()
-	}
-	return c, ""
 }

@@ -257,6 +257,8 @@ func TestModelsGroups(t *testing.T) {
 		}
 		form = url.Values{"at": {"0"}, "source": {"builder"}, "redraw": {"1"}, "g0.r0.column": {"born"}, "g0.r0.op": {"is"}, "g0.r0.value": {"x"}}
 		s.post("/models/customers/rule", form).wants(t, http.StatusOK, "write a date", `value=\"before\"`)
+		form = url.Values{"at": {"0"}, "source": {"builder"}, "redraw": {"1"}, "g0.r0.column": {"plan"}, "g0.r0.op": {"is"}, "g0.r0.value": {"p"}}
+		s.post("/models/customers/rule", form).wants(t, http.StatusOK, `list=\"g0.r0-l\"`, `option value=\"pro\"`)
 		s.post("/models/customers/rule", url.Values{"at": {"0"}, "source": {"text"}, "rule": {"nowhere + 1"}}).wants(t, http.StatusOK, "there is no column", "richer than the builder")
 	})
 	t.Run("audiences and removal", func(t *testing.T) {
