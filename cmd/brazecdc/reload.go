@@ -120,9 +120,6 @@ func (r *runner) read(text []byte) (cfg *config.Config, notes config.Faults, err
 	if cfg, err = r.p.parse(text); err != nil {
 		return nil, nil, err
 	}
-	if later := config.Unsupported(cfg); len(later) > 0 {
-		return nil, nil, config.Faults(later)
-	}
 	if faults := r.bound(cfg); len(faults) > 0 {
 		return nil, nil, faults
 	}
@@ -171,7 +168,7 @@ func sameConfig(a, b *config.Config) bool {
 	x, y := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
 	for i := range x.NumField() {
 		f := x.Type().Field(i)
-		if !f.IsExported() || slices.Contains([]string{"File", "Later", "Warnings"}, f.Name) {
+		if !f.IsExported() || slices.Contains([]string{"File", "Warnings"}, f.Name) {
 			continue
 		}
 		if !reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface()) {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"brazecdc/connector"
-	"brazecdc/connector/config"
 	"brazecdc/connector/control"
 )
 
@@ -35,9 +34,6 @@ func (p *program) replayAlone(ctx context.Context, q control.ReplayRequest, yes 
 	}
 	if cfg.Source.Kafka == nil {
 		return noReplay()
-	}
-	if later := config.Unsupported(cfg); len(later) > 0 {
-		return configFaults(later)
 	}
 	limitMemory(cfg)
 	a, err := p.openAs(ctx, cfg, p.quietLog(), watcher{}, true)

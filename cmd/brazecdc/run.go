@@ -59,9 +59,6 @@ func (p *program) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if later := config.Unsupported(cfg); len(later) > 0 {
-		return configFaults(later)
-	}
 	log, err := p.configuredLog(cfg)
 	if err != nil {
 		return err

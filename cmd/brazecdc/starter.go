@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"brazecdc/connector/config"
 	"brazecdc/connector/control"
 )
 
@@ -33,9 +32,6 @@ func (s *starter) start(ctx context.Context, text []byte) error {
 	cfg, err := s.p.parse(text)
 	if err != nil {
 		return err
-	}
-	if later := config.Unsupported(cfg); len(later) > 0 {
-		return config.Faults(later)
 	}
 	client, err := control.Dial(ctx, s.p.beside(cfg.Data.Path))
 	switch {

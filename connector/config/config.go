@@ -39,19 +39,10 @@ type Config struct {
 	Ops      Ops
 	Models   []connector.Model
 
-	// Later lists what the file uses and this version reads but does not run, in the file's order; see Unsupported.
-	Later []Later
 	// Warnings may hurt but need no mending before a start.
 	Warnings Faults
 
 	loc *locator
-}
-
-// Later is one setting that is understood but not run by this version.
-type Later struct {
-	Path string // where it stands ("models[0].schedule")
-	Line int    // in the file, from 1
-	What string // what it would do, in words
 }
 
 // Braze says where calls go and how they are paced.

@@ -85,9 +85,6 @@ func TestParseDefaults(t *testing.T) {
 	if diff := cmp.Diff(exp, got, cmp.AllowUnexported(Config{})); diff != "" {
 		t.Errorf("defaults differ (-want +got):\n%s", diff)
 	}
-	if len(Unsupported(cfg)) != 0 {
-		t.Errorf("a plain users model is refused: %v", Unsupported(cfg))
-	}
 }
 
 func TestReference(t *testing.T) {
@@ -99,14 +96,11 @@ func TestReference(t *testing.T) {
 	bare := parse(t, minimal)
 	got, want := *cfg, *bare
 	for _, c := range []*Config{&got, &want} {
-		c.loc, c.Models, c.Later, c.NeverSend, c.Source.Location, c.Warnings = nil, nil, nil, nil, nil, nil
+		c.loc, c.Models, c.NeverSend, c.Source.Location, c.Warnings = nil, nil, nil, nil, nil
 		c.Braze.SubscriptionGroups = nil
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Config{})); diff != "" {
 		t.Errorf("written defaults differ from silent ones (-silent +written):\n%s", diff)
-	}
-	if later := Unsupported(cfg); len(later) > 0 {
-		t.Errorf("the reference does not run:\n%v", later)
 	}
 }
 

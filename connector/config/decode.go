@@ -12,7 +12,6 @@ import (
 type decoder struct {
 	file   string
 	faults Faults
-	later  []Later
 	saw    func(n *node, keys []string) // of tests: told each mapping and the keys it may have
 }
 

@@ -121,7 +121,6 @@ func FuzzParse(f *testing.F) {
 		if cfg == nil {
 			return
 		}
-		_ = Unsupported(cfg)
 		for _, m := range cfg.Models {
 			for offset := range len(m.Filter) + 2 {
 				if line, column := cfg.Locate(m.Path+".filter", offset); line < 1 || line > lines || column < 1 {

@@ -1,12 +1,10 @@
 package config
 
 import (
-	"cmp"
 	"log/slog"
 	"net"
 	"net/netip"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,8 +29,6 @@ func (d *decoder) config(root *node) *Config {
 	d.listeners(o, cfg)
 	d.models(o, cfg)
 	d.acrossModels(root, cfg)
-	slices.SortStableFunc(d.later, func(a, b Later) int { return cmp.Compare(a.Line, b.Line) })
-	cfg.Later = d.later
 	return cfg
 }
 
