@@ -221,7 +221,7 @@ func (d *demo) run(ctx context.Context) error {
 	d.app = app
 	defer func() { _ = app.close() }()
 	d.show.start(app.mapper.Models())
-	stopPages, err := d.servePages(log)
+	stopPages, err := d.servePages(app, log)
 	if err != nil {
 		return err
 	}
@@ -252,23 +252,32 @@ func (d *demo) run(ctx context.Context) error {
 	return err
 }
 
-// servePages serves the pages on a port of their own, marked as a demo. They find the connector by its control socket.
-func (d *demo) servePages(log *slog.Logger) (stop func(), err error) {
+// servePages serves the pages on a port of their own, marked as a demo. stop comes before the app is closed.
+func (d *demo) servePages(app *app, log *slog.Logger) (stop func(), err error) {
+	text, err := os.ReadFile(d.p.config)
+	if err != nil {
+		return nil, fmt.Errorf("read the demo's configuration: %w", err)
+	}
+	f := newFace(d.cfg, d.p.config, text)
+	f.seat.take(app)
 	l, err := listenOn("the pages' port", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	pages, err := d.p.pages(&pageParts{log: log, demo: true, access: newPageAccess(d.p.config, l.Addr().String(), log)})
+	pages, err := d.p.pages(&pageParts{log: log, face: f, demo: true, access: newPageAccess(d.p.config, l.Addr().String(), log)})
 	if err != nil {
 		_ = l.Close()
 		return nil, err
 	}
-	end := servePages(l, nil, pages, "", nil, log)
+	f.listen = l.Addr().String()
+	f.pages.Store(pages)
+	end := servePages(l, nil, pages, "", f, log)
 	d.p.printf("The pages  http://%s/\n\n", l.Addr())
 	return func() {
 		closing, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
 		end(closing)
+		f.seat.vacate(vacancy{state: "stopped", reason: "the demo ended", final: true}, lendPatience)
 	}, nil
 }
 
