@@ -74,6 +74,7 @@ func (v *modelViews) see(draft []byte) (*sight, error) {
 	if cfg == nil {
 		return nil, faults
 	}
+	v.hideValues(cfg, draft)
 	s := &sight{p: v.p, cfg: cfg, faults: append(faults, columnFaults(cfg)...), close: func() {}}
 	switch {
 	case cfg.Source.Kafka != nil && len(cfg.Source.Kafka.Brokers) > 0:
@@ -92,6 +93,22 @@ func (v *modelViews) see(draft []byte) (*sight, error) {
 		}
 	}
 	return s, nil
+}
+
+// hideValues has constants and expressions name variables and files instead of holding what those hold, so that no preview tells a secret. Rules keep it: they
+// give yes or no.
+func (v *modelViews) hideValues(cfg *config.Config, draft []byte) {
+	written, _ := config.Written(v.p.config, draft, v.p.env, config.SecretFiles(v.p.config))
+	if written == nil || len(written.Models) != len(cfg.Models) {
+		cfg.Models = nil
+		return
+	}
+	for i := range cfg.Models {
+		m, w := &cfg.Models[i], &written.Models[i]
+		when := m.Event.When
+		m.Identify, m.Fields, m.Custom, m.Event = w.Identify, w.Fields, w.Custom, w.Event
+		m.Event.When = when
+	}
 }
 
 // model finds a model of the draft.

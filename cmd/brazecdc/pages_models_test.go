@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -88,6 +90,20 @@ func TestModelsViews(t *testing.T) {
 		}
 		if c := r.Column("newsletter"); !c.Consent || c.Kind != "bool" {
 			t.Errorf("%+v", c)
+		}
+	})
+	t.Run("a preview tells no value of a variable or a file, which may be a secret", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(file, []byte("s3cr3t-value"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Replace(draft, "custom: { plan: plan,", "custom: { plan: plan, key: { value: \"${file:"+file+"}\" }, same: { expr: '\"${file:"+file+"}\"' },", 1)
+		p, err := v.Preview(ctx, []byte(text), web.PreviewAsk{Model: "customers", Row: "newest", Op: "insert"})
+		if err != nil || !p.Found || len(p.Calls) == 0 {
+			t.Fatalf("%v %+v", err, p)
+		}
+		if body := p.Calls[0].Body; strings.Contains(body, "s3cr3t") || !strings.Contains(body, "${file:"+file+"}") {
+			t.Errorf("%s", body)
 		}
 	})
 	t.Run("a plan tells what each line makes of the rows, and its faults by path", func(t *testing.T) {

@@ -62,7 +62,7 @@ func (r *request) drafted() (*drafted, error) {
 // read understands as much of a text as can be.
 func (s *Server) read(text []byte) *drafted {
 	d := &drafted{text: text}
-	d.cfg, d.faults = config.Partial(s.cfg.File, text, os.LookupEnv, config.SecretFiles(s.cfg.File))
+	d.cfg, d.faults = config.Written(s.cfg.File, text, os.LookupEnv, config.SecretFiles(s.cfg.File))
 	if d.cfg == nil {
 		d.cfg, d.broken = &config.Config{}, true
 	}
