@@ -52,7 +52,8 @@ func (s *Store) apply(ctx context.Context, who, reason string, seen *[]byte, sta
 			return err
 		}
 		if start != nil {
-			if err := start(ctx, v.Text); err != nil {
+			// From here on file and process must agree, also where whoever asked goes away: what has begun to start can't be called back.
+			if err := start(context.WithoutCancel(ctx), v.Text); err != nil {
 				return s.putBack(v, like, err)
 			}
 		}

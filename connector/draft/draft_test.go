@@ -461,3 +461,14 @@ func TestCompareIsAUnifiedDiff(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestAnApplyGoesOnWithoutWhoeverAsked(t *testing.T) {
+	s, file := open(t, "version: 1\n")
+	must(t, s.SetText("ada", []byte("version: 1\nlog: { level: debug }\n")))
+	ctx, leave := context.WithCancel(t.Context())
+	must(t, s.Apply(ctx, "ada", "", func(ctx context.Context, _ []byte) error {
+		leave() // the browser is closed while the process changes over, which can't be called back
+		return ctx.Err()
+	}))
+	holds(t, file, "version: 1\nlog: { level: debug }\n")
+}
