@@ -10,6 +10,7 @@ import (
 	"brazecdc/connector/braze"
 	"brazecdc/connector/config"
 	"brazecdc/connector/control"
+	"brazecdc/connector/mapping"
 	"brazecdc/connector/postgres"
 	"brazecdc/connector/web"
 )
@@ -32,10 +33,28 @@ func (v *connectionsViews) whole(text []byte) (*config.Config, error) {
 	return cfg, nil
 }
 
+// oneReads is held by the one question that reads the source: each opens sessions of its own, and pages must not use up what the database has.
+var oneReads = make(chan struct{}, 1)
+
+// read waits for the turn to read the source.
+func (v *connectionsViews) read(ctx context.Context) (done func(), err error) {
+	select {
+	case oneReads <- struct{}{}:
+		return func() { <-oneReads }, nil
+	case <-ctx.Done():
+		return nil, errors.New("the source is being read for another page; try again in a moment")
+	}
+}
+
 // FirstRows implements web.ConnectionsViews.
 func (v *connectionsViews) FirstRows(ctx context.Context, text []byte, model string) ([]web.FirstRow, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
+	done, err := v.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	cfg, err := v.whole(text)
 	if err != nil {
 		return nil, err
@@ -56,7 +75,6 @@ func (v *connectionsViews) FirstRows(ctx context.Context, text []byte, model str
 	if err != nil {
 		return nil, err
 	}
-	hidden := neverSent(cfg, table.Name)
 	var out []web.FirstRow
 	for _, row := range rows {
 		key := keyAsked(row)
@@ -65,7 +83,7 @@ func (v *connectionsViews) FirstRows(ctx context.Context, text []byte, model str
 		}
 		first := web.FirstRow{Key: key}
 		for i := range row.Table.Columns {
-			if name := row.Table.Columns[i].Name; row.Cells[i].State == connector.Set && !hidden(name) && !looksPrivate(name) {
+			if name := row.Table.Columns[i].Name; row.Cells[i].State == connector.Set && mapping.MayLeave(cfg.NeverSend, table.Name, name) && !looksPrivate(name) {
 				first.Values = append(first.Values, web.FirstValue{Column: name, Value: row.Cells[i].Raw})
 			}
 		}
@@ -89,19 +107,6 @@ func keyAsked(r connector.Row) string {
 		values[i] = names[i] + "=" + values[i]
 	}
 	return strings.Join(values, ",")
-}
-
-// neverSent tells of a table's columns whether they must not leave the database, and so are not shown either.
-func neverSent(cfg *config.Config, table string) func(column string) bool {
-	_, bare, _ := strings.Cut(table, ".")
-	return func(column string) bool {
-		for _, never := range cfg.NeverSend {
-			if never == column || never == table+"."+column || never == bare+"."+column {
-				return true
-			}
-		}
-		return false
-	}
 }
 
 // SendFirst implements web.ConnectionsViews.
@@ -169,6 +174,11 @@ func (v *connectionsViews) deliverFirst(ctx context.Context, cfg *config.Config,
 func (v *connectionsViews) Loads(ctx context.Context, text []byte) ([]web.LoadPlan, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
+	done, err := v.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	cfg, err := v.whole(text)
 	if err != nil {
 		return nil, err
