@@ -262,7 +262,20 @@ func (r *request) settingsEdits(tree *config.Tree, sent map[string]string) []con
 			r.problem(fieldID(secret), r.t("draft.settings.again"))
 		}
 	}
+	for _, path := range []string{"source.postgres.url", "source.postgres.snapshot_url"} {
+		if changed[path] && takesPasswordAlong(tree.Text(path), strings.TrimSpace(sent[fieldID(path)])) {
+			r.problem(fieldID(path), r.t("draft.settings.again"))
+		}
+	}
 	return edits
+}
+
+// takesPasswordAlong tells whether the new address of a database has the password that was given for another host. The page of the source takes it when it is
+// entered there.
+func takesPasswordAlong(old, now string) bool {
+	a, err := parseAddress(old)
+	b, nowErr := parseAddress(now)
+	return err == nil && nowErr == nil && a.Password != "" && a.Password == b.Password && !a.sameHost(&b)
 }
 
 // settingEdit is the edit that one field asks for; false for none.

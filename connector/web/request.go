@@ -173,7 +173,7 @@ func (r *request) fail(err error) {
 		status, data.Text = http.StatusRequestEntityTooLarge, r.t("core.error.large")
 	default:
 		r.s.log.Error("a page failed", "component", "web", "path", r.URL.Path, "err", err)
-		data.Detail = err.Error()
+		data.Detail = r.reasonText(err.Error()) // it can name values of a row
 	}
 	r.problems = nil
 	if err := r.render(status, "error", "core.error.title", data); err != nil {

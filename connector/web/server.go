@@ -19,6 +19,9 @@ import (
 // maxForm bounds a request's body: a whole configuration file, written out for a form, fits.
 const maxForm = 4 << 20
 
+// maxPublicForm is that of who has not signed in.
+const maxPublicForm = 16 << 10
+
 // Config is what the pages are made of. Every interface may be nil.
 type Config struct {
 	// File is the path of the configuration, as pages show it.
@@ -124,7 +127,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.guard.Ser
 // handle is one route: session, role, token, and the handler's error as a page.
 func (s *Server) handle(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, hr *http.Request) {
-		hr.Body = http.MaxBytesReader(w, hr.Body, maxForm)
+		most := int64(maxForm)
+		if rt.Role == Public {
+			most = maxPublicForm
+		}
+		hr.Body = http.MaxBytesReader(w, hr.Body, most)
 		r := s.request(w, hr, rt)
 		if err := r.answer(); err != nil {
 			r.fail(err)
@@ -184,7 +191,7 @@ func (s *Server) status(ctx context.Context) (*control.Status, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
 		s.state.last, s.state.err = s.askStatus(ctx)
-		s.state.at = now
+		s.state.at = s.now() // not before it was asked: who waited here meanwhile takes this answer, also where it took long
 	}
 	return s.state.last, s.state.err
 }

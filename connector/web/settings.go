@@ -85,7 +85,10 @@ func (s *Server) addUser(r *request) error {
 	} else if f.Role == "viewer" && !anyEditor(users) {
 		r.problem("role", r.t("core.access.role.first"))
 	}
-	hash := r.hashEntered("password")
+	hash, err := r.hashEntered("password")
+	if err != nil {
+		return err
+	}
 	if len(r.problems) > 0 {
 		return r.showSettings(http.StatusUnprocessableEntity, settingsPage{Zone: cookie(r.Request, "zone"), Entered: f})
 	}
@@ -100,7 +103,10 @@ func (s *Server) setPassword(r *request) error {
 	if locked || at < 0 {
 		return errPage(http.StatusConflict, "core.access.locked")
 	}
-	hash := r.hashEntered("password-" + strconv.Itoa(at))
+	hash, err := r.hashEntered("password-" + strconv.Itoa(at))
+	if err != nil {
+		return err
+	}
 	if len(r.problems) > 0 {
 		return r.showSettings(http.StatusUnprocessableEntity, settingsPage{Zone: cookie(r.Request, "zone")})
 	}
@@ -130,19 +136,19 @@ func anyEditor(users []config.WebUser) bool {
 	return slices.ContainsFunc(users, func(u config.WebUser) bool { return u.Role == "editor" })
 }
 
-// hashEntered gives the hash of the form's password, and adds a problem at the field where it is none.
-func (r *request) hashEntered(field string) string {
+// hashEntered gives the hash of the form's password, and adds a problem at the field where it is none. The error is that nobody waits for it any more.
+func (r *request) hashEntered(field string) (string, error) {
 	select {
 	case tries <- struct{}{}:
 		defer func() { <-tries }()
 	case <-r.Context().Done():
-		return ""
+		return "", errPage(http.StatusServiceUnavailable, "core.login.busy")
 	}
 	hash, err := HashPassword(r.PostFormValue("password"))
 	if err != nil {
 		r.problem(field, r.t("core.access.password.wrong", minPassword, maxPassword))
 	}
-	return hash
+	return hash, nil
 }
 
 func (r *request) editUsers(edit config.Edit, key, name string) error {

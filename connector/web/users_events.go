@@ -223,7 +223,7 @@ func (r *request) mappingLines(e *UserEvent) []userLine {
 		out = append(out, userLine{Text: r.t("users.map.empty", len(e.Empty)), Words: e.Empty, Soft: true})
 	}
 	for _, l := range e.Left {
-		out = append(out, userLine{Text: r.t("users.map.left", l.Field, l.Reason)})
+		out = append(out, userLine{Text: r.t("users.map.left", l.Field, r.reasonText(l.Reason))})
 	}
 	if e.UpdateOnly && e.Kind == connector.Track {
 		out = append(out, userLine{Text: r.t("users.map.updateonly"), Soft: true})
@@ -279,7 +279,7 @@ func (r *request) endLines(e *UserEvent) []userLine {
 		out = append(out, userLine{Text: r.orText(outcomeKeys, e.Outcome)})
 	}
 	if e.Reason != "" {
-		out = append(out, userLine{Text: e.Reason})
+		out = append(out, userLine{Text: r.reasonText(e.Reason)})
 	}
 	return out
 }
