@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,8 @@ import (
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"brazecdc/connector/sourcetest"
 )
 
 // browser is a tab of a Chromium of its own, on the pages of one process. It notes what the pages must not do: write an error to the console, ask another
@@ -128,16 +131,30 @@ func (b *browser) dark(on bool) {
 // open goes to a page by its path.
 func (b *browser) open(path string) {
 	b.t.Helper()
-	b.do("open "+path, chromedp.Navigate(b.base+path))
+	b.steady(func() error { return chromedp.Do(b.ctx, chromedp.Navigate(b.base+path)) })
 }
+
+// steady does again what a page that was being left has cut short: the browser answers such calls with an error.
+func (b *browser) steady(f func() error) {
+	b.t.Helper()
+	var err error
+	sourcetest.Poll(patience, 20*time.Millisecond, func() bool {
+		err = f()
+		return err == nil || b.ctx.Err() != nil || !leaving.MatchString(err.Error())
+	})
+	if err != nil {
+		b.shot("failed-" + b.t.Name())
+		b.t.Fatalf("%v, on the page\n%s", err, b.text())
+	}
+}
+
+var leaving = regexp.MustCompile(`navigated or closed|ERR_ABORTED|context was destroyed|Cannot find context|Cannot find default execution context`)
 
 // path is where the browser is.
 func (b *browser) path() string {
 	b.t.Helper()
-	where, err := chromedp.Run(b.ctx, chromedp.Location())
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	var where string
+	b.steady(func() (err error) { where, err = chromedp.Run(b.ctx, chromedp.Location()); return err })
 	u, err := url.Parse(where)
 	if err != nil {
 		b.t.Fatal(err)
@@ -196,13 +213,16 @@ func (b *browser) text() string {
 	return s
 }
 
-// eval gives the value of an expression on the page.
+// eval gives the value of an expression on the page. It may be evaluated twice, where the page was being left.
 func eval[T any](b *browser, script string) T {
 	b.t.Helper()
-	v, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise))
-	if err != nil {
-		b.t.Fatalf("evaluate %.200s: %v", script, err)
-	}
+	var v T
+	b.steady(func() (err error) {
+		if v, err = chromedp.Run(b.ctx, chromedp.Evaluate[T](script, chromedp.EvalAwaitPromise)); err != nil {
+			err = fmt.Errorf("evaluate %.200s: %w", script, err)
+		}
+		return err
+	})
 	return v
 }
 
