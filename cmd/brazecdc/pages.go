@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"sync"
+	"time"
 
 	"brazecdc/connector"
 	"brazecdc/connector/config"
@@ -26,6 +28,8 @@ type pageParts struct {
 	// starter makes the stream run beside the pages; nil in run, where it does, and in the demo.
 	starter *starter
 	demo    bool
+	// changing is held by who changes the files while no process runs.
+	changing sync.Mutex
 }
 
 // pages makes the server of the pages.
@@ -70,14 +74,52 @@ func (p *program) pages(x *pageParts) (*web.Server, error) {
 // pagesAPI is the process itself in run, and in ui what the other commands ask: the running process, or the files. The files also answer where the process
 // has stopped and only the pages stay.
 func (p *program) pagesAPI(ctx context.Context, x *pageParts, want purpose) (control.API, func(), error) {
-	if x.face == nil {
-		return p.api(ctx, want)
+	open := func() (control.API, func(), error) { return p.api(ctx, want) }
+	if x.face != nil {
+		api, done, why := x.face.lend(ctx, true)
+		if _, stopped := errors.AsType[*stoppedError](why); !stopped {
+			return api, done, nil
+		}
+		open = func() (control.API, func(), error) { return p.offline(x.face.config(), want) }
 	}
-	api, done, why := x.face.lend(ctx, true)
-	if _, stopped := errors.AsType[*stoppedError](why); stopped {
-		return p.offline(x.face.config(), want)
+	if want == forReading {
+		return open()
 	}
-	return api, done, nil
+	return x.change(ctx, open)
+}
+
+const (
+	// changeWithin is how long a change of the files waits for who looks at them, and changeAgain how often it tries.
+	changeWithin = 5 * time.Second
+	changeAgain  = 20 * time.Millisecond
+)
+
+// change opens the files for who changes them, one at a time: each takes their lock, for which others here would only be refused. A running process takes many
+// at once.
+func (x *pageParts) change(ctx context.Context, open func() (control.API, func(), error)) (control.API, func(), error) {
+	again := time.NewTicker(changeAgain)
+	defer again.Stop()
+	for until := (time.Time{}); ; {
+		if x.changing.TryLock() {
+			if until.IsZero() {
+				until = time.Now().Add(changeWithin)
+			}
+			api, done, err := open()
+			if _, files := api.(*control.Offline); err == nil && files {
+				return api, sync.OnceFunc(func() { done(); x.changing.Unlock() }), nil
+			}
+			x.changing.Unlock()
+			stop, ok := errors.AsType[*connector.StopError](err)
+			if !ok || stop.Code != connector.ExitStoreLocked || time.Now().After(until) {
+				return api, done, err
+			}
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		}
+	}
 }
 
 // away is the process while no app works: it tells its status, takes another configuration, and can't do anything else for the reason given.

@@ -36,7 +36,7 @@ func (r *request) shownNeeds(list []need) []shownNeed {
 			}
 			return r.t("live.need."+n.Kind+"."+part, args...)
 		}
-		s := shownNeed{ID: "need-" + strings.ReplaceAll(n.name(), " ", "_"), What: text("what"), Means: text("means"), Cause: text("cause"), Do: text("do"), Since: n.Since, Detail: n.Detail, Go: n.Go, Copy: n.Copy,
+		s := shownNeed{ID: "need-" + strings.ReplaceAll(n.name(), " ", "_"), What: text("what"), Means: text("means"), Cause: text("cause"), Do: text("do"), Since: n.Since, Detail: r.reasonText(n.Detail), Go: n.Go, Copy: n.Copy,
 			Open: i < openNeeds && n.Level >= levelWarn}
 		s.Mark, s.Level = r.levelWord(n.Level)
 		s.GoText = r.goWord(n)

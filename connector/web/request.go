@@ -130,7 +130,11 @@ func (r *request) api() (_ control.API, done func(), err error) {
 	if open == nil {
 		return nil, nil, errUnavailable()
 	}
-	return open(r.Context())
+	api, done, err := open(r.Context())
+	if err != nil { // as before there is a file, or while it has faults
+		return nil, nil, errPage(http.StatusServiceUnavailable, "core.error.away", r.reasonText(err.Error()))
+	}
+	return api, done, nil
 }
 
 // problem adds a fault of the form at a field (the id of its element), or at none with "".

@@ -32,7 +32,7 @@ func TestAFaultShowsNoValueToAViewer(t *testing.T) {
 			return nil, nil, errors.New(`row "ada@example.com" of 4711-0815`)
 		}})
 	signIn(t, s, "jo").get("/quarantine").lacks(t, "ada@example.com", "4711-0815")
-	signIn(t, s, "kim").get("/quarantine").wants(t, http.StatusInternalServerError, "4711-0815")
+	signIn(t, s, "kim").get("/quarantine").wants(t, http.StatusServiceUnavailable, "4711-0815")
 }
 
 func TestAModelsConstantTellsNoSecret(t *testing.T) {
@@ -111,5 +111,19 @@ func TestADatabasesPasswordDoesNotFollowToAnotherHost(t *testing.T) {
 	d.post("/draft/settings", form).wants(t, http.StatusUnprocessableEntity, "entered again")
 	if v, err := d.store.View(); err != nil || v.Pending {
 		t.Errorf("%v\n%s", err, v.Text)
+	}
+}
+
+func TestWhatTheProcessSaysShowsNoValueToAViewer(t *testing.T) {
+	s, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	needs := []need{{Kind: "unheard", Detail: `"ada@example.com" is refused for 4711-0815`}}
+	for role, want := range map[Role]bool{Viewer: false, Editor: true} {
+		r := &request{s: s, User: User{Role: role}, Lang: "en", Zone: time.UTC}
+		if got := r.shownNeeds(needs); len(got) != 1 || strings.Contains(got[0].Detail, "ada@") != want || strings.Contains(got[0].Detail, "4711") != want {
+			t.Errorf("as %s: %+v", role, got)
+		}
 	}
 }
