@@ -143,7 +143,7 @@ func firstRun(t *testing.T, lang string) {
 	b.open("/users")
 	b.fill("#value", "u-2")
 	b.press("\r")
-	b.see(`"gold"`)
+	b.see(`"u2@example.com"`)
 	b.open("/connections")
 	b.sound()
 	b.picture(name + "connections")
