@@ -189,6 +189,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 
 	if err := p.open(reading); err != nil {
 		p.setState("stopped")
+		close(p.over)
 		return err
 	}
 	p.setState("running")

@@ -251,19 +251,26 @@ func (p *Pipeline) sendAndWait(ctx context.Context, steps []*step, ended <-chan 
 	return p.wait(ctx, len(steps), p.queue.push(steps), ended)
 }
 
-// wait waits until n steps were accepted; done are those of them that the queue has nothing to send of.
+// wait waits until n steps were accepted, or the pipeline is over; done are those of them that the queue has nothing to send of.
 func (p *Pipeline) wait(ctx context.Context, n int, done []*step, ended <-chan string) error {
 	for _, s := range done {
 		p.seen(s, nil, "not sent", "its user was deleted a moment ago")
 	}
 	for range n {
+		how := ""
 		select {
-		case how := <-ended:
-			if how != "accepted" {
-				return errors.New(how)
+		case how = <-ended:
+		case <-p.over: // nobody sends what still waits
+			select {
+			case how = <-ended:
+			default:
+				return errEnding
 			}
 		case <-ctx.Done():
 			return fmt.Errorf("it waits to be sent, and Braze has not answered yet: %w", ctx.Err())
+		}
+		if how != "accepted" {
+			return errors.New(how)
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // retryRig is a pipeline over a source like a topic, whose Braze refuses what refuse says.
@@ -94,6 +95,24 @@ func TestRetryWithoutLivingRows(t *testing.T) {
 		}
 		if _, err := r.p.Retry(t.Context(), second.ID); err == nil || !strings.Contains(err.Error(), "closed") {
 			t.Errorf("a retry of a closed entry: %v", err)
+		}
+	})
+	t.Run("is not waited for once the pipeline is over: a reload would keep who asked for ever", func(t *testing.T) {
+		r := newRetryRig(t)
+		r.refuses(refuseAll)
+		r.commit(insert(row("1", "u1", "x", "1")))
+		r.quiet()
+		e := r.held()
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if _, err := r.p.Retry(ctx, e.ID); !errors.Is(err, errEnding) {
+			t.Errorf("the retry ended with %v", err)
+		}
+		if how := r.ended(e.ID); how != "" {
+			t.Errorf("the entry ended as %q", how)
 		}
 	})
 	t.Run("is older than a change of its row that is being sent: nothing stale follows it", func(t *testing.T) {

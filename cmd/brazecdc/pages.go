@@ -32,6 +32,14 @@ type pageParts struct {
 	changing sync.Mutex
 }
 
+// inside is the face of the stream that runs within this process: in run and in the demo always, in ui once its pages have started one; else nil.
+func (x *pageParts) inside() *face {
+	if x.face == nil && x.starter != nil {
+		return x.starter.face.Load()
+	}
+	return x.face
+}
+
 // pages makes the server of the pages.
 func (p *program) pages(x *pageParts) (*web.Server, error) {
 	v, _ := buildVersion()

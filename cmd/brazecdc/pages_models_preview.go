@@ -253,7 +253,7 @@ func (sh *showing) fill(row connector.Row, key, op string, m mapped) {
 	for i := range row.Table.Columns {
 		c := &row.Table.Columns[i]
 		cell := web.PreviewCell{Column: c.Name, Type: c.TypeName}
-		if !mapping.MayLeave(sh.s.cfg.NeverSend, row.Table.Name, c.Name) {
+		if !mapping.MayLeave(sh.s.cfg.NeverSend, row.Table.Name, c.Name) || looksPrivate(c.Name) {
 			cell.Hidden = true
 		} else {
 			v := sampleOf(row, i)

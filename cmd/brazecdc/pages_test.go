@@ -35,6 +35,9 @@ func look(t *testing.T, base, name string) {
 				for _, width := range []int64{1280, 320} {
 					b.size(width, 900)
 					b.open(path)
+					if got := eval[int](b, `performance.getEntriesByType('navigation')[0].responseStatus`); got != 200 {
+						t.Errorf("%s answers %d", path, got)
+					}
 					if got := eval[string](b, `document.documentElement.lang`); got != lang {
 						t.Errorf("%s speaks %q", path, got)
 					}

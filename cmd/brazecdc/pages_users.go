@@ -34,8 +34,11 @@ func (p *program) usersPages(x *pageParts, c *web.Config) {
 	}
 	v := &userViews{p: p, x: x, models: models, known: map[string]connector.User{}}
 	c.Users = v
-	if x.face != nil {
-		c.Ref = func(id string) string { return v.remember(connector.User{ID: id}) }
+	c.Ref = func(id string) string {
+		if f := x.inside(); f != nil {
+			return v.remember(f, connector.User{ID: id})
+		}
+		return ""
 	}
 }
 
@@ -43,8 +46,8 @@ func (p *program) usersPages(x *pageParts, c *web.Config) {
 const mostKnown = 20_000
 
 // remember gives a user's reference, and keeps what it stands for.
-func (v *userViews) remember(u connector.User) string {
-	ref := history.Ref([]byte(v.x.face.config().Braze.APIKey.Reveal()), u)
+func (v *userViews) remember(f *face, u connector.User) string {
+	ref := history.Ref([]byte(f.config().Braze.APIKey.Reveal()), u)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.known) >= mostKnown {
@@ -56,7 +59,7 @@ func (v *userViews) remember(u connector.User) string {
 
 // Elsewhere implements web.UsersViews: in ui the running process has the history.
 func (v *userViews) Elsewhere(ctx context.Context) string {
-	if v.x.face != nil {
+	if v.x.inside() != nil {
 		return ""
 	}
 	const nobody = "none"
@@ -85,10 +88,11 @@ func (v *userViews) Elsewhere(ctx context.Context) string {
 
 // lend gives the app for one question.
 func (v *userViews) lend() (*app, func(), error) {
-	if v.x.face == nil {
+	f := v.x.inside()
+	if f == nil {
 		return nil, nil, errors.New("the running process has to be asked")
 	}
-	a, done, why := v.x.face.seat.lend()
+	a, done, why := f.seat.lend()
 	if a == nil {
 		done()
 		return nil, nil, errors.New(why.reason)
@@ -203,7 +207,9 @@ func (v *userViews) Find(ctx context.Context, ask web.UserAsk) (*web.UserFound, 
 		return nil, err
 	}
 	if ok && !a.userErased(u) {
-		s.out.Ref = v.remember(u)
+		if f := v.x.inside(); f != nil {
+			s.out.Ref = v.remember(f, u)
+		}
 	}
 	return s.out, nil
 }

@@ -22,6 +22,7 @@ type starter struct {
 	mu    sync.Mutex // held during a start
 	ended chan error // takes how the stream ended; nil while none was started
 	began atomic.Bool
+	face  atomic.Pointer[face] // of the stream, while one runs
 }
 
 // start makes the stream run with a text, which stands in the file already, and waits until it has opened its source. Where a process runs already, it takes
@@ -49,10 +50,13 @@ func (s *starter) start(ctx context.Context, text []byte) error {
 	r := newRunner(s.p, log, f)
 	life, cancel := context.WithCancel(s.life)
 	ended := make(chan error, 1)
+	s.face.Store(f)
 	go func() {
 		defer cancel()
 		defer r.hangups(life)()
-		ended <- r.run(life)
+		err := r.run(life)
+		s.face.CompareAndSwap(f, nil)
+		ended <- err
 	}()
 	if err := opens(life, f, ended); err != nil {
 		cancel()

@@ -66,10 +66,10 @@ func (l *Look) Describe(ctx context.Context, table string) (t *connector.Table, 
 // Forget makes the next call read the tables' shapes anew.
 func (l *Look) Forget(table string) { l.s.tables.forget(table) }
 
-// With runs fn on one of the sessions. A session that the server ended meanwhile is replaced once.
+// With runs fn on one of the sessions. A session that the server ended meanwhile is replaced; it may have ended all of them.
 func (l *Look) With(ctx context.Context, fn func(c *pgconn.PgConn) error) error {
 	err := l.pool.with(ctx, fn)
-	if err != nil && ctx.Err() == nil && stale(err) {
+	for i := 0; i < lookSessions && err != nil && ctx.Err() == nil && stale(err); i++ {
 		err = l.pool.with(ctx, fn)
 	}
 	if err == nil || ctx.Err() != nil {

@@ -46,11 +46,15 @@ func (r *request) connectionForm() connectionForm {
 }
 
 // command is the line for a terminal that does what a page does.
-func (r *request) command(line string) string {
-	if file := r.s.cfg.File; file != "" && file != "brazecdc.yaml" {
-		return "brazecdc " + line + " --config " + file
+func (r *request) command(line string) string { return "brazecdc " + line }
+
+// twin makes a line for a terminal complete: where the configuration has not the name that the commands take by themselves, it says which it is.
+func (r *request) twin(line string) string {
+	file := r.s.cfg.File
+	if file == "" || file == "brazecdc.yaml" || !strings.HasPrefix(line, "brazecdc ") {
+		return line
 	}
-	return "brazecdc " + line
+	return line + " --config " + shellWord(file)
 }
 
 // connectionsCard is one of the two connections.

@@ -86,11 +86,24 @@ func (s *Server) livePage(r *request) error {
 	return r.render(http.StatusOK, "live", "live.title", p)
 }
 
-// nothingSetUp tells that there is neither a configuration nor anything that would tell of a process.
-func (s *Server) nothingSetUp(v *view) bool {
-	if v.status != nil && (works(v.status) || len(v.status.Models) > 0) || s.cfg.Draft == nil {
+// unset tells that there is no configuration yet.
+func (s *Server) unset() bool {
+	if s.cfg.Draft == nil {
 		return false
 	}
 	d, err := s.cfg.Draft.View()
 	return err == nil && !d.Exists
+}
+
+// orUnset is the page in the place of a fault, where the fault is only that there is no configuration yet.
+func (r *request) orUnset(title string, fault error) error {
+	if !r.s.unset() {
+		return fault
+	}
+	return r.render(http.StatusOK, "unset", title, nil)
+}
+
+// nothingSetUp tells that there is neither a configuration nor anything that would tell of a process.
+func (s *Server) nothingSetUp(v *view) bool {
+	return (v.status == nil || !works(v.status) && len(v.status.Models) == 0) && s.unset()
 }

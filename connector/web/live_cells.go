@@ -57,7 +57,7 @@ func (r *request) flowCells(v *view, c map[string]string) {
 	if out, ok := v.rate(func(c *counts) uint64 { return c.out }); ok {
 		c["out"] = r.num(tidy(out))
 	}
-	c["quarter"] = r.t("live.flow.quarter", whole(v.sum(mIn, growingOver)), whole(v.sum(mOut, growingOver)))
+	c["quarter"] = r.t("live.flow.quarter", v.quarter(mIn), v.quarter(mOut))
 	c["open"] = r.t("live.flow.open", v.status.OpenChanges, v.status.Waiting)
 }
 
@@ -106,7 +106,7 @@ func (r *request) brazeCells(v *view, c map[string]string) {
 	if calls, ok := v.rate(func(c *counts) uint64 { return c.ok + c.brake + c.failed }); ok {
 		c["calls"] = r.num(tidy(calls))
 	}
-	c["calls.quarter"] = r.t("live.braze.quarter", whole(v.sum(mCallsOK, growingOver)), whole(v.sum(mCallsBrake, growingOver)), whole(v.sum(mCallsFailed, growingOver)))
+	c["calls.quarter"] = r.t("live.braze.quarter", v.quarter(mCallsOK), v.quarter(mCallsBrake), v.quarter(mCallsFailed))
 	if at := v.status.Sink.LastSuccess; !at.IsZero() {
 		c["last"] = r.agoText(at)
 	}

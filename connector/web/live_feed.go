@@ -400,12 +400,26 @@ func (v *view) rate(of func(*counts) uint64) (float64, bool) {
 
 // sum adds a rate over the last seconds, at most a quarter of an hour.
 func (v *view) sum(m metric, over time.Duration) float64 {
+	t, _ := v.knownSum(m, over)
+	return t
+}
+
+// quarter is the sum of the last 15 minutes as a text takes it: a dash where nothing is known of them.
+func (v *view) quarter(m metric) any {
+	if t, ok := v.knownSum(m, growingOver); ok {
+		return whole(t)
+	}
+	return "–"
+}
+
+// knownSum is sum, and tells whether any of it is known.
+func (v *view) knownSum(m metric, over time.Duration) (t float64, ok bool) {
 	n := min(len(v.seconds), int(over/tickEvery))
-	t := 0.0
 	for _, p := range v.seconds[len(v.seconds)-n:] {
 		if known(p[m]) {
 			t += float64(p[m])
+			ok = true
 		}
 	}
-	return t
+	return t, ok
 }

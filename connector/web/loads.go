@@ -136,7 +136,7 @@ func (r *request) loadsPage(api control.API) (*loadsPage, error) {
 func (s *Server) loadsPage(r *request) error {
 	api, done, err := r.api()
 	if err != nil {
-		return err
+		return r.orUnset("loads.title", err)
 	}
 	defer done()
 	p, err := r.loadsPage(api)

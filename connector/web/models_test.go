@@ -306,7 +306,7 @@ func TestModelsOptions(t *testing.T) {
 
 func TestModelsSend(t *testing.T) {
 	s, store, api := modelsSite(t, modelsFile, &fakeModels{})
-	s.get("/models/customers?tab=preview&row=random&op=insert").wants(t, http.StatusOK, "Send this one user", "too long", "never read", "curl $BRAZE_API_KEY")
+	s.get("/models/customers?tab=preview&row=random&op=insert").wants(t, http.StatusOK, "Send this one user", "too long", "not shown", "curl $BRAZE_API_KEY")
 	s.post("/models/customers/send", url.Values{"key": {"7"}}).wants(t, http.StatusUnprocessableEntity, "Tick that you want to send it")
 	if a := s.post("/models/customers/send", url.Values{"key": {"7"}, "yes": {"1"}}); a.Code != http.StatusSeeOther || len(api.sent) != 1 || api.sent[0] != "customers 7" {
 		t.Errorf("%d %v", a.Code, api.sent)

@@ -157,7 +157,7 @@ type ModelPreview struct {
 	HeldBack string // why the row would be held back
 }
 
-// PreviewCell is one column of the row. Hidden: never_send names it, so its value is not here.
+// PreviewCell is one column of the row. Hidden: never_send names it, or its name looks private, so its value is not here.
 type PreviewCell struct {
 	Column, Type, Value string
 	Null, Hidden        bool

@@ -158,7 +158,7 @@ func (r *request) heldAPI() (heldAPI, func(), error) {
 func (s *Server) quarantinePage(r *request) error {
 	api, done, err := r.heldAPI()
 	if err != nil {
-		return err
+		return r.orUnset("core.nav.held", err)
 	}
 	defer done()
 	page := heldPage{Filter: r.heldFilter(), Classes: heldClasses, Job: s.jobs.running()}

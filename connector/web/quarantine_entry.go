@@ -20,6 +20,7 @@ import (
 type entryPage struct {
 	heldEntry
 	ClosedAt time.Time
+	Ending   string // how, in words
 	Stream   string // where it came from, in words of the source
 	Position string
 	Columns  []entryColumn
@@ -84,7 +85,7 @@ func (s *Server) quarantineEntryPage(r *request) error {
 	if err != nil {
 		return notThere(err)
 	}
-	page := entryPage{heldEntry: r.shortEntry(e), ClosedAt: e.ClosedAt, CanRetry: e.Closed == ""}
+	page := entryPage{heldEntry: r.shortEntry(e), ClosedAt: e.ClosedAt, CanRetry: e.Closed == "", Ending: r.heldEnding(e.Closed)}
 	if s.cfg.Quarantine == nil {
 		page.NoValues = true
 	} else if err := s.cfg.Quarantine.Redact(r.Context(), e); err != nil {
@@ -256,4 +257,19 @@ func (r *request) entrySource(o *connector.Original) *entrySource {
 	}
 	out.Text, out.Encoded = bounded(base64.StdEncoding.EncodeToString(o.Value)), true
 	return out
+}
+
+// heldEnding words how an entry ended: the pipeline's own words are English.
+func (r *request) heldEnding(how string) string {
+	switch word, rest, _ := strings.Cut(how, ":"); {
+	case strings.HasPrefix(how, "delivered"):
+		return r.t("quarantine.ended.delivered")
+	case strings.HasPrefix(how, "retried"):
+		return r.t("quarantine.ended.retried")
+	case word == "expired":
+		return r.t("quarantine.ended.expired")
+	case word == "discarded":
+		return r.t("quarantine.ended.discarded", strings.TrimSpace(rest))
+	}
+	return how
 }

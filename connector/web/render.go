@@ -130,6 +130,7 @@ func (set *pageSet) helpers() template.FuncMap {
 		"frame":   func() *frame { return set.r.frame() },
 		"asset":   func(name string) string { return set.r.s.files.url(name) },
 		"problem": func(field string) string { return set.r.problemAt(field) },
+		"twin":    func(line string) string { return set.r.twin(line) },
 		"dict":    dict,
 		"list":    func(v ...any) []any { return v },
 		"join":    strings.Join,

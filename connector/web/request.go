@@ -116,7 +116,9 @@ func (r *request) mask(value string) string {
 // ref stands for a user in URLs: the same user gives the same text, and without the key nobody can go back.
 func (r *request) ref(id string) string {
 	if r.s.cfg.Ref != nil {
-		return r.s.cfg.Ref(id)
+		if ref := r.s.cfg.Ref(id); ref != "" {
+			return ref
+		}
 	}
 	return hex.EncodeToString(r.s.sign("ref", id)[:6])
 }

@@ -42,7 +42,7 @@ type Config struct {
 	Draft *draft.Store
 	// Parse reads a configuration's text as the process would, secrets expanded. The error is config.Faults where the text is at fault.
 	Parse func(text []byte) (*config.Config, error)
-	// Ref gives the keyed hash that stands for a user in URLs and in the log. Default: a key of this process.
+	// Ref gives the keyed hash that stands for a user in URLs and in the log. Default, also where it gives nothing: one by a key of this process.
 	Ref func(id string) string
 	// Log takes faults. Default: none.
 	Log *slog.Logger

@@ -209,6 +209,9 @@ func (s *Server) usersView(r *request) (v UsersViews, ok bool, err error) {
 		if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
 			url = ""
 		}
+		if url == "" && s.unset() {
+			return nil, false, r.render(http.StatusOK, "unset", "users.title", nil)
+		}
 		return nil, false, r.render(http.StatusServiceUnavailable, "users_away", "users.title", url)
 	}
 	return s.cfg.Users, true, nil

@@ -184,7 +184,7 @@ func TestUserPage(t *testing.T) {
 	t.Run("tells each step with the time between them, in both languages", func(t *testing.T) {
 		s, _ := usersSite(t, &fakeUsers{view: testUser()}, nil)
 		a := s.get("/users/" + testRef)
-		a.wants(t, http.StatusOK, "User u-1042", "ada@example.com", "Never sent", "Differs", "phone was left out: not a phone number", "/quarantine/e/17", "2 changes of customers: plan",
+		a.wants(t, http.StatusOK, "User u-1042", "ada@example.com", "Nothing on record", "Differs", "phone was left out: not a phone number", "/quarantine/e/17", "2 changes of customers: plan",
 			"Accepted by Braze", "Changed row in public.users, key 1042", "<code>phone_no</code>", "0/16B3748", "stands for 3 changes", "after 2.5 s", "after 400 ms", "together with 74 other objects", "req-77",
 			"201: accepted by Braze", "Confirmed at the source", "37 changes of customers: nothing new for Braze", "the filter does not include the row", "12 entries are missing", "this object was refused",
 			"The values were not kept", "&#34;plan&#34;: &#34;pro&#34;", "Older entries", "newsletter", "subscribed", "brazecdc preview --model customers --key 1042", "for the rate limit: 1 s", "1 try before")
