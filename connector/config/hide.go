@@ -112,6 +112,7 @@ var bound = map[string]string{
 }
 
 // KeepSecrets puts what HideSecrets hid back into a text that was edited since, from the text it was hidden in. The edited text must be YAML with settings.
+// Where an address was changed, its secret has to be another one too, references included: nobody may send a secret they can't see to a host of their own.
 func KeepSecrets(edited, from []byte) ([]byte, error) {
 	e, old := &editor{text: edited}, &editor{text: from}
 	if err := e.read(); err != nil {
@@ -125,14 +126,19 @@ func KeepSecrets(edited, from []byte) ([]byte, error) {
 	}
 	var edits []Edit
 	for _, s := range secrets(e.root, nil) {
+		was, address := known[s.path], bound[s.path]
+		moved := was != nil && address != "" && !equal(old.value(address), e.value(address))
 		if !strings.Contains(s.raw, Hidden) {
+			if moved && s.raw == was.raw && s.kind != null {
+				return nil, Fault{Line: s.line, Column: s.column, Path: s.path, What: s.path + " belongs to the address that was at " + address,
+					Fix: "enter it again for the new one: change the address under Connections, or name another variable or file here"}
+			}
 			continue
 		}
-		was := known[s.path]
 		if was == nil || hide(was) != s.raw {
 			return nil, Fault{Line: s.line, Column: s.column, Path: s.path, What: s.path + " holds " + Hidden + ", which stands for no secret here", Fix: "write ${NAME} and keep the secret in a variable, or the secret itself"}
 		}
-		if address := bound[s.path]; address != "" && !equal(old.value(address), e.value(address)) {
+		if moved {
 			return nil, Fault{Line: s.line, Column: s.column, Path: s.path, What: s.path + " belongs to the address that was at " + address, Fix: "enter it again for the new one"}
 		}
 		edits = append(edits, Edit{Path: s.path, Value: was.plainValue()})
