@@ -28,11 +28,21 @@ type modelViews struct {
 	mu   sync.Mutex
 	look *postgres.Look
 	url  string // that look reads
+
+	atTopics chan struct{} // holds as many as look at topics now
 }
+
+// At most so many pages look at topics at once, each with a client of its own; more wait for a moment.
+const (
+	looksAtTopics = 2
+	lookTurn      = 3 * time.Second
+)
 
 var _ web.ModelsViews = (*modelViews)(nil)
 
-func newModelsViews(p *program) *modelViews { return &modelViews{p: p} }
+func newModelsViews(p *program) *modelViews {
+	return &modelViews{p: p, atTopics: make(chan struct{}, looksAtTopics)}
+}
 
 // lookAt gives the Look at a draft's database. A draft that names another one ends the sessions at the one before.
 func (v *modelViews) lookAt(pg *config.Postgres) (*postgres.Look, error) {
@@ -78,9 +88,7 @@ func (v *modelViews) see(draft []byte) (*sight, error) {
 	s := &sight{p: v.p, cfg: cfg, faults: append(faults, columnFaults(cfg)...), close: func() {}}
 	switch {
 	case cfg.Source.Kafka != nil && len(cfg.Source.Kafka.Brokers) > 0:
-		if s.topics, s.gone = newTopics(cfg, v.p.quietLog(), hooks{}); s.gone == nil {
-			s.close = func() { _ = s.topics.Close(context.Background()) } // it joined no group
-		}
+		v.seeTopics(s)
 	case cfg.Source.Postgres != nil && cfg.Source.Postgres.URL != "":
 		s.look, s.gone = v.lookAt(cfg.Source.Postgres)
 	default:
@@ -93,6 +101,26 @@ func (v *modelViews) see(draft []byte) (*sight, error) {
 		}
 	}
 	return s, nil
+}
+
+// seeTopics opens a client for the topics once it has a turn.
+func (v *modelViews) seeTopics(s *sight) {
+	turn := time.NewTimer(lookTurn)
+	defer turn.Stop()
+	select {
+	case v.atTopics <- struct{}{}:
+	case <-turn.C:
+		s.gone = errors.New("other pages are looking at the topics; try again in a moment")
+		return
+	}
+	if s.topics, s.gone = newTopics(s.cfg, v.p.quietLog(), hooks{}); s.gone != nil {
+		<-v.atTopics
+		return
+	}
+	s.close = sync.OnceFunc(func() {
+		_ = s.topics.Close(context.Background()) // it joined no group
+		<-v.atTopics
+	})
 }
 
 // hideValues has constants and expressions name variables and files instead of holding what those hold, so that no preview tells a secret. Rules keep it: they
