@@ -96,7 +96,7 @@ func phase(l *connector.LoadState, st *control.Status, x *loadShown) (name, mark
 		return "idle", "off"
 	case !st.Source.Connected:
 		return "stalled", "bad"
-	case l.Rows == 0:
+	case l.Rows == 0 && l.Sent == 0 && l.Same == 0: // rows count once their whole chunk is read
 		return "waits", "busy"
 	case l.Estimate > 0 && l.Rows >= l.Estimate:
 		return "sends", "busy"

@@ -52,7 +52,7 @@ func TestLoads(t *testing.T) {
 	t.Run("name every phase in both languages", func(t *testing.T) {
 		s, h := newHeldSite(t, Viewer)
 		for want, change := range map[string]func(*connector.LoadState){
-			"Waiting for the first rows|Wartet auf die ersten Zeilen": func(l *connector.LoadState) { l.Rows = 0 },
+			"Waiting for the first rows|Wartet auf die ersten Zeilen": func(l *connector.LoadState) { l.Rows, l.Sent, l.Same = 0, 0, 0 },
 			"Sending|Sendet":                             func(l *connector.LoadState) { l.Rows = 6000 },
 			"Paused|Angehalten":                          func(l *connector.LoadState) { l.Paused = true },
 			"Checking who is gone|Prüft, wer fehlt":      func(l *connector.LoadState) { l.Finished, l.Closing = time.Now(), true },
@@ -198,4 +198,14 @@ func TestSchedules(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestALoadThatSendsDoesNotWaitForItsFirstRows(t *testing.T) {
+	st := &control.Status{PID: 1}
+	st.Source.Connected = true
+	for want, l := range map[string]connector.LoadState{"waits": {}, "reads": {Sent: 225}} {
+		if got := shownLoad(l, st, time.Now()).Phase; got != want {
+			t.Errorf("%q instead of %q for %+v", got, want, l)
+		}
+	}
 }
