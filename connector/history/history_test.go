@@ -26,6 +26,9 @@ func open(t *testing.T, cfg Config) *Store {
 	if cfg.Path == "" {
 		cfg.Path = t.TempDir()
 	}
+	if cfg.PerSecond == 0 {
+		cfg.PerSecond = 1 << 30
+	}
 	cfg.Key, cfg.Models = testKey, []connector.ModelInfo{{Name: "customers"}}
 	s, err := Open(cfg)
 	if err != nil {
@@ -402,6 +405,46 @@ func TestDrops(t *testing.T) {
 	}
 }
 
+func TestKeepsSoManyASecond(t *testing.T) {
+	s := open(t, Config{PerSecond: 10})
+	now := time.Now()
+	if err := s.Watch(userOf(3)); err != nil {
+		t.Fatal(err)
+	}
+	s.Ended(accepted(1, now.Add(-time.Hour)))
+	s.Flush()
+	for range 15 {
+		s.Ended(accepted(1, now))
+	}
+	for range 2 {
+		s.Ended(accepted(3, now)) // is watched
+	}
+	if got := s.Dropped(); got != 5 {
+		t.Errorf("%d of 15 were dropped, want 5", got)
+	}
+	for range 15 {
+		s.Ended(accepted(1, now.Add(500*time.Millisecond)))
+	}
+	if got := s.Dropped(); got != 15 {
+		t.Errorf("%d were dropped after half a second more, want 15", got)
+	}
+	s.Flush()
+	s.Ended(accepted(1, now.Add(time.Hour)))
+	l := timeline(t, s, Query{User: userOf(1)})
+	gaps := 0
+	for _, e := range l.Entries {
+		if e.Gap {
+			gaps += int(e.Count)
+		}
+	}
+	if gaps != 15 {
+		t.Errorf("a gap of %d is told, want 15", gaps)
+	}
+	if l := timeline(t, s, Query{User: userOf(3)}); len(l.Entries) < 2 {
+		t.Errorf("of who is watched: %+v", l.Entries)
+	}
+}
+
 func TestForget(t *testing.T) {
 	now := time.Now()
 	path := t.TempDir()
@@ -516,7 +559,7 @@ func TestConcurrentUse(t *testing.T) {
 
 // BenchmarkEnded is what a row pays for its place in the history, and cpu-ns what it costs in all, the writing beside included.
 func BenchmarkEnded(b *testing.B) {
-	s, err := Open(Config{Path: b.TempDir(), Key: testKey, Models: []connector.ModelInfo{{Name: "customers"}}})
+	s, err := Open(Config{Path: b.TempDir(), Key: testKey, PerSecond: 1 << 30, Models: []connector.ModelInfo{{Name: "customers"}}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -537,7 +580,7 @@ func BenchmarkEnded(b *testing.B) {
 
 // BenchmarkWhole is Ended with the writing, at a pace at which nothing is dropped.
 func BenchmarkWhole(b *testing.B) {
-	s, err := Open(Config{Path: b.TempDir(), Key: testKey, Models: []connector.ModelInfo{{Name: "customers"}}})
+	s, err := Open(Config{Path: b.TempDir(), Key: testKey, PerSecond: 1 << 30, Models: []connector.ModelInfo{{Name: "customers"}}})
 	if err != nil {
 		b.Fatal(err)
 	}

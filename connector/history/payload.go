@@ -111,6 +111,9 @@ func (p *payloads) forget(u connector.User) {
 	}
 }
 
+// watches tells whether a user's payloads are all kept.
+func (p *payloads) watches(u connector.User) bool { return len(p.watched) > 0 && p.watched[u] != nil }
+
 // sweep lets go who has been watched long enough.
 func (p *payloads) sweep(now time.Time) {
 	for u, w := range p.watched {

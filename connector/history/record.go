@@ -46,6 +46,8 @@ const (
 	columnsAll
 )
 
+const defaultPerSecond = 10_000
+
 const (
 	maxReason = 300
 	maxNotes  = 64
@@ -106,14 +108,32 @@ func (s *Store) room(now time.Time) *slab {
 		s.free = s.free[:len(s.free)-1]
 	}
 	if s.slab == nil {
-		s.dropped.Add(1)
-		if s.gap.n == 0 {
-			s.gap.from = now
-		}
-		s.gap.n++
-		s.gap.to = now
+		s.skip(now)
 	}
 	return s.slab
+}
+
+// skip counts an entry that is not kept, and notes the gap. s.mu is held.
+func (s *Store) skip(now time.Time) {
+	s.dropped.Add(1)
+	if s.gap.n == 0 {
+		s.gap.from = now
+	}
+	s.gap.n++
+	s.gap.to = now
+}
+
+// turn tells whether an entry may be kept: at most cfg.PerSecond, and as many at once, since what is written takes its time from the stream. s.mu is held.
+func (s *Store) turn(now time.Time) bool {
+	if past := now.Sub(s.turned); past > 0 {
+		s.turns = min(s.turns+past.Seconds()*float64(s.cfg.PerSecond), float64(s.cfg.PerSecond))
+		s.turned = now
+	}
+	if s.turns < 1 {
+		return false
+	}
+	s.turns--
+	return true
 }
 
 // filled hands the slab over once it is full. s.mu is held; the channel has room for all slabs there are.
@@ -128,6 +148,10 @@ func (s *Store) filled() {
 func (s *Store) Ended(e *connector.Ending) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.turn(e.At) && !s.payload.watches(e.User) {
+		s.skip(e.At)
+		return
+	}
 	sl := s.room(e.At)
 	if sl == nil {
 		return
@@ -146,6 +170,10 @@ func (s *Store) Passed(model int, c *connector.Change, why string) {
 	now := s.cfg.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.turn(now) {
+		s.skip(now)
+		return
+	}
 	sl := s.room(now)
 	if sl == nil {
 		return

@@ -47,6 +47,9 @@ type Config struct {
 	Key []byte
 	// Models are the models that Ended and Passed speak of by number.
 	Models []connector.ModelInfo
+	// PerSecond is how many entries are kept of each second, so that a load or a backlog is not slower for it; the rest is a gap. Default 10,000, more than
+	// Braze takes in an ordinary contract.
+	PerSecond int
 	// Logger gets warnings; nil drops them.
 	Logger *slog.Logger
 	// Now is the clock; default time.Now.
@@ -63,6 +66,8 @@ type Store struct {
 	slab    *slab
 	free    []*slab
 	gap     gap
+	turns   float64 // entries that may be kept now
+	turned  time.Time
 	names   dictionary
 	saved   int // of them, in the file
 	defs    []defName
@@ -100,6 +105,9 @@ type gap struct {
 
 // Open opens or makes a history. Files that cannot be read are dropped with a warning; an error means that the folder cannot be used at all.
 func Open(cfg Config) (*Store, error) {
+	if cfg.PerSecond <= 0 {
+		cfg.PerSecond = defaultPerSecond
+	}
 	if cfg.Keep <= 0 {
 		cfg.Keep = DefaultKeep
 	}

@@ -17,7 +17,7 @@ import (
 //go:embed templates
 var templateFiles embed.FS
 
-// pageSet is all templates, parsed once, whose helpers look at the request of the moment. One request at a time uses a set.
+// pageSet is the templates, each parsed once, whose helpers look at the request of the moment. One request at a time uses a set.
 type pageSet struct {
 	r     *request
 	parts *template.Template            // layout and *_parts.html
@@ -30,7 +30,7 @@ type pageSets struct {
 	idle chan *pageSet
 }
 
-const idleSets = 8
+const idleSets = 2
 
 func newPageSets(s *Server) (*pageSets, error) {
 	p := &pageSets{s: s, idle: make(chan *pageSet, idleSets)}
@@ -71,28 +71,32 @@ func (p *pageSets) parse() (*pageSet, error) {
 		return nil, fmt.Errorf("list the templates: %w", err)
 	}
 	set.parts = template.New("parts").Funcs(set.helpers()).Option("missingkey=error")
-	var pages []string
 	for _, name := range files {
 		base := path.Base(name)
 		if base != "layout.html" && !strings.HasSuffix(base, "_parts.html") {
-			pages = append(pages, name)
-			continue
+			continue // parsed when it is first shown: a copy of the parts for each page takes memory that the stream has better use for
 		}
 		if err := parseInto(set.parts, name); err != nil {
 			return nil, err
 		}
 	}
-	for _, name := range pages {
-		t, err := set.parts.Clone()
-		if err != nil {
-			return nil, fmt.Errorf("copy the layout for %s: %w", name, err)
-		}
-		if err := parseInto(t, name); err != nil {
-			return nil, err
-		}
-		set.pages[strings.TrimSuffix(path.Base(name), ".html")] = t
-	}
 	return set, nil
+}
+
+// page gives a page's template.
+func (set *pageSet) page(name string) (*template.Template, error) {
+	if t := set.pages[name]; t != nil {
+		return t, nil
+	}
+	t, err := set.parts.Clone()
+	if err != nil {
+		return nil, fmt.Errorf("copy the layout for %s: %w", name, err)
+	}
+	if err := parseInto(t, "templates/"+name+".html"); err != nil {
+		return nil, err
+	}
+	set.pages[name] = t
+	return t, nil
 }
 
 func parseInto(t *template.Template, name string) error {
@@ -194,9 +198,9 @@ func (r *request) render(status int, name, title string, data any) error {
 		return err
 	}
 	defer r.s.pages.put(set)
-	t := set.pages[name]
-	if t == nil {
-		return fmt.Errorf("render %s: there is no such template", name)
+	t, err := set.page(name)
+	if err != nil {
+		return err
 	}
 	r.title, r.status = r.t(title), status
 	var b bytes.Buffer
@@ -224,9 +228,13 @@ func (r *request) partialText(name string, data any) (string, error) {
 		return "", err
 	}
 	defer r.s.pages.put(set)
-	var b bytes.Buffer
 	// The first page executed keeps set.parts itself free to be copied, so a part is executed from a page's copy.
-	if err := set.pages["error"].ExecuteTemplate(&b, name, data); err != nil {
+	t, err := set.page("error")
+	if err != nil {
+		return "", err
+	}
+	var b bytes.Buffer
+	if err := t.ExecuteTemplate(&b, name, data); err != nil {
 		return "", fmt.Errorf("render the part %s: %w", name, err)
 	}
 	return b.String(), nil
