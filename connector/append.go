@@ -25,18 +25,11 @@ func (q *queue) append(u *user, s *step) (done *step) {
 		}
 	}
 	n := len(u.steps)
-	if n == 0 {
-		u.steps = append(u.steps, s)
-		q.steps++
-		q.touched(u)
+	if n == 0 || s.event != nil || u.steps[n-1].event != nil { // events never fold, and nothing folds past them
+		q.behind(u, s)
 		return nil
 	}
 	switch tail := u.steps[n-1]; {
-	case s.event != nil || tail.event != nil: // events never fold, and nothing folds past them
-		u.steps = append(u.steps, s)
-		q.steps++
-		q.touched(u)
-		return nil
 	case tail.user.Kind == Item && s.user.Kind == Item:
 		u.steps[n-1] = foldItem(tail, s)
 	case tail.kind == Subscribe && s.kind == Subscribe:
@@ -65,14 +58,19 @@ func (q *queue) append(u *user, s *step) (done *step) {
 		q.steps++
 		q.undelete(u, n-1)
 	default:
-		u.steps = append(u.steps, s)
-		q.steps++
-		q.touched(u)
+		q.behind(u, s)
 		return nil
 	}
 	q.note(s)
 	q.touched(u)
 	return nil
+}
+
+// behind puts a step behind a user's waiting ones as it is.
+func (q *queue) behind(u *user, s *step) {
+	u.steps = append(u.steps, s)
+	q.steps++
+	q.touched(u)
 }
 
 // undelete removes the waiting delete at i, whose row came again at i+1.

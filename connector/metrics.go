@@ -114,10 +114,12 @@ func (p *Pipeline) watched() bool {
 
 // seen tells a watcher how a step ended. call is what was sent of it.
 func (p *Pipeline) seen(s *step, call *Effect, outcome, reason string) {
-	if reason != "" {
-		s.answer(outcome + ": " + reason)
-	} else {
-		s.answer(outcome)
+	if len(s.waiters) > 0 { // hardly ever: the row path makes no sentence for nobody
+		if reason != "" {
+			s.answer(outcome + ": " + reason)
+		} else {
+			s.answer(outcome)
+		}
 	}
 	p.tell(s, call, outcome, reason)
 	if !p.watched() {

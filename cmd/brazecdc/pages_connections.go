@@ -64,50 +64,48 @@ func ofBraze(cfg *config.Config) [sha256.Size]byte {
 	return fingerprint([]string{cfg.Braze.APIKey.Reveal()}, cfg.Braze.Endpoint)
 }
 
-// ProbeSource implements web.ConnectionsViews.
-func (v *connectionsViews) ProbeSource(ctx context.Context, text []byte) *web.SourceProbe {
-	cfg, faults := v.Look(text)
-	out := v.p.probeSource(ctx, cfg, faults)
+// keep remembers the result of a probe with the settings that it was made with, and gives it.
+func keep[T any](v *connectionsViews, at *remembered[T], cfg *config.Config, of func(*config.Config) [sha256.Size]byte, result *T) *T {
 	if cfg != nil {
 		v.mu.Lock()
 		defer v.mu.Unlock()
-		v.source = remembered[web.SourceProbe]{ofSource(cfg), out}
+		*at = remembered[T]{of(cfg), result}
 	}
-	return out
+	return result
+}
+
+// last gives the result that is remembered for these settings, nil where there is none.
+func last[T any](v *connectionsViews, at *remembered[T], cfg *config.Config, of func(*config.Config) [sha256.Size]byte) *T {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if cfg == nil || at.settings != of(cfg) {
+		return nil
+	}
+	return at.result
+}
+
+// ProbeSource implements web.ConnectionsViews.
+func (v *connectionsViews) ProbeSource(ctx context.Context, text []byte) *web.SourceProbe {
+	cfg, faults := v.Look(text)
+	return keep(v, &v.source, cfg, ofSource, v.p.probeSource(ctx, cfg, faults))
 }
 
 // LastSource implements web.ConnectionsViews.
 func (v *connectionsViews) LastSource(text []byte) *web.SourceProbe {
 	cfg, _ := v.Look(text)
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if cfg == nil || v.source.settings != ofSource(cfg) {
-		return nil
-	}
-	return v.source.result
+	return last(v, &v.source, cfg, ofSource)
 }
 
 // ProbeBraze implements web.ConnectionsViews.
 func (v *connectionsViews) ProbeBraze(ctx context.Context, text []byte) *web.BrazeProbe {
 	cfg, faults := v.Look(text)
-	out := v.p.probeBraze(ctx, cfg, faults)
-	if cfg != nil {
-		v.mu.Lock()
-		defer v.mu.Unlock()
-		v.braze = remembered[web.BrazeProbe]{ofBraze(cfg), out}
-	}
-	return out
+	return keep(v, &v.braze, cfg, ofBraze, v.p.probeBraze(ctx, cfg, faults))
 }
 
 // LastBraze implements web.ConnectionsViews.
 func (v *connectionsViews) LastBraze(text []byte) *web.BrazeProbe {
 	cfg, _ := v.Look(text)
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if cfg == nil || v.braze.settings != ofBraze(cfg) {
-		return nil
-	}
-	return v.braze.result
+	return last(v, &v.braze, cfg, ofBraze)
 }
 
 // KeepSecret implements web.ConnectionsViews.

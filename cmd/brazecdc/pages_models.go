@@ -149,6 +149,32 @@ func (s *sight) model(name string) (*connector.Model, error) {
 	return nil, fmt.Errorf("%w: %s", web.ErrNoModel, name)
 }
 
+// seeModel looks at a draft with one of its models, and at what the model reads. After an error nothing is left to close.
+func (v *modelViews) seeModel(ctx context.Context, draft []byte, model string) (s *modelSight, err error) {
+	whole, err := v.see(draft)
+	if err != nil {
+		return nil, err
+	}
+	s = &modelSight{sight: whole}
+	if s.m, err = s.model(model); err == nil {
+		s.name = s.oneOf(ctx, s.m)
+		s.t, err = s.table(ctx, s.name)
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// modelSight is a draft with one of its models and the table or topic that it reads.
+type modelSight struct {
+	*sight
+	m    *connector.Model
+	name string // of the table or topic
+	t    *connector.Table
+}
+
 // table gives the present shape of a table or topic.
 func (s *sight) table(ctx context.Context, relation string) (*connector.Table, error) {
 	if s.gone != nil {

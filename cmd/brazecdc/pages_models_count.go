@@ -33,20 +33,12 @@ type count struct {
 
 // Count implements web.ModelsViews. The rule is the one that the stream would run, over the rows themselves.
 func (v *modelViews) Count(ctx context.Context, draft []byte, ask web.CountAsk) (*web.RuleCount, error) {
-	s, err := v.see(draft)
+	at, err := v.seeModel(ctx, draft, ask.Model)
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
-	m, err := s.model(ask.Model)
-	if err != nil {
-		return nil, err
-	}
-	name := s.oneOf(ctx, m)
-	t, err := s.table(ctx, name)
-	if err != nil {
-		return nil, err
-	}
+	defer at.close()
+	s, m, name, t := at.sight, at.m, at.name, at.t
 	c := &count{out: &web.RuleCount{Topic: s.topics != nil}}
 	if c.rule, c.out.Fault = s.rule(ask.Rule, t, true); c.out.Fault != nil {
 		return c.out, nil
@@ -177,20 +169,12 @@ func (c *count) estimate(rows int64, part bool) {
 
 // Frequent implements web.ModelsViews.
 func (v *modelViews) Frequent(ctx context.Context, draft []byte, model, column string) ([]string, error) {
-	s, err := v.see(draft)
+	at, err := v.seeModel(ctx, draft, model)
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
-	m, err := s.model(model)
-	if err != nil {
-		return nil, err
-	}
-	name := s.oneOf(ctx, m)
-	t, err := s.table(ctx, name)
-	if err != nil {
-		return nil, err
-	}
+	defer at.close()
+	s, name, t := at.sight, at.name, at.t
 	if t.Column(column) < 0 || !mapping.MayLeave(s.cfg.NeverSend, t.Name, column) || looksPrivate(column) {
 		return nil, nil
 	}

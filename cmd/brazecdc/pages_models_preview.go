@@ -17,20 +17,12 @@ import (
 
 // Preview implements web.ModelsViews. It is what "brazecdc preview" shows, of the draft.
 func (v *modelViews) Preview(ctx context.Context, draft []byte, ask web.PreviewAsk) (*web.ModelPreview, error) {
-	s, err := v.see(draft)
+	at, err := v.seeModel(ctx, draft, ask.Model)
 	if err != nil {
 		return nil, err
 	}
-	defer s.close()
-	m, err := s.model(ask.Model)
-	if err != nil {
-		return nil, err
-	}
-	name := s.oneOf(ctx, m)
-	t, err := s.table(ctx, name)
-	if err != nil {
-		return nil, err
-	}
+	defer at.close()
+	s, m, name, t := at.sight, at.m, at.name, at.t
 	out := &web.ModelPreview{Op: ask.Op, Topic: s.topics != nil}
 	one := *s.cfg
 	one.Models = []connector.Model{*m}

@@ -46,22 +46,30 @@ func (v *connectionsViews) read(ctx context.Context) (done func(), err error) {
 	}
 }
 
+// rows waits for its turn to read rows of the source that a draft names. done ends it.
+func (v *connectionsViews) rows(ctx context.Context, text []byte) (cfg *config.Config, done func(), err error) {
+	if done, err = v.read(ctx); err != nil {
+		return nil, nil, err
+	}
+	if cfg, err = v.whole(text); err == nil && cfg.Source.Kafka != nil {
+		err = connector.ErrNotReadable
+	}
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	return cfg, done, nil
+}
+
 // FirstRows implements web.ConnectionsViews.
 func (v *connectionsViews) FirstRows(ctx context.Context, text []byte, model string) ([]web.FirstRow, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
-	done, err := v.read(ctx)
+	cfg, done, err := v.rows(ctx, text)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	cfg, err := v.whole(text)
-	if err != nil {
-		return nil, err
-	}
-	if cfg.Source.Kafka != nil {
-		return nil, connector.ErrNotReadable
-	}
 	r, err := v.p.openReader(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -174,18 +182,11 @@ func (v *connectionsViews) deliverFirst(ctx context.Context, cfg *config.Config,
 func (v *connectionsViews) Loads(ctx context.Context, text []byte) ([]web.LoadPlan, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
-	done, err := v.read(ctx)
+	cfg, done, err := v.rows(ctx, text)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	cfg, err := v.whole(text)
-	if err != nil {
-		return nil, err
-	}
-	if cfg.Source.Kafka != nil {
-		return nil, connector.ErrNotReadable
-	}
 	for i := range cfg.Models {
 		cfg.Models[i].Load = "all"
 	}

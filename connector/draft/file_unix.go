@@ -46,11 +46,13 @@ func sameOwner(f *os.File, like fs.FileInfo) error {
 	return f.Chown(int(want.Uid), int(want.Gid))
 }
 
-// writable tells whether the file may be replaced: itself and its folder.
+// writable tells whether the file may be replaced: itself and its folder. A file that nobody may write is not replaced by root either, who could.
 func writable(file string, exists bool) bool {
 	const write = 2
-	if exists && syscall.Access(file, write) != nil {
-		return false
+	if exists {
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm()&0o222 == 0 || syscall.Access(file, write) != nil {
+			return false
+		}
 	}
 	return syscall.Access(filepath.Dir(file), write) == nil
 }
