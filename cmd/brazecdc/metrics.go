@@ -97,7 +97,7 @@ var metricNames = []metric{
 	{"schedule_next_timestamp_seconds", "When the model is synced again by its schedule; 0 without one.", gauge, []string{"model"}, false},
 	{"store_bytes", "Size of the files in data/.", gauge, nil, false},
 	{"store_lookups_total", "How often the cache was asked what Braze holds of a user, by whether it knew.", counter, []string{"result"}, false},
-	{"history_dropped_total", "Outcomes that the history of users did not keep, because writing did not keep up or did not succeed.", counter, nil, false},
+	{"history_dropped_total", "Outcomes that the history of users did not keep: more than 10,000 came in a second, or writing did not keep up or did not succeed.", counter, nil, false},
 
 	{"web_requests_total", "Requests to the pages, by route and status.", counter, []string{"route", "code"}, false},
 	{"web_sign_in_failures_total", "Wrong names or passwords at the sign-in of the pages.", counter, nil, false},

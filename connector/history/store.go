@@ -2,9 +2,9 @@
 // what they waited for, the call and Braze's answer.
 //
 // The stream never waits for it. Ended copies names and figures into a buffer (record.go) and returns; one goroutine takes full buffers and writes them
-// (write.go) to files that are only ever appended to, each with an index at its end (segment.go); where it cannot keep up, what does not fit is dropped,
-// counted, and leaves a gap that a timeline shows. Users and rows are found by keyed hashes (hash.go), read back by timeline.go, and taken out by forget.go.
-// Payloads are kept in memory only (payload.go). All of it may be lost: damaged files are dropped.
+// (write.go) to files that are only ever appended to, each with an index at its end (segment.go). What is more than it keeps of a second, or than it can keep
+// up with, is dropped, counted, and leaves a gap that a timeline shows. Users and rows are found by keyed hashes (hash.go), read back by timeline.go and
+// reading.go, and taken out by forget.go. Payloads are kept in memory only (payload.go). All of it may be lost: damaged files are dropped.
 package history
 
 import (
@@ -152,7 +152,7 @@ func (s *Store) SetModels(models []connector.ModelInfo) {
 	}
 }
 
-// Dropped is how many entries were not kept because writing did not keep up, or did not succeed.
+// Dropped is how many entries were not kept: more came in a second than are, or writing did not keep up, or did not succeed.
 func (s *Store) Dropped() uint64 { return s.dropped.Load() }
 
 // Size is the length of all files in bytes.
