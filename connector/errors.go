@@ -12,6 +12,9 @@ var (
 	ErrNotReadable = errors.New("a Kafka topic holds changes of rows and cannot be asked for the living row")
 )
 
+// ErrEnding is the answer to what waits for Braze when the pipeline ends, as it does in a reload: what was asked for may have been done or not.
+var ErrEnding = errors.New("the process is ending")
+
 // RetryableError is an attempt of which nothing can be said to have been refused.
 type RetryableError struct {
 	// After is how long to wait at least; 0 leaves it to the backoff.

@@ -212,14 +212,12 @@ func (p *Pipeline) loadClosed(ctx context.Context, model string) error {
 		select {
 		case <-ended:
 		case <-p.over:
-			return errEnding
+			return ErrEnding
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
-
-var errEnding = errors.New("the process is ending")
 
 // poll waits for a state that nobody announces.
 func (p *Pipeline) poll(ctx context.Context, holds func() bool) error {
@@ -229,7 +227,7 @@ func (p *Pipeline) poll(ctx context.Context, holds func() bool) error {
 		select {
 		case <-tick.C:
 		case <-p.over:
-			return errEnding
+			return ErrEnding
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -264,7 +264,7 @@ func (p *Pipeline) wait(ctx context.Context, n int, done []*step, ended <-chan s
 			select {
 			case how = <-ended:
 			default:
-				return errEnding
+				return ErrEnding
 			}
 		case <-ctx.Done():
 			return fmt.Errorf("it waits to be sent, and Braze has not answered yet: %w", ctx.Err())

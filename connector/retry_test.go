@@ -108,7 +108,7 @@ func TestRetryWithoutLivingRows(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
-		if _, err := r.p.Retry(ctx, e.ID); !errors.Is(err, errEnding) {
+		if _, err := r.p.Retry(ctx, e.ID); !errors.Is(err, ErrEnding) {
 			t.Errorf("the retry ended with %v", err)
 		}
 		if how := r.ended(e.ID); how != "" {

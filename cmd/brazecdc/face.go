@@ -152,9 +152,6 @@ func (f *face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // lendWithin is how long a request waits while the configuration is exchanged.
 const lendWithin = 5 * time.Second
 
-// errAway: no app works, and one will shortly.
-var errAway = &connector.StopError{Code: 1, What: "the process is starting, or applies a configuration, and can't do this yet", Fix: "try again in a moment"}
-
 // stoppedError: no app works, and none will before somebody mends what stopped it.
 type stoppedError struct{ reason string }
 
@@ -178,7 +175,7 @@ func (f *face) lend(ctx context.Context, wait bool) (api control.API, done func(
 		why = &stoppedError{v.reason}
 		return away{f, why}, done, why
 	}
-	return away{f, errAway}, done, errAway
+	return away{f, control.ErrAway}, done, control.ErrAway
 }
 
 // reload reads the file again, where the process can work with another one.

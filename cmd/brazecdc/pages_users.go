@@ -34,12 +34,21 @@ func (p *program) usersPages(x *pageParts, c *web.Config) {
 	}
 	v := &userViews{p: p, x: x, models: models, known: map[string]connector.User{}}
 	c.Users = v
-	c.Ref = func(id string) string {
-		if f := x.inside(); f != nil {
-			return v.remember(f, connector.User{ID: id})
-		}
+	c.Ref = v.ref
+}
+
+// ref is how a user is called everywhere: in addresses, in the log and in the activities, whichever process writes them. It is empty where no configuration
+// can be read.
+func (v *userViews) ref(id string) string {
+	u := connector.User{ID: id}
+	if f := v.x.inside(); f != nil {
+		return v.remember(f, u)
+	}
+	cfg, err := v.p.load()
+	if err != nil {
 		return ""
 	}
+	return history.Ref([]byte(cfg.Braze.APIKey.Reveal()), u)
 }
 
 // mostKnown bounds whom references are remembered of; the history knows most of them anyway.

@@ -9,6 +9,9 @@ import (
 	"brazecdc/connector"
 )
 
+// ErrAway is the answer of a process whose parts are not there, and will be shortly.
+var ErrAway error = &connector.StopError{Code: 1, What: "the process is starting, or applies a configuration, and can't do this yet", Fix: "try again in a moment"}
+
 // API is what can be asked of a connector. A running process implements it, Client does over its socket, and Offline does from the files. All
 // methods may be called concurrently.
 type API interface {

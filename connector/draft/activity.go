@@ -1,12 +1,9 @@
 package draft
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -59,22 +56,24 @@ func (s *Store) olderFile() string    { return filepath.Join(s.dir, "activity.1.
 
 // Note adds an activity to the log, which only grows.
 func (s *Store) Note(a Activity) error {
-	if a.Time.IsZero() {
-		a.Time = s.now().UTC()
-	}
 	a.What.Args = slices.Clone(a.What.Args)
 	for i, arg := range a.What.Args {
 		a.What.Args[i] = shorten(arg)
 	}
 	a.Who = shorten(a.Who)
-	line, err := json.Marshal(a)
-	if err != nil {
-		return fmt.Errorf("note the activity: %w", err)
-	}
 	if s.Log != nil {
 		s.Log.Info("audit", slog.String("component", "audit"), slog.String("who", a.Who), slog.String("from", a.From), slog.String("what", a.What.Key), slog.Any("args", a.What.Args))
 	}
-	return s.holding(&s.logs, "activity.lock", func() error { return s.append(line) })
+	return s.holding(&s.logs, "activity.lock", func() error {
+		if a.Time.IsZero() {
+			a.Time = s.now().UTC() // under the lock, so that the log is in the order of its times
+		}
+		line, err := json.Marshal(a)
+		if err != nil {
+			return fmt.Errorf("note the activity: %w", err)
+		}
+		return s.append(line)
+	})
 }
 
 func (s *Store) append(line []byte) error {
@@ -102,61 +101,6 @@ func shorten(text string) string {
 		return text
 	}
 	return strings.ToValidUTF8(text[:most], "") + "…"
-}
-
-// Activity is what the filter chooses, newest first.
-func (s *Store) Activity(f Filter) ([]Activity, error) {
-	var out []Activity
-	if f.Limit <= 0 {
-		f.Limit = 200
-	}
-	oldest := s.now().Add(-maxActivityAge)
-	if f.Since.Before(oldest) {
-		f.Since = oldest
-	}
-	for _, path := range []string{s.activityFile(), s.olderFile()} {
-		if len(out) >= f.Limit {
-			break
-		}
-		found, err := scan(path, f)
-		if err != nil {
-			return nil, err
-		}
-		slices.Reverse(found)
-		out = append(out, found...)
-	}
-	return out[:min(len(out), f.Limit)], nil
-}
-
-// scan gives the newest of one file, oldest first.
-func scan(path string, f Filter) ([]Activity, error) {
-	file, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read the activities: %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	var out []Activity
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var a Activity
-		if len(bytes.TrimSpace(lines.Bytes())) == 0 || json.Unmarshal(lines.Bytes(), &a) != nil {
-			continue // half a line of a crash
-		}
-		if !f.chooses(a) {
-			continue
-		}
-		if out = append(out, a); len(out) >= 2*f.Limit {
-			out = append(out[:0], out[len(out)-f.Limit:]...)
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("read the activities: %w", err)
-	}
-	return out, nil
 }
 
 func (f Filter) chooses(a Activity) bool {

@@ -17,7 +17,7 @@ import (
 )
 
 // open is a store over a file in a folder of its own.
-func open(t *testing.T, text string) (s *Store, file string) {
+func open(t testing.TB, text string) (s *Store, file string) {
 	t.Helper()
 	file = filepath.Join(t.TempDir(), "brazecdc.yaml")
 	if text != "" {
@@ -26,7 +26,7 @@ func open(t *testing.T, text string) (s *Store, file string) {
 	return reopen(t, file), file
 }
 
-func reopen(t *testing.T, file string) *Store {
+func reopen(t testing.TB, file string) *Store {
 	t.Helper()
 	s, err := Open(file, filepath.Join(filepath.Dir(file), "data", "pages"))
 	if err != nil {
@@ -36,14 +36,14 @@ func reopen(t *testing.T, file string) *Store {
 	return s
 }
 
-func write(t *testing.T, file, text string) {
+func write(t testing.TB, file, text string) {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(text), 0o640); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -369,7 +369,7 @@ func TestEditsAtOnceAreAllMade(t *testing.T) {
 			t.Errorf("c%d is lost", i)
 		}
 	}
-	if list, err := s.Activity(Filter{}); err != nil || len(list) != 20 {
+	if list, _, err := s.Activity(Filter{}); err != nil || len(list) != 20 {
 		t.Errorf("%d activities, %v", len(list), err)
 	}
 }
@@ -428,7 +428,7 @@ func TestActivityIsFilteredNewestFirst(t *testing.T) {
 		{Filter{Before: now.Add(-7 * time.Minute)}, "k.2 k.1 k.0"},
 		{Filter{Since: now.Add(-7 * time.Minute)}, "last k.4 k.3"},
 	} {
-		list, err := s.Activity(c.f)
+		list, _, err := s.Activity(c.f)
 		must(t, err)
 		var keys []string
 		for _, a := range list {

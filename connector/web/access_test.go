@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -273,6 +275,70 @@ func TestSignIn(t *testing.T) {
 		c.pass(time.Minute)
 		if r.stillIn() {
 			t.Error("it did not end")
+		}
+	})
+	t.Run("what an open page and machines ask by themselves keeps no session", func(t *testing.T) {
+		routes := map[string]bool{}
+		for _, r := range s.server.routes() {
+			routes[r.Pattern] = true
+		}
+		ask := map[string]func(*site){"/status": func(as *site) {
+			hr := httptest.NewRequestWithContext(t.Context(), http.MethodGet, as.url+"/status", nil)
+			u, _ := url.Parse(as.url)
+			for _, c := range as.client.Jar.Cookies(u) {
+				hr.AddCookie(c)
+			}
+			if !s.server.SignedIn(hr) {
+				t.Error("/status is refused")
+			}
+		}}
+		for pattern := range unattended {
+			if !routes[pattern] {
+				t.Errorf("%s is no route", pattern)
+			}
+			ask[pattern] = func(as *site) {
+				if a := as.get(examplePath(pattern)); a.Code == http.StatusUnauthorized {
+					t.Errorf("%s is refused", pattern)
+				}
+			}
+		}
+		for name, do := range ask {
+			c.pass(13 * time.Hour)
+			jo := signIn(t, s, "jo")
+			for range 11 {
+				c.pass(10 * time.Minute)
+				do(jo)
+			}
+			c.pass(10 * time.Minute)
+			if a := jo.get("/help"); a.Code != http.StatusUnauthorized {
+				t.Errorf("%s kept the session", name)
+			}
+		}
+	})
+	t.Run("whatever a page polls is known to be asked unattended", func(t *testing.T) {
+		polled := regexp.MustCompile(`data-poll="([^"]+)"|(?:EventSource|fetch)\([` + "`" + `'](/[a-z/]+)`)
+		found := 0
+		for _, dir := range []string{"templates", "assets/js"} {
+			files, err := os.ReadDir(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range files {
+				b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range polled.FindAllStringSubmatch(string(b), -1) {
+					found++
+					pattern := strings.ReplaceAll(m[1]+m[2], "{{.ID}}", "{id}")
+					if !unattended[pattern] {
+						t.Errorf("%s polls %s", f.Name(), pattern)
+					}
+				}
+			}
+		}
+		if found < 4 {
+			t.Errorf("only %d places poll", found)
 		}
 	})
 	t.Run("a session ends after twelve hours, however it is used", func(t *testing.T) {

@@ -131,7 +131,7 @@ func TestADraftIsShownAndApplied(t *testing.T) {
 	d.get("/versions/2").wants(t, http.StatusOK, "Changes since version 1", `<tr class="new">`)
 	d.get("/versions/2?with=1").lacks(t, "geheim")
 	d.get("/activity").wants(t, http.StatusOK, "Applied a draft; it is version 2 (we want it)")
-	d.get("/activity?about=loads&from=cli&who=x").wants(t, http.StatusOK, "Nothing here yet")
+	d.get("/activity?about=loads&from=cli&who=x").wants(t, http.StatusOK, "Nothing matches")
 	if a := d.post("/versions/1/back", nil); a.Code != http.StatusSeeOther {
 		t.Fatalf("%d %s", a.Code, a.Body)
 	}

@@ -154,8 +154,9 @@ type activityShown struct {
 	Who    string
 	From   string
 	About  string
-	Before string // of the next page, "" for none
-	Older  bool   // this is not the first page
+	Before string    // of the next page, "" for none
+	Until  time.Time // how far back was looked, where more may lie beyond; else zero
+	Older  bool      // this is not the first page
 	Froms  []string
 	Abouts []string
 }
@@ -184,9 +185,12 @@ func (s *Server) activityPage(r *request) error {
 	if at, err := time.Parse(time.RFC3339Nano, r.FormValue("before")); err == nil {
 		f.Before, p.Older = at, true
 	}
-	list, err := s.cfg.Draft.Activity(f)
+	list, rest, err := s.cfg.Draft.Activity(f)
 	if err != nil {
 		return err
+	}
+	if !rest.IsZero() {
+		p.Before, p.Until = rest.Format(time.RFC3339Nano), rest
 	}
 	if len(list) > activityPerPage {
 		list = list[:activityPerPage]

@@ -49,6 +49,7 @@ type loadShown struct {
 	Took  time.Duration
 	Only  []string // fields
 	Idle  bool     // no process runs that would go on with it
+	Waits bool     // the users that it found gone at the source still wait for an answer
 }
 
 // shownLoad words a load.
@@ -115,6 +116,7 @@ func (r *request) loadsPage(api control.API) (*loadsPage, error) {
 	}
 	for _, l := range st.Loads {
 		x := shownLoad(l, st, r.s.now())
+		x.Waits = slices.ContainsFunc(st.Pending, func(c connector.Confirmation) bool { return c.Model == l.Model && c.Kind == connector.PauseGone })
 		p.Running = p.Running || x.Works
 		p.Loads = append(p.Loads, x)
 	}

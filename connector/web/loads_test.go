@@ -59,7 +59,7 @@ func TestLoads(t *testing.T) {
 			"Done|Fertig":                                func(l *connector.LoadState) { l.Finished = time.Now() },
 			"Given up|Abgebrochen":                       func(l *connector.LoadState) { l.Finished, l.Cancelled = time.Now(), true },
 			"Back-fill of customers|Nachtrag: customers": func(l *connector.LoadState) { l.Resync = &connector.Resync{Fields: []string{"plan"}} },
-			"2 users are gone|2 Profile gibt es":         func(l *connector.LoadState) { l.Finished, l.Gone = time.Now(), 2 },
+			"2 profiles were gone|2 Profile fehlten":     func(l *connector.LoadState) { l.Finished, l.Gone = time.Now(), 2 },
 		} {
 			en, de, _ := strings.Cut(want, "|")
 			h.status.Loads, s.lang = nil, "en"
@@ -77,6 +77,14 @@ func TestLoads(t *testing.T) {
 		h.status.PID = 0
 		s.server.forgetStatus()
 		s.get("/loads").wants(t, http.StatusOK, "No process works on it", "brazecdc is not running")
+	})
+	t.Run("lead to who is gone at the source while that waits for an answer", func(t *testing.T) {
+		s, h := newHeldSite(t, Viewer)
+		load(h, func(l *connector.LoadState) { l.Finished, l.Gone = time.Now(), 2 })
+		s.get("/loads").wants(t, http.StatusOK, "2 profiles were gone at the source. Somebody has answered")
+		s.get("/loads").lacks(t, "/quarantine/decide/customers")
+		h.status.Pending = []connector.Confirmation{{Model: "customers", Kind: connector.PauseGone, Count: 2}}
+		s.get("/loads").wants(t, http.StatusOK, "2 profiles are gone at the source", "/quarantine/decide/customers")
 	})
 	t.Run("are paused, resumed and given up", func(t *testing.T) {
 		s, h := newHeldSite(t, Editor)

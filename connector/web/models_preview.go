@@ -150,10 +150,10 @@ func (s *Server) previewSend(r *request) error {
 	defer done()
 	said, err := api.Send(r.Context(), m.Name, ask.Key)
 	if err != nil {
-		r.note("models.send.noted_failed", "/models/"+m.Name, m.Name, r.ref(ask.Key))
+		r.note("models.send.noted_failed", "/models/"+m.Name, m.Name, r.rowRef(m.Name, ask.Key))
 		r.problem("send-yes", r.t("models.send.failed", err.Error()))
 		return r.previewTab(http.StatusUnprocessableEntity, d, m, ask)
 	}
-	r.note("models.send.noted", "/models/"+m.Name, m.Name, r.ref(ask.Key))
+	r.note("models.send.noted", "/models/"+m.Name, m.Name, r.rowRef(m.Name, ask.Key))
 	return r.redirect("/models/"+m.Name+"?tab=preview", "models.send.done", said)
 }

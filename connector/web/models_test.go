@@ -311,7 +311,7 @@ func TestModelsSend(t *testing.T) {
 	if a := s.post("/models/customers/send", url.Values{"key": {"7"}, "yes": {"1"}}); a.Code != http.StatusSeeOther || len(api.sent) != 1 || api.sent[0] != "customers 7" {
 		t.Errorf("%d %v", a.Code, api.sent)
 	}
-	log, err := store.Activity(draft.Filter{Key: "models.send"})
+	log, _, err := store.Activity(draft.Filter{Key: "models.send"})
 	if err != nil || len(log) != 1 || strings.Contains(strings.Join(log[0].What.Args, " "), " 7") {
 		t.Errorf("%v %+v", err, log)
 	}

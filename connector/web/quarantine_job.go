@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"io/fs"
 	"net/http"
 	"slices"
 	"strconv"
@@ -21,6 +22,9 @@ const (
 	jobPage     = 200 // entries that are listed at a time
 	jobReasons  = 20  // kinds of reasons that a job tells apart
 	jobSlowPoll = time.Second
+
+	jobReturns = time.Minute            // so long a process that exchanges its parts is waited for
+	jobAgain   = 200 * time.Millisecond // between two looks for it
 )
 
 // heldJob is an action on many entries, under way or over.
@@ -232,14 +236,18 @@ func (j *heldJob) entry(ctx context.Context, open apiOpener, id uint64) (*connec
 
 // one works on one entry and counts how that ended.
 func (j *heldJob) one(ctx context.Context, open apiOpener, a *heldAct, id uint64) {
-	api, done, err := open(ctx)
-	if err == nil {
-		if a.Do == actDiscard {
-			err = api.Discard(ctx, id, a.Why)
-		} else {
-			_, err = api.Retry(ctx, id)
+	err := j.attempt(ctx, open, a, id)
+	for until := time.Now().Add(jobReturns); interrupted(err) && time.Now().Before(until); {
+		select {
+		case <-time.After(jobAgain):
+		case <-ctx.Done():
+			return // what was stopped is left
 		}
-		done()
+		// A reload took the pipeline away that was asked: it may have done it, and told nobody.
+		done, lerr := j.ended(ctx, open, id)
+		if err = lerr; err == nil && !done {
+			err = j.attempt(ctx, open, a, id)
+		}
 	}
 	if err != nil && ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, ctx.Err())) {
 		return // what was stopped is left
@@ -256,6 +264,53 @@ func (j *heldJob) one(ctx context.Context, open apiOpener, a *heldAct, id uint64
 		kind = ""
 	}
 	j.again[kind]++
+}
+
+// attempt does it once.
+func (j *heldJob) attempt(ctx context.Context, open apiOpener, a *heldAct, id uint64) error {
+	api, done, err := open(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if a.Do == actDiscard {
+		return api.Discard(ctx, id, a.Why)
+	}
+	_, err = api.Retry(ctx, id)
+	return err
+}
+
+// ended tells whether an entry ended as the job wants it.
+func (j *heldJob) ended(ctx context.Context, open apiOpener, id uint64) (bool, error) {
+	api, done, err := open(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	e, err := api.Entry(ctx, id)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, err // another one took its place
+	case err != nil:
+		return false, err
+	case e.Closed == "":
+		return false, nil
+	}
+	word, _, _ := strings.Cut(e.Closed, ":")
+	return true, map[bool]error{true: nil, false: errors.New(e.Closed)}[strings.HasPrefix(word, "delivered") || strings.HasPrefix(word, "retried") || word == "discarded"]
+}
+
+// interrupted tells whether the process could not say how it ended, since its parts are being exchanged. The socket keeps the words alone.
+func interrupted(err error) bool {
+	if err == nil {
+		return false
+	}
+	for _, cause := range []error{connector.ErrEnding, control.ErrAway} {
+		if errors.Is(err, cause) || strings.HasSuffix(err.Error(), cause.Error()) {
+			return true
+		}
+	}
+	return false
 }
 
 // refusal is why a change was not accepted, without how the process says that it is held back again.

@@ -126,6 +126,8 @@ func (h *held) Entries(_ context.Context, f connector.EntryFilter) (out []connec
 }
 
 func (h *held) Entry(_ context.Context, id uint64) (*connector.Entry, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for i := range h.entries {
 		if h.entries[i].ID == id {
 			e := h.entries[i]
@@ -150,6 +152,13 @@ func (h *held) Retry(ctx context.Context, id uint64) (string, error) {
 	}
 	h.note("retry %d", id)
 	return "accepted", nil
+}
+
+// close ends an entry.
+func (h *held) close(id uint64, how string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.entries[id-1].Closed = how
 }
 
 func (h *held) Discard(_ context.Context, id uint64, why string) error {
@@ -320,7 +329,7 @@ func TestHeldBack(t *testing.T) {
 		}
 		s.get(link).wants(t, http.StatusOK, "Accepted by Braze", ">3<", "Again held back", ">1<", "entry … is refused", "not all went through")
 		s.get(link+"/part").wants(t, http.StatusOK, `id="job"`)
-		acts, err := s.server.cfg.Draft.Activity(draft.Filter{})
+		acts, _, err := s.server.cfg.Draft.Activity(draft.Filter{})
 		if err != nil || len(acts) != 2 || acts[0].Who != "kim" || acts[0].What.Key != "quarantine.note.retry.ended" || strings.Join(acts[0].What.Args, " ") != "3 1" || acts[0].Link != link {
 			t.Errorf("%+v, %v", acts, err)
 		}
@@ -356,6 +365,35 @@ func TestHeldBack(t *testing.T) {
 		if h.done("retry") != 0 {
 			t.Errorf("it did %v", h.asked)
 		}
+	})
+	t.Run("a reload in the middle counts what was done as done, and does the rest after it", func(t *testing.T) {
+		s, h := newHeldSite(t, Editor)
+		var mu sync.Mutex
+		met := map[uint64]bool{}
+		h.refuse = func(id uint64) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if met[id] || id > 4 {
+				return nil
+			}
+			met[id] = true
+			switch id {
+			case 1: // it arrived, and the pipeline that knew that was gone
+				h.close(id, "delivered")
+			case 2: // it was refused meanwhile
+				h.close(id, "replaced by a newer change")
+			case 3:
+				return control.ErrAway
+			}
+			return fmt.Errorf("row 1 of public.customers: %w", connector.ErrEnding)
+		}
+		f := url.Values{"do": {"retry"}, "id": {"1", "2", "3", "4", "5"}, "sure": {"yes"}}
+		link := s.post("/quarantine/act", f).Header.Get("Location")
+		s.finish(link)
+		if h.done("retry") != 3 || h.done("retry 1") != 0 {
+			t.Errorf("it did %v", h.asked)
+		}
+		s.get(link).wants(t, http.StatusOK, ">4<", ">1<", "replaced by a newer change")
 	})
 	t.Run("downloads what an editor may see, safe for spreadsheets", func(t *testing.T) {
 		s, _ := newHeldSite(t, Editor)

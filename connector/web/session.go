@@ -128,17 +128,21 @@ func (s *Server) who(hr *http.Request, a *Access, use bool) (u User, session str
 	return User{}, visit
 }
 
-// SignedIn tells whether a request comes from somebody who may look at the pages.
+// SignedIn tells whether a request comes from somebody who may look at the pages. What asks so are /status and its neighbours, which machines read: that
+// keeps no session from ending.
 func (s *Server) SignedIn(hr *http.Request) bool {
 	a := s.access()
-	u, _ := s.who(hr, &a, true)
+	u, _ := s.who(hr, &a, false)
 	return u.Role >= Viewer
 }
+
+// unattended are the routes that an open page asks by itself, whether somebody looks at it or not: they keep no session from ending.
+var unattended = map[string]bool{"/events": true, "/events/now": true, "/loads/part": true, "/quarantine/job/{id}/part": true}
 
 // identify finds who asks, and has the browser keep what tokens are made from.
 func (r *request) identify() {
 	r.access = r.s.access()
-	r.User, r.session = r.s.who(r.Request, &r.access, true)
+	r.User, r.session = r.s.who(r.Request, &r.access, !unattended[r.route.Pattern])
 	if r.session == "" {
 		visit := rand.Text()
 		r.setCookie(&http.Cookie{Name: visitCookie, Value: visit})

@@ -217,6 +217,20 @@ func (s *Server) usersView(r *request) (v UsersViews, ok bool, err error) {
 	return s.cfg.Users, true, nil
 }
 
+// rowRef is the reference of the user that a row of a model is, as far as that can be told; else that of its key.
+func (r *request) rowRef(model, key string) string {
+	if v := r.s.cfg.Users; v != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), sinceWait)
+		defer cancel()
+		if v.Elsewhere(ctx) == "" {
+			if found, err := v.Find(ctx, UserAsk{By: ByRow, Value: key, Model: model}); err == nil && found != nil && found.Ref != "" {
+				return found.Ref
+			}
+		}
+	}
+	return r.ref(key)
+}
+
 // usersFault says why nothing can be told at this moment, as while the process starts.
 func usersFault(err error) error {
 	return errPage(http.StatusServiceUnavailable, "users.error.now", err.Error())

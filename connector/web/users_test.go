@@ -125,7 +125,7 @@ func usersSite(t *testing.T, f *fakeUsers, api control.API) (*site, *draft.Store
 
 func activity(t *testing.T, store *draft.Store) string {
 	t.Helper()
-	list, err := store.Activity(draft.Filter{})
+	list, _, err := store.Activity(draft.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
