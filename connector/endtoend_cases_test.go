@@ -104,6 +104,25 @@ func TestCasesOfValues(t *testing.T) {
 			t.Errorf("no note of the blanks: %s", c.notes.String())
 		}
 	})
+	t.Run("case 52: of two rows that are equal after trimming the second is noted, also in another run", func(t *testing.T) {
+		t.Parallel()
+		const note = "another row has the same identifier"
+		c := newCase(t, rigConfig{models: []connector.Model{baseModel()}}, baseFull)
+		c.sql(`INSERT INTO users(id, external_id, plan) VALUES (1, 'u1 ', 'free')`)
+		c.quiet()
+		c.sql(`DELETE FROM users WHERE id = 1`, `INSERT INTO users(id, external_id, plan) VALUES (2, 'u1', 'free')`, `UPDATE users SET plan = 'pro'`)
+		c.quiet()
+		if strings.Contains(c.notes.String(), note) {
+			t.Fatalf("no row beside the other was there: %s", c.notes.String())
+		}
+		c.stop()
+		c.start()
+		c.sql(`INSERT INTO users(id, external_id, plan) VALUES (3, 'u1 ', 'free'), (4, 'u4 ', 'free')`)
+		c.quiet()
+		if n := strings.Count(c.notes.String(), note); n != 1 {
+			t.Errorf("%d notes, want 1: %s", n, c.notes.String())
+		}
+	})
 	t.Run("case 68: a row with only an external_id", func(t *testing.T) {
 		t.Parallel()
 		c := newCase(t, rigConfig{models: []connector.Model{baseModel()}}, baseFull)

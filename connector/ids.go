@@ -54,6 +54,22 @@ func (t *idTable) User(model int, key Key) (User, bool) {
 	return u, ok && err == nil
 }
 
+// Other tells whether a user is known to have been sent by a model as another row than that of the key. Where the row key determines the user, nobody knows.
+func (t *idTable) Other(model int, key Key, u User) bool {
+	if !t.needed[model] || !t.models[model].PrintsAllowed {
+		return false
+	}
+	if own, ok := t.User(model, key); ok && own == u {
+		return false
+	}
+	c := t.cache()
+	if c == nil {
+		return false
+	}
+	_, ok, err := c.Prints(nil, u, t.models[model].Name)
+	return ok && err == nil
+}
+
 // hold notes what an effect that was just mapped makes of its row, and that its step holds it.
 func (t *idTable) hold(s *step, e *Effect) {
 	if !t.needed[e.Model] {

@@ -18,6 +18,15 @@ func JoinKey(parts []string) string {
 	return b.String()
 }
 
+// KeyOf is the key of a row that was read, as a Change of it would carry it.
+func KeyOf(r Row) Key {
+	var parts []string
+	for _, e := range keyOf(r) {
+		parts = append(parts, e.Text)
+	}
+	return Key{Table: r.Table.Name, ID: JoinKey(parts)}
+}
+
 // SplitKey is the reverse of JoinKey for a table: which column has which text.
 func SplitKey(t *Table, id string) ([]Equal, error) {
 	var names []string

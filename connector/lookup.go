@@ -27,7 +27,7 @@ func (p *Pipeline) rowsOf(ctx context.Context, model int, u User) (steps []*step
 			return nil, false, err
 		}
 		for i := from; i < len(effects); i++ {
-			effects[i].Key = livingKey(r)
+			effects[i].Key = KeyOf(r)
 		}
 	}
 	for i := range effects {
@@ -38,15 +38,6 @@ func (p *Pipeline) rowsOf(ctx context.Context, model int, u User) (steps []*step
 		}
 	}
 	return steps, true, nil
-}
-
-// livingKey is the key of a row that was read.
-func livingKey(r Row) Key {
-	var parts []string
-	for _, e := range keyOf(r) {
-		parts = append(parts, e.Text)
-	}
-	return Key{Table: r.Table.Name, ID: JoinKey(parts)}
 }
 
 // living looks, before a delete or rename leaves, whether a living row of the owner has the id. If so the delete is dropped and that row goes whole, nulls

@@ -181,6 +181,12 @@ func (c *checker) topic(ctx context.Context, cfg *config.Config, src *topics, in
 	s.tell(c, cfg, src, info.Name, len(recs))
 	if s.table != nil {
 		tables[info.Name] = s.table
+		for _, i := range src.feeds.models(info.Name) {
+			if c.images == nil {
+				c.images = map[int][]connector.Row{}
+			}
+			c.images[i] = append(c.images[i], s.images...)
+		}
 		s.columns(c, cfg, src, info.Name)
 	}
 }
@@ -267,5 +273,12 @@ func (c *checker) topicMapping(cfg *config.Config, tables map[string]*connector.
 	c.withFixes("mapping", resolved)
 	if m != nil && len(resolved) == 0 && len(tables) == topics && len(tables) > 0 {
 		c.add(fine, "mapping", fmt.Sprintf("%s fit the newest records", plural(len(cfg.Models), "model")), "")
+	}
+	for i := range cfg.Models {
+		for _, how := range []string{sameUser, sameEmail} {
+			if m != nil && cfg.Models[i].Kind == "users" && cfg.Models[i].OwnsUsers {
+				c.alikeRows(m, i, &cfg.Models[i], how, c.images[i])
+			}
+		}
 	}
 }

@@ -31,7 +31,11 @@ func (c *checker) source(ctx context.Context, cfg *config.Config) {
 	tables, rows, reachable := c.tables(ctx, cfg)
 	c.database(ctx, cfg, tables)
 	// Without a database the expressions are still checked, as far as that goes without columns.
-	c.cost(cfg, c.mapping(cfg, tables, reachable), rows)
+	m := c.mapping(cfg, tables, reachable)
+	c.cost(cfg, m, rows)
+	if reachable {
+		c.alike(ctx, cfg, m, tables)
+	}
 }
 
 // database checks the server, its settings and rights, and what the models need of the tables.

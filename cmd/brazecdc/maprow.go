@@ -14,17 +14,6 @@ import (
 	"brazecdc/connector/mapping"
 )
 
-// rowKey gives a row's key as a Change would carry it.
-func rowKey(r connector.Row) connector.Key {
-	var parts []string
-	for i := range r.Table.Columns {
-		if r.Table.Columns[i].Key {
-			parts = append(parts, r.Cells[i].Raw)
-		}
-	}
-	return connector.Key{Table: r.Table.Name, ID: connector.JoinKey(parts)}
-}
-
 // keyOf reads what a person wrote as a key: the value of the one key column, or column=value,column=value of several.
 func keyOf(t *connector.Table, text string) (string, error) {
 	var names []string
@@ -182,7 +171,7 @@ type mapped struct {
 // as maps a row as if it were inserted, updated or deleted now, after it had been sent. Nulls that need not be sent are taken out, as they are when an effect
 // leaves its queue.
 func (r *reader) as(op connector.Op, model int, row connector.Row) (mapped, error) {
-	c := &connector.Change{Key: rowKey(row), Op: op, After: row, Time: time.Now()}
+	c := &connector.Change{Key: connector.KeyOf(row), Op: op, After: row, Time: time.Now()}
 	if op == connector.Insert {
 		return r.change(c, model, nil)
 	}

@@ -207,7 +207,7 @@ func (sh *showing) leaving(row connector.Row) (mapped, error) {
 	for i := range before.effects {
 		sent[0] = before.effects[i].User
 	}
-	return sh.r.change(&connector.Change{Key: rowKey(row), Op: connector.Update, Before: in, After: out, Time: time.Now()}, 0, sent)
+	return sh.r.change(&connector.Change{Key: connector.KeyOf(row), Op: connector.Update, Before: in, After: out, Time: time.Now()}, 0, sent)
 }
 
 // change shows a message of a topic as the change that it is.

@@ -113,7 +113,7 @@ func (l *livingRows) rowsOf(ctx context.Context, a *app, u connector.User, named
 				continue
 			}
 			for _, row := range rows {
-				keys = append(keys, rowKey(row).ID)
+				keys = append(keys, connector.KeyOf(row).ID)
 				found = true
 				out = append(out, l.row(a, i, u, row))
 			}
@@ -189,7 +189,7 @@ func (l *livingRows) groups(model int, row connector.Row, w *web.UserRow) {
 		return
 	}
 	left := w.Left
-	m, err := l.r.change(&connector.Change{Key: rowKey(row), Op: connector.Insert, After: row, Time: time.Now()}, model, nil)
+	m, err := l.r.change(&connector.Change{Key: connector.KeyOf(row), Op: connector.Insert, After: row, Time: time.Now()}, model, nil)
 	if err != nil {
 		return
 	}

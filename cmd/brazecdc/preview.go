@@ -25,6 +25,7 @@ func newPreview(p *program) *cobra.Command {
 		Long: `preview reads rows of a model's table and shows what would be sent to Braze if each were inserted, and if it were updated, now: endpoint, the request's
 body byte for byte, what is left out and why, and a command for curl, which takes the key from $BRAZE_API_KEY. An insert leaves NULLs out; an update sends
 them, so that Braze unsets the field. With --key it shows a delete too. Events, subscriptions and items of a catalog are shown as the calls they become.
+Where another row has the same external_id but for blanks, or the same e-mail address, it names that row.
 
 Data points (Braze's legacy contracts): what the call costs if nothing is known of the row, and what the whole row does, NULLs included. What Braze is known to
 have is left out and costs none; free fields never cost any.
@@ -60,6 +61,7 @@ type previewed struct {
 	Operation string        `json:"operation"`
 	Calls     []previewCall `json:"calls"`
 	LeftOut   []remark      `json:"left_out,omitempty"`
+	Notes     []remark      `json:"notes,omitempty"`     // rows that look like the same person
 	Nothing   string        `json:"nothing,omitempty"`   // why there is no call
 	HeldBack  string        `json:"held_back,omitempty"` // why it would go to quarantine
 	effects   []connector.Effect
@@ -119,6 +121,7 @@ func (p *program) preview(ctx context.Context, model, key string, limit int, asJ
 			all = append(all, v)
 		}
 	}
+	r.remarkAlike(ctx, p, i, rows, all)
 	return p.showPreview(table.Name, all, asJSON)
 }
 
@@ -248,6 +251,9 @@ func (p *program) printPreview(table string, all []previewed) {
 		}
 		for _, left := range v.LeftOut {
 			p.printf("  %s %s: %s\n", p.yellow("left out:"), left.Field, left.Reason)
+		}
+		for _, note := range v.Notes {
+			p.printf("  %s %s: %s\n", p.yellow("note:"), note.Field, note.Reason)
 		}
 	}
 	p.printf("\nNothing was sent.\n")

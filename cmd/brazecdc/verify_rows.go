@@ -193,7 +193,7 @@ func keyFlag(t *connector.Table, id string) string {
 
 // want maps a living row.
 func (v *verifier) want(ctx context.Context, row connector.Row) (sourceRow, error) {
-	id := rowKey(row).ID
+	id := connector.KeyOf(row).ID
 	w := sourceRow{id: id, key: keyFlag(row.Table, id)}
 	v.remarks, v.passed = nil, ""
 	effects, err := v.mapper.MapRow(nil, v.at, row, time.Now())

@@ -121,9 +121,7 @@ func (j *job) userOf(row connector.Row) (connector.User, error) {
 	id := j.p.identity(row)
 	switch id.state {
 	case idKnown:
-		if id.note != "" {
-			j.m.cfg.Note(j.p.m.index, "external_id", id.note)
-		}
+		j.named(id, row, true)
 		return id.user, nil
 	case idAbsent:
 		return id.user, j.needs(id.column)
@@ -283,13 +281,15 @@ func (j *job) stayed(dst []connector.Effect, after, before connector.Row, old *p
 	if id.state != idKnown {
 		return dst, j.refusedID(id, was)
 	}
-	if id.note != "" {
-		j.m.cfg.Note(j.p.m.index, "external_id", id.note)
+	moved := known && was != id.user
+	if moved {
+		j.unnamed(was)
 	}
+	j.named(id, after, fresh || moved)
 	switch {
 	case fresh:
 		return j.track(dst, id.user, after, connector.Row{}, whole{creates: true, require: true})
-	case known && was != id.user:
+	case moved:
 		return j.moved(dst, was, id.user, after, before)
 	}
 	return j.track(dst, id.user, after, before, whole{proof: before.Exists()})
@@ -417,6 +417,7 @@ func (j *job) gone(dst []connector.Effect, after, before connector.Row, old *pla
 
 // finish ends what a row stood for.
 func (j *job) finish(dst []connector.Effect, u connector.User, after, before connector.Row) ([]connector.Effect, error) {
+	j.unnamed(u)
 	if mo := j.p.m; mo.sync && (mo.owner || mo.kind == catalogs) {
 		n := len(dst)
 		dst, err := j.remove(dst, u)

@@ -20,6 +20,7 @@ type model struct {
 	sync       bool // mode sync: deletes and unsets
 	enrich     bool
 	owner      bool
+	twins      *twins // of an owner whose identifiers lose the blanks around them
 	ids        []idSource
 	filter     *program
 	deleteWhen *program
@@ -125,6 +126,9 @@ func (c *compiler) users(mo *model) {
 	c.groups(mo)
 	c.audiences(mo)
 	c.lookedUpBy(mo)
+	if mo.owner && !conf.Identify.KeepBlanks {
+		mo.twins = new(twins)
+	}
 }
 
 // shapes finds the tables of a model.
