@@ -257,7 +257,7 @@ func (p *Pipeline) sendRow(ctx context.Context, model int, row Row, key Key, ent
 		s := newStep(e)
 		s.noProof, s.nulls, s.reread, s.waiters = true, true, true, []chan<- string{ended}
 		if entry != 0 {
-			s.entries = []uint64{entry}
+			s.entries, s.asked = []uint64{entry}, true
 		}
 		steps = append(steps, s)
 	}

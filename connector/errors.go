@@ -23,8 +23,36 @@ type RetryableError struct {
 	Unknown bool
 	// Throttled: Braze asked to slow down; it does not count as an attempt of a row.
 	Throttled bool
+	Why       RetryReason
 	Err       error
 }
+
+// RetryReason is why an attempt is made again, as metrics name it.
+type RetryReason uint8
+
+// The reasons of a RetryableError.
+const (
+	RetryOther     RetryReason = iota
+	RetryThrottled             // Braze asked to slow down
+	RetryServer                // it answered 5xx, or that the request took too long
+	RetryNetwork               // no answer came, or one that was cut
+	RetryUnclear               // the answer does not tell which objects were accepted
+	RetryLookup                // a row that the call needs could not be read
+	retryReasons
+)
+
+// RetryReasons is how many reasons there are.
+const RetryReasons = retryReasons
+
+// String names the reason in metrics.
+func (r RetryReason) String() string {
+	return [...]string{"other", "throttled", "server", "network", "unclear", "lookup"}[r]
+}
+
+// EndedError is what was sent on request and ended in another way than accepted.
+type EndedError struct{ How string }
+
+func (e *EndedError) Error() string { return e.How }
 
 func (e *RetryableError) Error() string { return e.Err.Error() }
 func (e *RetryableError) Unwrap() error { return e.Err }

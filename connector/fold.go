@@ -43,6 +43,7 @@ type step struct {
 	reread  bool
 	recalls []recall        // what a retry puts under it when it leaves
 	retried uint64          // the quarantine entry that it is a retry of, 0 for none
+	asked   bool            // someone had an entry retried, and its end is still to be counted
 	waiters []chan<- string // told in a sentence how the step ended; each has room for it
 	// revived: that was done.
 	revived bool
@@ -174,6 +175,7 @@ func (s *step) answerFor(b *step) {
 	if b.retried != 0 {
 		s.retried = b.retried
 	}
+	s.asked = s.asked || b.asked
 	s.waiters = append(s.waiters, b.waiters...)
 	if b.from != nil && (s.from == nil || s.from.mark == nil) {
 		s.from, s.noted = b.from, b.noted

@@ -30,6 +30,7 @@ func (p *Pipeline) TakeOver(ctx context.Context, a Assigned) error {
 	if a.Gap || a.Fresh {
 		p.log.Info("others went on with this partition; what the cache knew of it is dropped", "stream", a.Stream)
 		if p.cfg.Prints != nil {
+			p.metrics.dropped[DropPartition].Add(1)
 			if err := p.cfg.Prints.DropPart(part); err != nil {
 				p.cacheFailed(err)
 			}

@@ -87,6 +87,7 @@ func (p *Pipeline) dropStaleCache(st *State) error {
 		if err := p.cfg.Prints.Drop(""); err != nil {
 			return fmt.Errorf("drop the cache: %w", err)
 		}
+		p.metrics.dropped[DropStale].Add(1)
 		p.cacheLost = true
 		return nil
 	}
@@ -207,6 +208,7 @@ func (p *Pipeline) checkModels(ctx context.Context, st *State, opened Opened, re
 			if err := p.cfg.Prints.Drop(""); err != nil {
 				p.log.Warn("drop cache", "err", err)
 			}
+			p.metrics.dropped[DropGap].Add(1)
 		}
 	}
 	for i := range p.models {

@@ -250,6 +250,7 @@ func (p *Pipeline) again(ctx context.Context, batch []flight, e *endpoint, err *
 			s.tries++
 			p.tell(s, nil, "retry", why)
 			if class := p.failed(s, epoch, successes, err); class != "" && p.quarantine(context.Background(), s, class, err.Error()) == nil {
+				p.metrics.lost(s, s.kind, false)
 				shares = append(shares, s.shares...)
 				p.gaveUp(ctx, s)
 				continue
@@ -262,7 +263,7 @@ func (p *Pipeline) again(ctx context.Context, batch []flight, e *endpoint, err *
 			f.s, f.more = left[0], left[1:]
 		}
 	}
-	p.metrics.retries.Add(uint64(len(batch)))
+	p.metrics.retries[e.kind][err.Why].Add(uint64(len(batch)))
 	if err.Unknown {
 		p.metrics.unknown.Add(uint64(len(batch)))
 	}

@@ -76,6 +76,7 @@ func (p *Pipeline) cache() Fingerprints {
 
 func (p *Pipeline) cacheFailed(err error) {
 	if p.cacheOff.CompareAndSwap(false, true) {
+		p.metrics.dropped[DropFailed].Add(1)
 		p.log.Warn("the cache failed and is not used any more until the next start; that costs calls, and deletes or renames that need it are held back", "err", err)
 	}
 }

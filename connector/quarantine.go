@@ -35,6 +35,9 @@ func (p *Pipeline) quarantine(ctx context.Context, s *step, class, reason string
 			run.held.Add(1)
 		}
 	}
+	if s.asked {
+		s.countRetried(p.metrics, RetryHeldAgain)
+	}
 	p.seen(s, nil, "quarantined", reason)
 	return nil
 }
@@ -69,7 +72,7 @@ func (p *Pipeline) putEntry(ctx context.Context, e *Entry, model int) error {
 		p.stop(err)
 		return err
 	}
-	p.metrics.Models[model].Quarantined.Add(1)
+	p.metrics.Models[model].CountHeld(e.Class)
 	p.log.Warn("change held back", "model", e.Model, "table", e.Key.Table, "op", e.Op, "class", e.Class, "reason", e.Reason, "entry", id)
 	c := p.care
 	c.mu.Lock()
@@ -84,10 +87,14 @@ func (p *Pipeline) putEntry(ctx context.Context, e *Entry, model int) error {
 
 // refused handles a step that Braze will not have as it is; free says that it was a deprecated id that could not be taken away before it.
 func (p *Pipeline) refused(ctx context.Context, s *step, free bool, r Rejection, shares *[]share) {
-	class := "rejected"
+	class, kind := "rejected", s.kind
 	if free || s.kind == Rename {
 		class = "rename"
 	}
+	if free {
+		kind = Free
+	}
+	p.metrics.lost(s, kind, true)
 	if !(s.kind == Rename && !free && r.CurrentUnknown) && p.quarantine(ctx, s, class, r.Reason) != nil {
 		return // the pipeline stops; the step's changes stay open and come again
 	}
@@ -107,6 +114,9 @@ func (p *Pipeline) gaveUp(ctx context.Context, s *step) {
 // delivered closes the quarantine entries that went along with an accepted step, and forgets that its user had no proof.
 func (p *Pipeline) delivered(ctx context.Context, s *step) {
 	c := p.care
+	if s.asked {
+		s.countRetried(p.metrics, RetryAccepted)
+	}
 	for _, id := range s.entries {
 		how := "delivered with a later change"
 		if id == s.retried {
@@ -134,6 +144,14 @@ func (p *Pipeline) delivered(ctx context.Context, s *step) {
 				p.log.Error("forget a no-proof mark", "err", err)
 			}
 		}
+	}
+}
+
+// countRetried counts the end of a step that someone asked for; once, whatever still becomes of it.
+func (s *step) countRetried(m *Metrics, how RetryEnd) {
+	s.asked = false
+	if len(s.rows) > 0 {
+		m.Models[s.rows[0].model].CountRetried(how)
 	}
 }
 

@@ -35,7 +35,7 @@ func (p *Pipeline) Retry(ctx context.Context, id uint64) (string, error) {
 	}
 	if !found && e.Effect != nil && deletes {
 		s := p.restore(e.Effect)
-		s.verify, s.maybeSent, s.entries = true, false, []uint64{id}
+		s.verify, s.maybeSent, s.asked, s.entries = true, false, true, []uint64{id}
 		p.queue.push([]*step{s})
 		return fmt.Sprintf("delete of %s is being sent again", e.Key.Table), nil
 	}
@@ -76,7 +76,7 @@ func (p *Pipeline) retryStored(ctx context.Context, e *Entry) (string, error) {
 	if len(old.rows) == 0 {
 		return "", fmt.Errorf("entry %d holds nothing of a row that the mapping still has; discard it", e.ID)
 	}
-	s := &step{kind: Track, user: old.user, rows: old.rows, updateOnly: old.updateOnly, owner: old.owner, noProof: true, maybeSent: true}
+	s := &step{kind: Track, user: old.user, rows: old.rows, updateOnly: old.updateOnly, owner: old.owner, noProof: true, maybeSent: true, asked: true}
 	s.entries, s.retried = []uint64{e.ID}, e.ID
 	for i := range s.rows {
 		s.rows[i].stream = e.Stream
@@ -132,7 +132,7 @@ func (p *Pipeline) RetryRow(ctx context.Context, id uint64, model string, key Ke
 		s := newStep(f)
 		s.noProof, s.nulls, s.maybeSent, s.rows[0].stream = true, true, true, e.Stream
 		if e.Key == key && e.Model == model {
-			s.entries, s.retried = []uint64{id}, id
+			s.entries, s.retried, s.asked = []uint64{id}, id, true
 		}
 		s.recalls = []recall{p.recallRow(i, key, f.User, id, read)}
 		steps = append(steps, s)
@@ -182,7 +182,7 @@ func (p *Pipeline) retryDelete(ctx context.Context, e *Entry, effects []StoredEf
 		}
 		s.verify, s.maybeSent = s.kind == DeleteUser, false
 		if e.Key == s.rows[0].key {
-			s.entries, s.retried = []uint64{e.ID}, e.ID
+			s.entries, s.retried, s.asked = []uint64{e.ID}, e.ID, true
 		}
 		steps = append(steps, s)
 	}
@@ -270,7 +270,7 @@ func (p *Pipeline) wait(ctx context.Context, n int, done []*step, ended <-chan s
 			return fmt.Errorf("it waits to be sent, and Braze has not answered yet: %w", ctx.Err())
 		}
 		if how != "accepted" {
-			return errors.New(how)
+			return &EndedError{How: how}
 		}
 	}
 	return nil

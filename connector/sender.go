@@ -352,7 +352,7 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 
 // lookupFailed puts a step back whose rows could not be read. That is no attempt at Braze, and counts as none.
 func lookupFailed(err error) *RetryableError {
-	return &RetryableError{Err: err, Throttled: true, After: time.Second}
+	return &RetryableError{Err: err, Throttled: true, After: time.Second, Why: RetryLookup}
 }
 
 // deliver sends flights lo to hi of the batch and settles each, splitting where Braze refuses the call as a whole. An error ends the pipeline.

@@ -157,6 +157,8 @@ type SourceHealth struct {
 	SafeBytes     int64     `json:"safe_bytes"`     // until the slot is lost; negative when unlimited or unknown
 	SlotStatus    string    `json:"slot_status,omitempty"`
 	Reconnects    uint64    `json:"reconnects"`
-	Bytes         uint64    `json:"bytes"`           // received
-	Skipped       uint64    `json:"skipped_replays"` // changes the server sent again after a reconnect, which were not handed out twice
+	// ReconnectsBy counts them by why the connection before ended, from a closed list of the source.
+	ReconnectsBy map[string]uint64 `json:"reconnects_by,omitempty"`
+	Bytes        uint64            `json:"bytes"`           // received
+	Skipped      uint64            `json:"skipped_replays"` // changes the server sent again after a reconnect, which were not handed out twice
 }

@@ -69,6 +69,11 @@ func TestQuarantineCommands(t *testing.T) {
 		if r := b.brazecdc("quarantine", "retry", id); r.code != 1 || !strings.Contains(r.out, "not done") {
 			t.Errorf("a second retry: exit code %d, %s%s", r.code, r.out, r.err)
 		}
+		for outcome, want := range map[string]float64{"accepted": 1, "impossible": 1, "held_again": 0} {
+			if n := b.metric(`quarantine_retried_total{model="users",outcome="` + outcome + `"}`); n != want {
+				t.Errorf("%v retries ended %s, want %v", n, outcome, want)
+			}
+		}
 	})
 	t.Run("discards with a reason", func(t *testing.T) {
 		if r := b.brazecdc("quarantine", "discard", number("u-2"), "--yes"); r.code != exitUsage {

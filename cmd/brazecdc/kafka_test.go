@@ -164,7 +164,7 @@ func TestKafka(t *testing.T) {
 		wantIn(t, b.must("status"), "running", "shop.users", "position shop.users/", "offset")
 		_, body := b.get("/metrics")
 		wantIn(t, body, `brazecdc_source_connected{source="kafka"} 1`, `brazecdc_kafka_lag_records{partition="0",topic="shop.users"}`, `brazecdc_confirmed_position{stream="shop.users/`)
-		wantIn(t, body, `brazecdc_quarantine_added_total{model="users"} 1`)
+		wantIn(t, body, `brazecdc_quarantine_added_total{model="users",reason="undecodable"} 1`, `brazecdc_quarantine_retried_total{model="users",outcome="impossible"} 1`)
 		if regexp.MustCompile(`stream="[^"]*@`).MatchString(body) || strings.Contains(body, "slot_") {
 			t.Errorf("an assignment's number or a slot is shown:\n%s", body)
 		}

@@ -56,11 +56,16 @@ func (a *app) Status(context.Context) (*control.Status, error) {
 // figures reads the pipeline's counters.
 func (a *app) figures() *control.Figures {
 	m := a.pipeline.Metrics()
-	counts, _ := m.Deliveries.Read()
-	f := &control.Figures{Deliveries: counts[:], ReadingHeldSeconds: a.pipeline.Held().Seconds()}
+	f := &control.Figures{Deliveries: make([]uint64, len(connector.DeliveryBuckets)+1), ReadingHeldSeconds: a.pipeline.Held().Seconds()}
 	f.Retries, f.DuplicatesPossible = m.Retries()
 	for i := range m.Models {
-		f.Quarantined += m.Models[i].Quarantined.Load()
+		for _, n := range m.Models[i].Held() {
+			f.Quarantined += n
+		}
+		counts, _ := m.Models[i].Deliveries.Read()
+		for b, n := range counts {
+			f.Deliveries[b] += n
+		}
 	}
 	return f
 }

@@ -37,7 +37,7 @@ var metricNames = []metric{
 	{"log_messages_total", "Lines of the log, repeats that were folded included.", counter, []string{"level"}, false},
 
 	{"source_connected", "1 while the source is connected.", gauge, []string{"source"}, false},
-	{"source_reconnects_total", "Connections to the source made after the first.", counter, []string{"source"}, false},
+	{"source_reconnects_total", "Connections to the source made after the first, by why the one before ended.", counter, []string{"source", "reason"}, false},
 	{"source_bytes_total", "Bytes received from the source.", counter, []string{"source"}, false},
 	{"source_last_change_timestamp_seconds", "Commit time of the newest change received; 0 before the first.", gauge, []string{"source"}, false},
 	{"source_last_heartbeat_timestamp_seconds", "When the source last gave a sign of life; 0 before the first.", gauge, []string{"source"}, false},
@@ -63,10 +63,11 @@ var metricNames = []metric{
 	{"users_waiting", "Changes that wait in their users' queues.", gauge, nil, false},
 	{"users_parked", "Users that wait, by reason: the gap between two calls, the settling after a delete, a retry, a rename.", gauge, []string{"reason"}, false},
 	{"field_notes_total", "Values left out or changed in kind, by field and reason.", counter, []string{"model", "field", "reason"}, false},
-	{"objects_total", "Objects by what became of them at Braze.", counter, []string{"model", "kind", "outcome"}, false},
-	{"data_points_total", "Data points spent on what was accepted, and saved by leaving out what Braze had, as its legacy contracts count them.", counter, []string{"model", "result"}, false},
+	{"objects_total", "Objects by what became of them: accepted, refused by Braze, or given up after all attempts.", counter, []string{"model", "kind", "outcome"}, false},
+	{"data_points_spent_total", "Data points of what was accepted, as Braze's legacy contracts count them.", counter, []string{"model"}, false},
+	{"data_points_saved_total", "Data points saved by leaving out what Braze had.", counter, []string{"model"}, false},
 	{"events_late_total", "Events that were not sent, since they are older than max_age.", counter, []string{"model"}, false},
-	{"delivery_duration_seconds", "Time from the commit to Braze's acceptance, live changes only.", 0, nil, true},
+	{"delivery_duration_seconds", "Time from the commit to Braze's acceptance, live changes only.", 0, []string{"model"}, true},
 	{"skipped_replay_total", "Changes and calls that came a second time and were passed over, because they had been handed out or done.", counter, nil, false},
 	{"duplicates_possible_total", "Objects sent again after an answer that never came; Braze may have taken them twice.", counter, nil, false},
 
@@ -74,7 +75,7 @@ var metricNames = []metric{
 	{"braze_request_duration_seconds", "Duration of requests.", 0, []string{"endpoint"}, true},
 	{"braze_request_objects", "Objects in a request.", 0, []string{"endpoint"}, true},
 	{"braze_objects_total", "Objects accepted by Braze.", counter, []string{"endpoint"}, false},
-	{"braze_retries_total", "Objects that were put back to be sent again.", counter, nil, false},
+	{"braze_retries_total", "Objects that were put back to be sent again, by why: lookup is a row that could not be read for the call.", counter, []string{"endpoint", "reason"}, false},
 	{"braze_item_errors_total", "Objects that Braze refused, by reason.", counter, []string{"endpoint", "reason"}, false},
 	{"braze_rate_limit", "Calls that Braze's last answer granted in a window; 0 when not told.", gauge, []string{"endpoint"}, false},
 	{"braze_rate_remaining", "Calls that were left of it.", gauge, []string{"endpoint"}, false},
@@ -84,8 +85,8 @@ var metricNames = []metric{
 
 	{"quarantine_entries", "Changes held back, by model and reason class.", gauge, []string{"model", "reason"}, false},
 	{"quarantine_oldest_timestamp_seconds", "When the oldest of them was held back; 0 when there is none.", gauge, nil, false},
-	{"quarantine_added_total", "Changes that were held back.", counter, []string{"model"}, false},
-	{"quarantine_retried_total", "Held-back changes that someone sent again.", counter, []string{"model"}, false},
+	{"quarantine_added_total", "Changes that were held back, by reason class.", counter, []string{"model", "reason"}, false},
+	{"quarantine_retried_total", "Retries of held-back changes by how they ended: needless where something newer had come, impossible where nothing could be sent.", counter, []string{"model", "outcome"}, false},
 	{"model_paused", "1 while a model waits for a confirmation.", gauge, []string{"model", "reason"}, false},
 	{"deletes_held", "Deletes that wait for a confirmation.", gauge, []string{"model"}, false},
 	{"brake_engaged", "1 while a model's mass-delete brake holds deletes: too many came within its window.", gauge, []string{"model"}, false},
@@ -97,6 +98,7 @@ var metricNames = []metric{
 	{"schedule_next_timestamp_seconds", "When the model is synced again by its schedule; 0 without one.", gauge, []string{"model"}, false},
 	{"store_bytes", "Size of the files in data/.", gauge, nil, false},
 	{"store_lookups_total", "How often the cache was asked what Braze holds of a user, by whether it knew.", counter, []string{"result"}, false},
+	{"store_dropped_total", "How often cache/, or what it knew of a partition, was forgotten, by why; rows are then sent whole once more.", counter, []string{"reason"}, false},
 	{"history_dropped_total", "Outcomes that the history of users did not keep: more than 10,000 came in a second, or writing did not keep up or did not succeed.", counter, nil, false},
 
 	{"web_requests_total", "Requests to the pages, by route and status.", counter, []string{"route", "code"}, false},
@@ -106,14 +108,18 @@ var metricNames = []metric{
 
 // closed lists of label values, so that their series start at 0.
 var (
-	parkReasons   = []string{"gap", "settle", "retry", "rename"}
-	entryClasses  = []string{"rejected", "attempts", "mapping", "undecodable", "identity", "rename", "unknown"}
-	pauseReasons  = []string{connector.PauseTruncate, connector.PauseLost, connector.PauseBrake, connector.PauseGone}
-	walStatuses   = []string{"reserved", "extended", "unreserved", "lost"}
-	components    = []string{"reader", "committer", "source", "braze"}
-	changeOps     = []connector.Op{connector.Insert, connector.Update, connector.Delete, connector.Truncate, connector.Snapshot}
-	effectKinds   = []connector.Kind{connector.Track, connector.DeleteUser, connector.Rename, connector.Free, connector.Subscribe, connector.PutItem, connector.DeleteItem}
-	firstEndpoint = "/users/track"
+	parkReasons  = []string{"gap", "settle", "retry", "rename"}
+	pauseReasons = []string{connector.PauseTruncate, connector.PauseLost, connector.PauseBrake, connector.PauseGone}
+	walStatuses  = []string{"reserved", "extended", "unreserved", "lost"}
+	components   = []string{"reader", "committer", "source", "braze"}
+	changeOps    = []connector.Op{connector.Insert, connector.Update, connector.Delete, connector.Truncate, connector.Snapshot}
+	// sentKinds are what models of a kind send.
+	sentKinds = map[string][]connector.Kind{
+		"users": {connector.Track, connector.DeleteUser, connector.Rename, connector.Free}, "events": {connector.Track}, "purchases": {connector.Track},
+		"subscriptions": {connector.Subscribe}, "catalog": {connector.PutItem, connector.DeleteItem},
+	}
+	// answerCodes are the codes of braze_requests_total that an alert may wait for, so that the first one is seen as a rise; others begin with their first answer.
+	answerCodes = []string{"201", "400", "401", "403", "404", "413", "429", "500", "502", "503", "504", "network"}
 )
 
 // collector reads a process' figures at each scrape. a is nil while no app works.

@@ -2,12 +2,15 @@ package main
 
 import (
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"brazecdc/connector"
+	"brazecdc/connector/braze"
 	"brazecdc/connector/kafka"
+	"brazecdc/connector/postgres"
 )
 
 // label is the source's kind as metrics name it.
@@ -16,6 +19,14 @@ func (c *collector) label() string {
 		return "kafka"
 	}
 	return "postgres"
+}
+
+// reconnectReasons is the source's closed list.
+func (c *collector) reconnectReasons() []string {
+	if c.a.topics != nil {
+		return kafka.ReconnectReasons
+	}
+	return postgres.ReconnectReasons
 }
 
 func (c *collector) collect() {
@@ -75,7 +86,9 @@ func (c *collector) components(s *connector.Status) {
 func (c *collector) source(s *connector.Status) {
 	h, sourceLabel := &s.Source, c.label()
 	c.put("source_connected", oneIf(h.Connected), sourceLabel)
-	c.put("source_reconnects_total", float64(h.Reconnects), sourceLabel)
+	for _, why := range c.reconnectReasons() {
+		c.put("source_reconnects_total", float64(h.ReconnectsBy[why]), sourceLabel, why)
+	}
 	c.put("source_bytes_total", float64(h.Bytes), sourceLabel)
 	c.put("source_last_change_timestamp_seconds", seconds(h.LastChange), sourceLabel)
 	c.put("source_last_heartbeat_timestamp_seconds", seconds(h.LastHeartbeat), sourceLabel)
@@ -147,10 +160,7 @@ func (c *collector) flow(s *connector.Status) {
 	for _, r := range parkReasons {
 		c.put("users_parked", float64(s.Parked[r]), r)
 	}
-	counts, sum := m.Deliveries.Read()
-	c.histogram("delivery_duration_seconds", connector.DeliveryBuckets[:], counts[:], sum)
-	again, unknown := m.Retries()
-	c.put("braze_retries_total", float64(again))
+	_, unknown := m.Retries()
 	c.put("duplicates_possible_total", float64(unknown))
 	c.put("skipped_replay_total", float64(s.Source.Skipped+m.Skipped()))
 }
@@ -165,19 +175,27 @@ func (c *collector) models(s *connector.Status) {
 		c.put("changes_filtered_total", float64(c.a.tally.filtered(i)), mm.Name)
 		c.put("changes_suppressed_total", float64(mm.Suppressed.Load()), mm.Name)
 		c.put("changes_coalesced_total", float64(mm.Coalesced.Load()), mm.Name)
-		for _, k := range effectKinds {
+		for _, k := range sentKinds[c.a.cfg.Models[i].Kind] {
 			c.put("objects_total", float64(mm.Sent[k].Load()), mm.Name, k.String(), "accepted")
+			c.put("objects_total", float64(mm.Refused[k].Load()), mm.Name, k.String(), "refused")
+			c.put("objects_total", float64(mm.GivenUp[k].Load()), mm.Name, k.String(), "given_up")
 		}
+		counts, sum := mm.Deliveries.Read()
+		c.histogram("delivery_duration_seconds", connector.DeliveryBuckets[:], counts[:], sum, mm.Name)
 		points := m.Points.Of(i).Start
-		c.put("data_points_total", float64(points.Spent), mm.Name, "spent")
-		c.put("data_points_total", float64(points.Saved), mm.Name, "saved")
+		c.put("data_points_spent_total", float64(points.Spent), mm.Name)
+		c.put("data_points_saved_total", float64(points.Saved), mm.Name)
 		c.put("events_late_total", float64(mm.Late.Load()), mm.Name)
 		c.put("deletes_sent_total", float64(mm.Sent[connector.DeleteUser].Load()), mm.Name)
 		for k, n := range c.a.tally.noted(i) {
 			c.put("field_notes_total", float64(n), mm.Name, k.field, k.reason)
 		}
-		c.put("quarantine_added_total", float64(mm.Quarantined.Load()), mm.Name)
-		c.put("quarantine_retried_total", float64(mm.Retried.Load()), mm.Name)
+		for class, n := range mm.Held() {
+			c.put("quarantine_added_total", float64(n), mm.Name, connector.EntryClasses[class])
+		}
+		for how := range connector.RetryEnds {
+			c.put("quarantine_retried_total", float64(mm.Retried(how)), mm.Name, how.String())
+		}
 	}
 	for _, ms := range s.Models {
 		c.put("schedule_next_timestamp_seconds", seconds(ms.NextResync), ms.Name)
@@ -195,15 +213,31 @@ func (c *collector) models(s *connector.Status) {
 	}
 }
 
+// endpoints are those that were called, and those that the models will call.
+func (c *collector) endpoints(h *connector.SinkHealth) []connector.EndpointHealth {
+	all := slices.Clone(h.Endpoints)
+	for _, e := range braze.Uncalled(neededPermissions(c.a.cfg)) {
+		if !slices.ContainsFunc(all, func(o connector.EndpointHealth) bool { return o.Endpoint == e.Endpoint }) {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
 func (c *collector) braze(h *connector.SinkHealth) {
-	for i := range h.Endpoints {
-		e := &h.Endpoints[i]
-		if len(e.Codes) == 0 && e.Endpoint == firstEndpoint {
-			c.put("braze_requests_total", 0, e.Endpoint, "201")
+	endpoints := c.endpoints(h)
+	for i := range endpoints {
+		e := &endpoints[i]
+		for _, code := range answerCodes {
+			e.Codes[code] += 0
 		}
 		for code, n := range e.Codes {
 			c.put("braze_requests_total", float64(n), e.Endpoint, code)
 		}
+		for _, reason := range braze.ItemReasons() {
+			e.ItemErrs[reason] += 0
+		}
+		c.retries(e.Endpoint)
 		c.histogram("braze_request_duration_seconds", e.Buckets, e.Durations, e.Sum, e.Endpoint)
 		c.histogram("braze_request_objects", e.SizeBuckets, e.Sizes, float64(e.Carried), e.Endpoint)
 		c.put("braze_objects_total", float64(e.Objects), e.Endpoint)
@@ -218,11 +252,23 @@ func (c *collector) braze(h *connector.SinkHealth) {
 	c.put("braze_last_success_timestamp_seconds", seconds(h.LastSuccess))
 }
 
+// retries puts what was sent again to an endpoint.
+func (c *collector) retries(endpoint string) {
+	for k := range connector.Kinds {
+		if braze.EndpointName(k) != endpoint {
+			continue
+		}
+		for why := range connector.RetryReasons {
+			c.put("braze_retries_total", float64(c.a.pipeline.Metrics().RetriesOf(k, why)), endpoint, why.String())
+		}
+	}
+}
+
 func (c *collector) care(s *connector.Status) {
 	q := c.a.journal.Quarantine()
 	counts := q.Counts()
 	for _, m := range s.Models {
-		for _, class := range entryClasses {
+		for _, class := range connector.EntryClasses {
 			c.put("quarantine_entries", float64(counts[[2]string{m.Name, class}]), m.Name, class)
 		}
 	}
@@ -236,6 +282,12 @@ func (c *collector) care(s *connector.Status) {
 	known, strange := c.a.pipeline.Metrics().Lookups()
 	c.put("store_lookups_total", float64(known), "known")
 	c.put("store_lookups_total", float64(strange), "unknown")
+	for why := range connector.DropReasons {
+		c.put("store_dropped_total", float64(c.a.pipeline.Metrics().Dropped(why)), why.String())
+	}
+	outgrown, unread := c.a.cache.Begun()
+	c.put("store_dropped_total", float64(outgrown), "size")
+	c.put("store_dropped_total", float64(unread), "unreadable")
 	dropped := uint64(0)
 	if c.a.history != nil {
 		dropped = c.a.history.Dropped()

@@ -21,10 +21,31 @@ type retrier struct {
 	src    *topics
 	record *kafka.Record // the original
 	mapper *mapping.Mapper
+	sent   bool // something of it went to Braze
 }
 
 // Retry implements control.API.
 func (a *app) Retry(ctx context.Context, id uint64) (string, error) {
+	text, err := a.retryEntry(ctx, id)
+	var ended *connector.EndedError
+	if err != nil && ctx.Err() == nil && !errors.As(err, &ended) {
+		if e, _ := a.journal.Quarantine().Entry(id); e != nil { // of one that is not there, nobody knows the model
+			a.countRetried(e.Model, connector.RetryImpossible)
+		}
+	}
+	return text, err
+}
+
+func (a *app) countRetried(model string, how connector.RetryEnd) {
+	models := a.pipeline.Metrics().Models
+	for i := range models {
+		if models[i].Name == model {
+			models[i].CountRetried(how)
+		}
+	}
+}
+
+func (a *app) retryEntry(ctx context.Context, id uint64) (string, error) {
 	if a.topics == nil {
 		return a.pipeline.Retry(ctx, id)
 	}
@@ -114,6 +135,11 @@ func (r *retrier) retry(ctx context.Context) (string, error) {
 	}
 	text := strings.Join(said, "; ")
 	if r.ofRecord() {
+		how := connector.RetryNeedless
+		if r.sent {
+			how = connector.RetryAccepted
+		}
+		r.a.countRetried(r.e.Model, how)
 		return text, r.a.pipeline.CloseEntry(ctx, r.e.ID, "retried: "+text)
 	}
 	return text, nil
@@ -159,6 +185,7 @@ func (r *retrier) change(ctx context.Context, c *connector.Change) (string, erro
 	if r.ofRecord() {
 		return what, nil
 	}
+	r.a.countRetried(r.e.Model, connector.RetryNeedless)
 	return what, r.a.pipeline.CloseEntry(ctx, r.e.ID, "delivered: "+what)
 }
 
@@ -238,6 +265,7 @@ func (r *retrier) rows(ctx context.Context, c *connector.Change, now presentStat
 		if err != nil {
 			return "", r.refused(ctx, model, c.Key, err)
 		}
+		r.sent = true
 		said = append(said, text)
 	}
 	return strings.Join(said, "; "), nil
@@ -252,6 +280,7 @@ func (r *retrier) refused(ctx context.Context, model string, key connector.Key, 
 	if lerr != nil || len(list) == 0 {
 		return err
 	}
+	r.a.countRetried(r.e.Model, connector.RetryHeldAgain)
 	how := fmt.Sprintf("retried: it decodes now, and its row is entry %d", list[0].ID)
 	return errors.Join(fmt.Errorf("%w; its row is entry %d now", err, list[0].ID), r.a.pipeline.CloseEntry(ctx, r.e.ID, how))
 }
@@ -287,12 +316,14 @@ func (r *retrier) deleted(ctx context.Context, c *connector.Change) (string, err
 		}
 	}
 	if len(effects) > 0 {
+		r.sent = true
 		return r.a.pipeline.RetryDelete(ctx, r.e.ID, effects)
 	}
 	const nothing = "the mode or the filter has nothing to send for this delete"
 	if r.ofRecord() {
 		return nothing, nil
 	}
+	r.a.countRetried(r.e.Model, connector.RetryNeedless)
 	return nothing, r.a.pipeline.CloseEntry(ctx, r.e.ID, "delivered: "+nothing)
 }
 

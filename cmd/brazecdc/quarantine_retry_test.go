@@ -93,6 +93,11 @@ func testKafkaRetry(t *testing.T, inTopic bool) {
 		wantIn(t, h.must("quarantine", "retry", id), "accepted by Braze")
 		h.arrives("r-1", "credits", "7")
 		none("rejected")
+		for outcome, want := range map[string]float64{"accepted": 1, "held_again": 1} {
+			if n := h.metric(`quarantine_retried_total{model="users",outcome="` + outcome + `"}`); n < want {
+				t.Errorf("%v retries ended %s", n, outcome)
+			}
+		}
 	})
 	t.Run("a refused row whose later change arrives closes by that, and nothing old follows", func(t *testing.T) {
 		refuse("r-3")

@@ -341,7 +341,7 @@ func (a *app) holdRecord(ctx context.Context, p kafka.Poison) error {
 		return err
 	}
 	if i >= 0 {
-		a.pipeline.Metrics().Models[i].Quarantined.Add(1)
+		a.pipeline.Metrics().Models[i].CountHeld(classUndecodable)
 	}
 	return nil
 }

@@ -64,6 +64,14 @@ func Endpoint(k connector.Kind) string {
 	return routes[k].path
 }
 
+// EndpointName gives the endpoint that effects of a kind are sent to as EndpointHealth names it.
+func EndpointName(k connector.Kind) string {
+	if k >= connector.Kinds {
+		return ""
+	}
+	return endpoint(k).String()
+}
+
 // Request gives method and path of the call that carries an effect, for showing them to a person: "PUT", "/catalogs/shops/items".
 func Request(e *connector.Effect) (method, path string) {
 	if e.Kind >= connector.Kinds {

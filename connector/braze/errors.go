@@ -102,15 +102,15 @@ func (c *Client) judge(ep endpoint, batch []connector.Effect, r *reply) error {
 	case accepted:
 		if r.err != nil {
 			e.Text = "the answer was cut: " + c.clean(r.err.Error())
-			return &connector.RetryableError{Unknown: true, Err: e}
+			return &connector.RetryableError{Unknown: true, Why: connector.RetryNetwork, Err: e}
 		}
 		return c.judgeItems(ep, batch, r, e)
 	case retry:
 		e.Text = c.text(r.body)
-		return &connector.RetryableError{After: r.hold, Unknown: true, Err: e}
+		return &connector.RetryableError{After: r.hold, Unknown: true, Why: connector.RetryServer, Err: e}
 	case throttled:
 		e.Text = c.text(r.body)
-		return &connector.RetryableError{After: r.hold, Throttled: true, Err: e}
+		return &connector.RetryableError{After: r.hold, Throttled: true, Why: connector.RetryThrottled, Err: e}
 	case refused:
 		e.Text = c.text(r.body)
 		if ep.ofCatalog() {
@@ -141,7 +141,7 @@ func (c *Client) judgeItems(ep endpoint, batch []connector.Effect, r *reply, e *
 	a, err := parseAnswer(r.body)
 	if err != nil {
 		e.Text = "the answer is not Braze's: " + c.text(r.body)
-		return &connector.RetryableError{Unknown: true, Err: e}
+		return &connector.RetryableError{Unknown: true, Why: connector.RetryUnclear, Err: e}
 	}
 	v := a.place(ep, batch)
 	for i := range v.items {
@@ -163,7 +163,7 @@ func (c *Client) judgeItems(ep endpoint, batch []connector.Effect, r *reply, e *
 	switch {
 	case v.open != "":
 		e.Text = "accepted with errors that name no object of the call: " + c.clean(v.open)
-		return &connector.RetryableError{Unknown: true, Err: e}
+		return &connector.RetryableError{Unknown: true, Why: connector.RetryUnclear, Err: e}
 	case len(v.items) > 0:
 		e.Text = v.items[0].Reason
 		return &connector.RejectedError{Items: v.items, Err: e}
@@ -216,12 +216,12 @@ func (c *Client) judgeNetwork(ep endpoint, r *reply) error {
 	if errors.Is(r.err, context.DeadlineExceeded) && r.timedOut {
 		e.Text = fmt.Sprintf("no answer within %s", c.cfg.Timeout)
 	}
-	return &connector.RetryableError{Unknown: r.sent, Err: e}
+	return &connector.RetryableError{Unknown: r.sent, Why: connector.RetryNetwork, Err: e}
 }
 
 // heldError is the end of a call that was not made, since Braze said to wait after the caller had passed Wait.
 func heldError(ep endpoint, left time.Duration) error {
-	return &connector.RetryableError{After: left, Throttled: true, Err: &Error{Method: routes[ep].method, Endpoint: routes[ep].path, Text: "not sent, Braze asked to wait"}}
+	return &connector.RetryableError{After: left, Throttled: true, Why: connector.RetryThrottled, Err: &Error{Method: routes[ep].method, Endpoint: routes[ep].path, Text: "not sent, Braze asked to wait"}}
 }
 
 // text gives the words of an answer's body: Braze's message where it is Braze's JSON, else its beginning.

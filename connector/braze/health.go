@@ -3,6 +3,7 @@ package braze
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -95,9 +96,7 @@ func (c *Client) Health() connector.SinkHealth {
 		if e.codes == nil && ep != trackUsers {
 			continue
 		}
-		out := connector.EndpointHealth{Endpoint: ep.String(), Codes: map[string]uint64{}, ItemErrs: map[string]uint64{}, Objects: e.objects,
-			Buckets: bounds[:], Durations: append([]uint64(nil), e.durations[:]...), Sum: e.sum,
-			SizeBuckets: sizes[:], Sizes: append([]uint64(nil), e.sizes[:]...), Carried: e.carried}
+		out := e.health(ep)
 		for k, v := range e.codes {
 			out.Codes[k] = v
 		}
@@ -109,6 +108,37 @@ func (c *Client) Health() connector.SinkHealth {
 	}
 	return h
 }
+
+// health are the counters without what the pool knows. The lock is held.
+func (e *endpointCounts) health(ep endpoint) connector.EndpointHealth {
+	return connector.EndpointHealth{Endpoint: ep.String(), Codes: map[string]uint64{}, ItemErrs: map[string]uint64{}, Objects: e.objects,
+		Buckets: bounds[:], Durations: append([]uint64(nil), e.durations[:]...), Sum: e.sum,
+		SizeBuckets: sizes[:], Sizes: append([]uint64(nil), e.sizes[:]...), Carried: e.carried}
+}
+
+// Uncalled is what Health tells of the endpoints for which one of these permissions is needed before their first call, so that counters can begin at 0.
+func Uncalled(permissions map[string]bool) (all []connector.EndpointHealth) {
+	for ep := endpoint(0); ep < endpoints; ep++ {
+		if permissions[routes[ep].permission] {
+			all = append(all, (&endpointCounts{}).health(ep))
+		}
+	}
+	return all
+}
+
+// ItemReasons are the reasons of EndpointHealth.ItemErrs.
+func ItemReasons() (all []string) {
+	all = []string{otherReason}
+	for _, r := range reasons {
+		if !slices.Contains(all, r.label) {
+			all = append(all, r.label)
+		}
+	}
+	return all
+}
+
+// otherReason is of an item's error without any known words.
+const otherReason = "other"
 
 // reasons maps words of an item's error to a metric label, first match first. Braze answers constants on some paths and sentences on others.
 var reasons = []struct{ words, label string }{
@@ -132,5 +162,5 @@ func reason(text string) string {
 			return r.label
 		}
 	}
-	return "other"
+	return otherReason
 }

@@ -1,8 +1,11 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -10,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"brazecdc/connector"
@@ -24,7 +28,8 @@ type health struct {
 	err        string
 	lastChange time.Time
 	beat       time.Time
-	reconnects uint64
+	reconnects map[string]uint64 // by why the connection was lost
+	lostBy     string
 	bytes      atomic.Uint64
 	poison     atomic.Uint64
 	skips      map[string]uint64
@@ -41,7 +46,10 @@ func (h *health) connected(up bool, why string) {
 	if h.since.IsZero() || h.up != up {
 		h.since = time.Now()
 		if up && h.everUp {
-			h.reconnects++
+			if h.reconnects == nil {
+				h.reconnects = map[string]uint64{}
+			}
+			h.reconnects[cmp.Or(h.lostBy, lostNetwork)]++
 		}
 	}
 	h.up, h.err, h.everUp = up, why, h.everUp || up
@@ -50,8 +58,26 @@ func (h *health) connected(up bool, why string) {
 	}
 }
 
+// Why the brokers were lost, as SourceHealth.ReconnectsBy names it.
+const (
+	lostNetwork = "network" // none was reached
+	lostServer  = "server"  // one answered with an error
+)
+
+// ReconnectReasons are the reasons of SourceHealth.ReconnectsBy.
+var ReconnectReasons = []string{lostNetwork, lostServer}
+
 // trouble notes an error that the client tries to overcome.
-func (h *health) trouble(err error) { h.connected(false, err.Error()) }
+func (h *health) trouble(err error) {
+	h.connected(false, err.Error())
+	why := lostNetwork
+	if _, told := errors.AsType[*kerr.Error](err); told {
+		why = lostServer
+	}
+	h.mu.Lock()
+	h.lostBy = why
+	h.mu.Unlock()
+}
 
 func (h *health) gave(changes []connector.Change) {
 	if len(changes) == 0 {
@@ -156,8 +182,11 @@ func (s *Source) reached(ctx context.Context, err error) {
 func (s *Source) Health() connector.SourceHealth {
 	h := &s.health
 	h.mu.Lock()
-	v := connector.SourceHealth{Connected: h.up, Since: h.since, Err: h.err, LastChange: h.lastChange, LastHeartbeat: h.beat, Reconnects: h.reconnects,
-		Bytes: h.bytes.Load(), LagBytes: -1, RetainedBytes: -1, SafeBytes: -1}
+	v := connector.SourceHealth{Connected: h.up, Since: h.since, Err: h.err, LastChange: h.lastChange, LastHeartbeat: h.beat,
+		ReconnectsBy: maps.Clone(h.reconnects), Bytes: h.bytes.Load(), LagBytes: -1, RetainedBytes: -1, SafeBytes: -1}
+	for _, n := range h.reconnects {
+		v.Reconnects += n
+	}
 	h.mu.Unlock()
 	var waits []string
 	s.mu.Lock()

@@ -1,8 +1,12 @@
 package postgres
 
 import (
+	"errors"
+	"maps"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"brazecdc/connector"
 )
@@ -22,7 +26,9 @@ func (h *health) set(fn func(*connector.SourceHealth)) {
 func (h *health) get() connector.SourceHealth {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.h
+	out := h.h
+	out.ReconnectsBy = maps.Clone(h.h.ReconnectsBy)
+	return out
 }
 
 func (h *health) connected(is bool, err string) {
@@ -37,9 +43,41 @@ func (h *health) connected(is bool, err string) {
 	})
 }
 
-func (h *health) reconnected() {
+// Why a connection ended, as ReconnectsBy names it.
+const (
+	endedNetwork = "network" // it broke
+	endedSilent  = "silent"  // the server gave no sign of life
+	endedServer  = "server"  // the server ended it with an error: a shutdown, a fail-over, an administrator
+	endedSlot    = "slot"    // another process took the slot
+)
+
+// ReconnectReasons are the reasons of ReconnectsBy.
+var ReconnectReasons = []string{endedNetwork, endedSilent, endedServer, endedSlot}
+
+// endOf says why a connection ended with an error.
+func endOf(w *wire, err error) string {
+	var pg *pgconn.PgError
+	switch {
+	case w.gaveUp.Load():
+		return endedSilent
+	case !errors.As(err, &pg):
+		return endedNetwork
+	case pg.Code == "55006": // object_in_use
+		return endedSlot
+	}
+	return endedServer
+}
+
+// reconnected notes a new connection, and why the one before had ended.
+func (h *health) reconnected(why string) {
 	h.connected(true, "")
-	h.set(func(s *connector.SourceHealth) { s.Reconnects++ })
+	h.set(func(s *connector.SourceHealth) {
+		s.Reconnects++
+		if s.ReconnectsBy == nil {
+			s.ReconnectsBy = map[string]uint64{}
+		}
+		s.ReconnectsBy[why]++
+	})
 }
 
 func (h *health) waiting(what string) { h.set(func(s *connector.SourceHealth) { s.Waiting = what }) }

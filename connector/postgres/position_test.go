@@ -365,5 +365,8 @@ func TestReconnect(t *testing.T) {
 		if got := r.changes(2); got[1].Key.ID != "2" {
 			t.Errorf("got %s", describe(got))
 		}
+		if h := r.s.Health(); h.ReconnectsBy["server"] == 0 && h.ReconnectsBy["network"] == 0 || h.ReconnectsBy["silent"] != 0 {
+			t.Errorf("reconnects by reason: %v", h.ReconnectsBy)
+		}
 	})
 }

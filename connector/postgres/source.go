@@ -297,8 +297,9 @@ func (s *Source) own(ctx context.Context, w *wire) {
 			s.fail(stop)
 			return
 		}
+		why := endOf(w, err)
 		s.health.connected(false, err.Error())
-		s.log.Warn("replication connection lost; connecting again", "stream", s.stream, "offset", lsn(s.done.pos), "err", err)
+		s.log.Warn("replication connection lost; connecting again", "stream", s.stream, "offset", lsn(s.done.pos), "reason", why, "err", err)
 		s.loads.restart()
 		// A stream that breaks again and again at the same place must not be a hot loop.
 		if fruitless > 1 {
@@ -314,7 +315,7 @@ func (s *Source) own(ctx context.Context, w *wire) {
 			}
 			return
 		}
-		s.health.reconnected()
+		s.health.reconnected(why)
 		s.log.Info("replication goes on", "stream", s.stream, "offset", lsn(s.done.pos))
 	}
 }
@@ -405,7 +406,8 @@ func (s *Source) writeStatus(w *wire, ask <-chan struct{}, stop <-chan struct{})
 		}
 		now := time.Now()
 		if w.silent(now) > s.patience() {
-			s.log.Warn("the server gave no sign of life; closing the connection", "stream", s.stream, "silent", w.silent(now).Round(time.Second))
+			s.log.Warn("the server gave no sign of life; closing the connection", "stream", s.stream, "duration_ms", w.silent(now).Milliseconds())
+			w.gaveUp.Store(true)
 			w.close()
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -44,6 +45,7 @@ type wire struct {
 	// reading is set to the time of a read that waits, so that a silent link is told from a reader that is held back.
 	mu      sync.Mutex
 	reading time.Time
+	gaveUp  atomic.Bool // it was closed for its silence
 
 	out sync.Mutex
 }

@@ -52,6 +52,8 @@ type Cache struct {
 	failure *failure
 	written atomic.Int64 // bytes since the size was last looked at
 
+	outgrown, unread atomic.Uint64 // how often it was begun anew
+
 	names   sync.RWMutex
 	pairs   map[pair]uint16
 	last    uint16
@@ -83,6 +85,7 @@ func openCacheOn(disk vfs.FS, path string, cfg CacheConfig) (*Cache, error) {
 	head.str(plainEndpoint(cfg.Endpoint))
 	c := &Cache{folder: filepath.Join(own, "rows"), disk: disk, cfg: cfg, lock: lock, head: head}
 	if err = c.open(); err != nil && !full(err) {
+		c.unread.Add(1)
 		c.warn(err)
 		err = c.restart()
 	}

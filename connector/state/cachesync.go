@@ -21,9 +21,13 @@ func (c *Cache) trim() error {
 		return nil
 	}
 	c.cfg.Logger.Warn("the cache has reached its size and is begun anew; rows are unknown until they are accepted again",
-		"folder", c.folder, "max_size", c.cfg.MaxSize)
+		"folder", c.folder, "bytes", c.cfg.MaxSize)
+	c.outgrown.Add(1)
 	return c.Drop("")
 }
+
+// Begun is how often the cache was begun anew because it had reached its size, and because what was in its folder could not be used.
+func (c *Cache) Begun() (outgrown, unread uint64) { return c.outgrown.Load(), c.unread.Load() }
 
 func coveredKey(stream string) []byte {
 	return append(cacheCovered[:len(cacheCovered):len(cacheCovered)], stream...)
