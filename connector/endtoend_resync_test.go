@@ -225,6 +225,37 @@ func TestResyncSteered(t *testing.T) {
 		c.wait("its end", func() bool { c.alive(); l := c.load(id); return !l.Running() })
 		c.counts(c.load(id), 300, 300, 0)
 	})
+	t.Run("it is made slower, over a restart too, and faster again", func(t *testing.T) {
+		t.Parallel()
+		c := begin(t)
+		if err := c.sim.Faults(brazesim.Fault{Endpoint: "/users/track", Delay: 20 * time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		id := c.resync(connector.ResyncRequest{Resync: connector.Resync{All: true}})
+		pace := func(faster bool, want int) {
+			t.Helper()
+			l, err := c.run.p.PaceLoad(t.Context(), "users", faster)
+			if err != nil || l.Share != want {
+				t.Fatalf("it works %d %% of the time, not %d: %v", l.Share, want, err)
+			}
+		}
+		for _, want := range []int{50, 25, 10, 10} {
+			pace(false, want)
+		}
+		c.stop()
+		c.start()
+		if l := c.load(id); l.Share != 10 || !l.Running() {
+			t.Fatalf("after the restart it is %+v", l)
+		}
+		c.sim.ClearFaults("")
+		for _, want := range []int{25, 50, 0, 0} {
+			pace(true, want)
+		}
+		c.wait("its end", func() bool { c.alive(); l := c.load(id); return !l.Running() })
+		if _, err := c.run.p.PaceLoad(t.Context(), "users", true); err == nil {
+			t.Error("a load that is over can be made faster")
+		}
+	})
 	t.Run("it goes on after a stop in its middle", func(t *testing.T) {
 		t.Parallel()
 		c := begin(t)

@@ -18,6 +18,8 @@ const loadStream = "load/"
 type LoadControl interface {
 	// HoldLoad makes a running load read no further chunks, or goes on with it; what was read comes out of Next. It is false where no such load runs.
 	HoldLoad(id string, hold bool) bool
+	// PaceLoad has a running load work that share of the time, as Load.Share says. It is false where no such load runs.
+	PaceLoad(id string, share int) bool
 	// StopLoad gives a load up. A chunk that was read may still come out of Next.
 	StopLoad(id string)
 }

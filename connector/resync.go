@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -143,6 +144,44 @@ func (p *Pipeline) PauseLoad(ctx context.Context, model string, pause bool) (Loa
 			return now, fmt.Errorf("go on with the load of model %q: %w", model, err)
 		}
 	}
+	return now, p.keepLoad(ctx, now.ID)
+}
+
+// loadShares are the speeds of a load in percent of what Braze and live changes leave, the slowest first.
+var loadShares = []int{10, 25, 50, 100}
+
+// PaceLoad makes the load of a model that is under way a step slower, or faster, also over restarts.
+func (p *Pipeline) PaceLoad(ctx context.Context, model string, faster bool) (LoadState, error) {
+	control, ok := p.source.(LoadControl)
+	if !ok {
+		return LoadState{}, fmt.Errorf("the loads of model %q have no speed of their own: %w", model, ErrNoLoads)
+	}
+	c := p.care
+	c.mu.Lock()
+	st := c.running(model)
+	if st == nil || st.Closing {
+		c.mu.Unlock()
+		return LoadState{}, fmt.Errorf("model %q: %w", model, errNoLoad)
+	}
+	step := slices.Index(loadShares, cmp.Or(st.Share, 100))
+	if faster {
+		step++
+	} else {
+		step--
+	}
+	share := loadShares[min(max(step, 0), len(loadShares)-1)]
+	if share == 100 {
+		share = 0
+	}
+	if st.Share != share {
+		st.Share = share
+		if run := p.loads.get(st.ID); run != nil {
+			run.restart(st.Rows) // what is left is told from the new speed
+		}
+	}
+	now := *st
+	c.mu.Unlock()
+	control.PaceLoad(now.ID, share) // where it is paused, its share counts once it goes on
 	return now, p.keepLoad(ctx, now.ID)
 }
 

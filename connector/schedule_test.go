@@ -32,6 +32,8 @@ func (s *tables) HoldLoad(id string, hold bool) bool {
 	return true
 }
 
+func (s *tables) PaceLoad(string, int) bool { return true }
+
 func (s *tables) StopLoad(string) {}
 
 // end makes the last chunk of the newest load.

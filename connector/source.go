@@ -69,6 +69,8 @@ type Load struct {
 	Keys   []string
 	Cursor []byte // where an earlier run stopped
 	Rows   int64
+	// Share of the time, in percent, in which chunks of it are read and delivered; 0: all of it.
+	Share int
 }
 
 // Recorded is a position as the Journal holds it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -17,6 +18,7 @@ type resyncOptions struct {
 	q                     control.ResyncRequest
 	yes                   bool
 	pause, resume, cancel bool
+	slower, faster        bool
 }
 
 func newResync(p *program) *cobra.Command {
@@ -66,6 +68,8 @@ With Kafka, "brazecdc replay" does the same for a topic.`,
 	f.BoolVar(&o.yes, "yes", false, "don't ask")
 	f.BoolVar(&o.pause, "pause", false, "pause the load of the model that is under way, also over restarts")
 	f.BoolVar(&o.resume, "resume", false, "go on with the load that was paused")
+	f.BoolVar(&o.slower, "slower", false, "have the load that is under way work a smaller share of the time, by a step: 100, 50, 25, 10 %; also over restarts")
+	f.BoolVar(&o.faster, "faster", false, "the same the other way")
 	f.BoolVar(&o.cancel, "cancel", false, "give up the load that is under way")
 	return cmd
 }
@@ -79,13 +83,17 @@ func (o *resyncOptions) action() control.LoadAction {
 		return control.ResumeLoad
 	case o.cancel:
 		return control.CancelLoad
+	case o.slower:
+		return control.SlowerLoad
+	case o.faster:
+		return control.FasterLoad
 	}
 	return ""
 }
 
 func (o *resyncOptions) check() error {
 	n := 0
-	for _, set := range []bool{o.pause, o.resume, o.cancel} {
+	for _, set := range []bool{o.pause, o.resume, o.cancel, o.slower, o.faster} {
 		if set {
 			n++
 		}
@@ -94,7 +102,7 @@ func (o *resyncOptions) check() error {
 	case o.q.Model == "":
 		return usagef("say which model: --model MODEL")
 	case n > 1:
-		return usagef("--pause, --resume and --cancel exclude each other")
+		return usagef("--pause, --resume, --slower, --faster and --cancel exclude each other")
 	case n == 1 && (o.q.Where != "" || len(o.q.Fields) > 0 || len(o.q.Keys) > 0 || o.q.AllValues || o.q.ClearNulls):
 		return usagef("--%s is about the load that is under way; the other flags are for a new one", o.action())
 	case len(o.q.Keys) > 0 && o.q.Where != "":
@@ -131,7 +139,7 @@ func (p *program) resync(ctx context.Context, o resyncOptions) error {
 	return p.followLoad(ctx, api, st)
 }
 
-// steer pauses a load, goes on with it, or gives it up.
+// steer pauses a load, goes on with it, changes its speed, or gives it up.
 func (p *program) steer(ctx context.Context, api control.Resyncs, model string, do control.LoadAction) error {
 	st, err := api.SteerLoad(ctx, model, do)
 	if err != nil {
@@ -140,6 +148,9 @@ func (p *program) steer(ctx context.Context, api control.Resyncs, model string, 
 	switch do {
 	case control.PauseLoad:
 		p.printf("Paused after %s; --resume goes on.\n", plural(int(st.Rows), "row"))
+		return nil
+	case control.SlowerLoad, control.FasterLoad:
+		p.printf("It works %d %% of the time from now on.\n", cmp.Or(st.Share, 100))
 		return nil
 	case control.CancelLoad:
 		p.printf("Given up after %s; what was read is delivered.\n", plural(int(st.Rows), "row"))

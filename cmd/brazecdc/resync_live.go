@@ -57,6 +57,9 @@ func (a *app) SteerLoad(ctx context.Context, model string, do control.LoadAction
 	case control.PauseLoad, control.ResumeLoad:
 		st, err := a.pipeline.PauseLoad(ctx, model, do == control.PauseLoad)
 		return a.shown(st, err)
+	case control.SlowerLoad, control.FasterLoad:
+		st, err := a.pipeline.PaceLoad(ctx, model, do == control.FasterLoad)
+		return a.shown(st, err)
 	case control.CancelLoad:
 		st, err := a.pipeline.CancelLoad(ctx, model)
 		return a.shown(st, err)

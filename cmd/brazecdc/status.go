@@ -243,6 +243,9 @@ func loadState(l connector.LoadState) string {
 		return fmt.Sprintf("paused: %d rows%s read, %s", l.Rows, share, done)
 	case l.Finished.IsZero():
 		text := fmt.Sprintf("%d rows%s read, %s, started %s", l.Rows, share, done, since(l.Started))
+		if l.Share > 0 {
+			text += fmt.Sprintf(", works %d %% of the time", l.Share)
+		}
 		if l.Rate > 0 {
 			text += fmt.Sprintf(", %.0f/s", l.Rate)
 		}

@@ -17,7 +17,7 @@ type Resyncs interface {
 	StartResync(ctx context.Context, q ResyncRequest) (*connector.LoadState, error)
 	// Load tells how far a load is, a resync or another.
 	Load(ctx context.Context, id string) (*connector.LoadState, error)
-	// SteerLoad pauses the load of a model that is under way, goes on with it, or gives it up.
+	// SteerLoad pauses the load of a model that is under way, goes on with it, makes it slower or faster, or gives it up.
 	SteerLoad(ctx context.Context, model string, do LoadAction) (*connector.LoadState, error)
 }
 
@@ -29,6 +29,8 @@ const (
 	PauseLoad  LoadAction = "pause"
 	ResumeLoad LoadAction = "resume"
 	CancelLoad LoadAction = "cancel"
+	SlowerLoad LoadAction = "slower" // by a step
+	FasterLoad LoadAction = "faster"
 )
 
 // ResyncRequest says which rows of a model are to be brought again, and what of them.

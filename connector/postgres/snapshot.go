@@ -80,6 +80,9 @@ func (ls *loads) committed(p connector.Position) {
 	}
 	l.mu.Lock()
 	l.committed = max(l.committed, p.Offset)
+	if l.openChunks() == 0 {
+		l.pace.rests(time.Now())
+	}
 	l.signal()
 	l.mu.Unlock()
 }
@@ -130,32 +133,6 @@ func (ls *loads) mark(ctx context.Context, st *stream, m mark) error {
 	return nil
 }
 
-// HoldLoad implements connector.LoadControl.
-func (s *Source) HoldLoad(id string, hold bool) bool {
-	s.loads.mu.Lock()
-	l := s.loads.by[id]
-	s.loads.mu.Unlock()
-	if l == nil {
-		return false
-	}
-	l.mu.Lock()
-	l.held = hold
-	l.signal()
-	l.mu.Unlock()
-	return true
-}
-
-// StopLoad implements connector.LoadControl. Marks of the load that are still in the stream are passed over.
-func (s *Source) StopLoad(id string) {
-	s.loads.mu.Lock()
-	l := s.loads.by[id]
-	delete(s.loads.by, id)
-	s.loads.mu.Unlock()
-	if l != nil {
-		l.stop()
-	}
-}
-
 var errNotOpen = errors.New("the source is not open")
 
 // load reads one table beside the stream. Its goroutine reads chunks; the owner of the stream opens and closes their windows.
@@ -170,6 +147,7 @@ type load struct {
 	rows      int64
 	gen       int  // grows when the open chunks have to be taken again
 	held      bool // no further chunks are read
+	pace      pace
 	windows   []*window
 	nextID    uint64
 	stale     bool // the shape changed
@@ -190,7 +168,7 @@ func (s *Source) StartLoad(ctx context.Context, l connector.Load) error {
 	if s.spawn == nil {
 		return errNotOpen
 	}
-	ld := &load{s: s, id: l.ID, table: l.Table, place: p, committed: p.chunk, rows: l.Rows, nextID: rand.Uint64() >> 1, changed: make(chan struct{})}
+	ld := &load{s: s, id: l.ID, table: l.Table, pace: pace{share: l.Share}, place: p, committed: p.chunk, rows: l.Rows, nextID: rand.Uint64() >> 1, changed: make(chan struct{})}
 	err = s.main.with(ctx, func(c *pgconn.PgConn) error {
 		sh, err := findTable(ctx, c, l.Table)
 		if err != nil {
@@ -353,7 +331,14 @@ func (l *load) room(ctx context.Context, gen int, ended bool) (*window, bool, er
 			left := l.place.again[inFlight:]
 			again = left[:min(len(left), againRows)]
 		}
-		room := !l.held && len(l.windows) < chunksAhead && uint64(len(l.windows))+l.place.chunk-l.committed < share
+		room := !l.held && len(l.windows) < chunksAhead && l.openChunks() < share
+		rest, timer := l.pace.before(time.Now(), l.openChunks()), (<-chan time.Time)(nil)
+		if rest > 0 {
+			timer = time.After(rest)
+		}
+		if rest != 0 {
+			room = false
+		}
 		if room && (!ended || len(again) > 0) {
 			l.nextID++
 			w := &window{id: l.nextID, gen: gen, low: make(chan struct{}), again: slices.Clone(again)}
@@ -361,6 +346,7 @@ func (l *load) room(ctx context.Context, gen int, ended bool) (*window, bool, er
 				w.again = nil
 			}
 			l.windows = append(l.windows, w)
+			l.pace.works(time.Now())
 			l.mu.Unlock()
 			return w, false, nil
 		}
@@ -368,11 +354,15 @@ func (l *load) room(ctx context.Context, gen int, ended bool) (*window, bool, er
 		l.mu.Unlock()
 		select {
 		case <-changed:
+		case <-timer:
 		case <-ctx.Done():
 			return nil, false, ctx.Err()
 		}
 	}
 }
+
+// openChunks is how many chunks were begun and are not done yet. The caller holds mu.
+func (l *load) openChunks() uint64 { return uint64(len(l.windows)) + l.place.chunk - l.committed }
 
 // chunk reads one chunk between its marks.
 func (l *load) chunk(ctx context.Context, w *window, j job) error {
@@ -430,7 +420,7 @@ func (l *load) readChunk(ctx context.Context, c *pgconn.PgConn, w *window, j job
 
 // fetch reads the chunk's rows through a cursor, so that a chunk of wide rows can end early.
 func (l *load) fetch(ctx context.Context, c *pgconn.PgConn, w *window, j job) error {
-	limit := l.s.cfg.ChunkRows
+	limit := l.limit()
 	if _, err := query(ctx, c, "DECLARE chunk NO SCROLL CURSOR FOR "+chunkSQL(l.sh, l.rel, j, limit)); err != nil {
 		return err
 	}

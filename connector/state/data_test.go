@@ -40,7 +40,7 @@ func fullRecord() connector.Record {
 			Load:    connector.Load{ID: "a", Model: "customers", Table: "public.users", Cursor: []byte("k\x00"), Rows: 7},
 			Started: testTime, Estimate: -1,
 		}, {
-			Load:    connector.Load{ID: "b", Model: "customers", Table: "public.users", Keys: []string{odd, ""}},
+			Load:    connector.Load{ID: "b", Model: "customers", Table: "public.users", Keys: []string{odd, ""}, Share: 25},
 			Started: testTime, Finished: testTime, Estimate: 1 << 40, Nulls: true,
 			Resync: &connector.Resync{Where: `plan != "\x00"`, Fields: []string{"plan", "a"}, All: true, Scheduled: true},
 			Paused: true, Cancelled: true, Closing: true, Sent: 1, Same: 2, Mark: "loading", Unmarked: 3, Met: 4, Gone: 5, Unnamed: 6,

@@ -48,6 +48,9 @@ func encodeLoad(l *connector.LoadState) []byte {
 	for _, n := range [...]int64{l.Sent, l.Same, l.Unmarked, l.Met, l.Gone, l.Unnamed} {
 		e.uint(uint64(n))
 	}
+	if l.Share != 0 {
+		e.uint(uint64(l.Share))
+	}
 	return e
 }
 
@@ -66,6 +69,7 @@ func decodeLoad(b []byte) (l connector.LoadState, err error) {
 	for _, n := range [...]*int64{&l.Sent, &l.Same, &l.Unmarked, &l.Met, &l.Gone, &l.Unnamed} {
 		*n = int64(d.uint())
 	}
+	l.Share = int(min(d.lastUint(), 100))
 	return l, d.end()
 }
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"time"
@@ -49,6 +50,7 @@ type loadShown struct {
 	Took  time.Duration
 	Only  []string // fields
 	Idle  bool     // no process runs that would go on with it
+	Speed int      // of 100, how much of the time it works
 	Waits bool     // the users that it found gone at the source still wait for an answer
 }
 
@@ -70,6 +72,7 @@ func shownLoad(l connector.LoadState, st *control.Status, now time.Time) loadSho
 			x.Share = 99 // the estimate was too low
 		}
 	}
+	x.Speed = cmp.Or(l.Share, 100)
 	end := now
 	if !l.Finished.IsZero() {
 		end = l.Finished
@@ -178,11 +181,11 @@ func (r *request) resyncsAPI() (control.Resyncs, func(), error) {
 	return x, done, nil
 }
 
-// loadSteer pauses, goes on with or gives up the load of a model.
+// loadSteer pauses, goes on with or gives up the load of a model, or makes it slower or faster.
 func (s *Server) loadSteer(r *request) error {
 	model, do := r.PostFormValue("model"), control.LoadAction(r.PostFormValue("do"))
 	switch do {
-	case control.PauseLoad, control.ResumeLoad, control.CancelLoad:
+	case control.PauseLoad, control.ResumeLoad, control.CancelLoad, control.SlowerLoad, control.FasterLoad:
 	default:
 		return errBadForm
 	}

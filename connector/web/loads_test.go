@@ -47,7 +47,13 @@ func TestLoads(t *testing.T) {
 		s, h := newHeldSite(t, Editor)
 		load(h, nil)
 		s.get("/loads").wants(t, http.StatusOK, "Load of customers", "Reading", "1,500", "of about 6,000 (25 %)", "1,200", "290", `data-poll="/loads/part"`, "3 min", "Pause", "Give up")
+		s.get("/loads").wants(t, http.StatusOK, `value="slower"`)
+		s.get("/loads").lacks(t, `value="faster"`, "slowed")
 		s.get("/loads/part").wants(t, http.StatusOK, `id="loads"`, "Reading")
+		h.status.Loads = nil
+		load(h, func(l *connector.LoadState) { l.Share = 10 })
+		s.get("/loads").wants(t, http.StatusOK, `value="faster"`, "slowed: works 10 % of the time")
+		s.get("/loads").lacks(t, `value="slower"`)
 	})
 	t.Run("name every phase in both languages", func(t *testing.T) {
 		s, h := newHeldSite(t, Viewer)
@@ -59,7 +65,7 @@ func TestLoads(t *testing.T) {
 			"Done|Fertig":                                func(l *connector.LoadState) { l.Finished = time.Now() },
 			"Given up|Abgebrochen":                       func(l *connector.LoadState) { l.Finished, l.Cancelled = time.Now(), true },
 			"Back-fill of customers|Nachtrag: customers": func(l *connector.LoadState) { l.Resync = &connector.Resync{Fields: []string{"plan"}} },
-			"2 profiles were gone|2 Profile fehlten":     func(l *connector.LoadState) { l.Finished, l.Gone = time.Now(), 2 },
+			"2 users were gone|2 Profile fehlten":        func(l *connector.LoadState) { l.Finished, l.Gone = time.Now(), 2 },
 		} {
 			en, de, _ := strings.Cut(want, "|")
 			h.status.Loads, s.lang = nil, "en"
@@ -81,14 +87,14 @@ func TestLoads(t *testing.T) {
 	t.Run("lead to who is gone at the source while that waits for an answer", func(t *testing.T) {
 		s, h := newHeldSite(t, Viewer)
 		load(h, func(l *connector.LoadState) { l.Finished, l.Gone = time.Now(), 2 })
-		s.get("/loads").wants(t, http.StatusOK, "2 profiles were gone at the source. Somebody has answered")
+		s.get("/loads").wants(t, http.StatusOK, "2 users were gone at the source")
 		s.get("/loads").lacks(t, "/quarantine/decide/customers")
 		h.status.Pending = []connector.Confirmation{{Model: "customers", Kind: connector.PauseGone, Count: 2}}
-		s.get("/loads").wants(t, http.StatusOK, "2 profiles are gone at the source", "/quarantine/decide/customers")
+		s.get("/loads").wants(t, http.StatusOK, "2 users are gone at the source", "/quarantine/decide/customers")
 	})
 	t.Run("are paused, resumed and given up", func(t *testing.T) {
 		s, h := newHeldSite(t, Editor)
-		for _, do := range []string{"pause", "resume", "cancel"} {
+		for _, do := range []string{"pause", "resume", "cancel", "slower", "faster"} {
 			if a := s.post("/loads/steer", url.Values{"model": {"customers"}, "do": {do}}); a.Code != http.StatusSeeOther || h.done(do+" customers") != 1 {
 				t.Errorf("%s: %d, %v", do, a.Code, h.asked)
 			}
