@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -131,6 +132,7 @@ func (f *topicFigures) format(kind, format string, rows int, addr string) {
 	f.note(kind, "kafka_"+format+"_peak_rss_mb", p.peakRSS(), "MB")
 
 	if format == "json" {
+		f.unchanged(kind, j, task)
 		f.replay(kind, j, task)
 	}
 	if kind == "kfake" { // what is allocated does not depend on the broker
@@ -144,11 +146,38 @@ func (f *topicFigures) format(kind, format string, rows int, addr string) {
 	}
 }
 
+// unchanged replays the whole topic, of which Braze has everything: no call to /users/track may be made.
+func (f *topicFigures) unchanged(kind string, j *job, task topicTask) {
+	before := f.sim.stats()
+	p, took := f.replayed(j, task)
+	st := f.sim.stats()
+	if p.err != nil || st.Objects != before.Objects || st.calls() != before.calls() || !strings.Contains(p.tail(), "Done: "+strconv.Itoa(task.Rows)+" rows") {
+		f.t.Fatalf("the replay of %d unchanged rows sent %d objects in %d calls: %v\n%s", task.Rows, st.Objects-before.Objects, st.calls()-before.calls(), p.err, p.tail())
+	}
+	f.note(kind, "replay_unchanged_rows", float64(task.Rows), "rows")
+	f.note(kind, "replay_unchanged_calls", float64(st.calls()-before.calls()), "calls")
+	f.note(kind, "replay_unchanged_rows_per_s", float64(task.Rows)/took.Seconds(), "rows/s")
+}
+
 // replay times "brazecdc replay" over the whole topic, alone over the data/ of a run that has read it, from its start to its end. Each user is sent once.
 func (f *topicFigures) replay(kind string, j *job, task topicTask) {
 	f.sim.reset()
+	p, took := f.replayed(j, task, "--all-values")
+	if st := f.sim.stats(); p.err != nil || st.Objects != task.Rows || st.Overlaps > 0 {
+		f.t.Fatalf("the replay sent %d of %d objects, %d overlaps: %v\n%s", st.Objects, task.Rows, st.Overlaps, p.err, p.tail())
+	}
+	f.note(kind, "replay_rows", float64(task.Rows), "rows")
+	f.note(kind, "replay_rows_per_s", float64(task.Rows)/took.Seconds(), "rows/s")
+	spent := p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+	f.note(kind, "replay_cpu_us_per_row", float64(spent.Microseconds())/float64(task.Rows), "us")
+	f.note(kind, "replay_rss_mb", p.peakRSS(), "MB")
+}
+
+// replayed runs "brazecdc replay" over a topic to its end.
+func (f *topicFigures) replayed(j *job, task topicTask, flags ...string) (*proc, time.Duration) {
 	began := time.Now()
-	p := startProc(f.t, exec.Command(filepath.Join(f.bin, "brazecdc"), "replay", "--config", j.config(), "--topic", task.Topic, "--yes", "--all-values"), j)
+	args := append([]string{"replay", "--config", j.config(), "--topic", task.Topic, "--yes"}, flags...)
+	p := startProc(f.t, exec.Command(filepath.Join(f.bin, "brazecdc"), args...), j)
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	late := time.After(figurePatience)
@@ -162,15 +191,7 @@ func (f *topicFigures) replay(kind string, j *job, task topicTask) {
 			f.t.Fatalf("the replay does not end\n%s", p.tail())
 		}
 	}
-	took := time.Since(began)
-	if st := f.sim.stats(); p.err != nil || st.Objects != task.Rows || st.Overlaps > 0 {
-		f.t.Fatalf("the replay sent %d of %d objects, %d overlaps: %v\n%s", st.Objects, task.Rows, st.Overlaps, p.err, p.tail())
-	}
-	f.note(kind, "replay_rows", float64(task.Rows), "rows")
-	f.note(kind, "replay_rows_per_s", float64(task.Rows)/took.Seconds(), "rows/s")
-	spent := p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
-	f.note(kind, "replay_cpu_us_per_row", float64(spent.Microseconds())/float64(task.Rows), "us")
-	f.note(kind, "replay_rss_mb", p.peakRSS(), "MB")
+	return p, time.Since(began)
 }
 
 // note prints a figure under its name with the kind of broker behind it, and keeps it for summary.

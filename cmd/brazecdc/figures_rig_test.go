@@ -234,7 +234,14 @@ type simStats struct {
 	Requests int `json:"requests"`
 	Refused  int `json:"refused"`
 	Overlaps int `json:"overlaps"`
+
+	Endpoints map[string]struct {
+		Requests int `json:"requests"`
+	} `json:"endpoints"`
 }
+
+// calls is how often /users/track was called.
+func (s simStats) calls() int { return s.Endpoints["/users/track"].Requests }
 
 func (s *simulator) stats() simStats {
 	s.t.Helper()

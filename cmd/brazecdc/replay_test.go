@@ -19,6 +19,7 @@ import (
 	"brazecdc/connector"
 	"brazecdc/connector/braze/brazesim"
 	"brazecdc/connector/control"
+	"brazecdc/connector/sourcetest"
 )
 
 // at gives a record its place in time, in hours of a day.
@@ -427,5 +428,38 @@ func TestReplayMemory(t *testing.T) {
 	wantIn(t, replay.out.String(), fmt.Sprintf("Done: %d rows delivered", n))
 	if most > 200<<10 {
 		t.Errorf("%d MB resident", most>>10)
+	}
+}
+
+// TestReplayUnchanged: a replay of rows that Braze has makes no call. make bench does the same with a million of them.
+func TestReplayUnchanged(t *testing.T) {
+	t.Parallel()
+	const rows = 100_000
+	b, _ := newTopicBench(t, 1, topicModel) // another topic of its brokers is read
+	broker := regexp.MustCompile(`brokers: \["([^"]+)"`).FindStringSubmatch(b.text)[1]
+	task := topicTask{Broker: broker, Topic: "shop.public.customers", Rows: rows, straightTask: straightTask{Endpoint: endpointOf(b.text)}}
+	b.write(strings.NewReplacer(figureKey, testKey, "log: { level: info, format: text }\n", "").Replace(task.config("shop", "127.0.0.1:0")))
+	task.fill(t)
+	calls := func() (n int) { return b.sim.Stats().Endpoints["/users/track"].Requests }
+	p := b.run()
+	if !sourcetest.Poll(figurePatience, 20*time.Millisecond, func() bool { return b.sim.Stats().Endpoints["/users/track"].Objects == rows }) {
+		t.Fatal("the rows do not arrive")
+	}
+	first := calls()
+	replay := []string{"replay", "--topic", task.Topic, "--yes"}
+	wantIn(t, b.must(replay...), "Done: 100000 rows delivered, or known to be at Braze already")
+	if n := calls() - first; n != 0 {
+		t.Errorf("%d calls of /users/track inside the running process", n)
+	}
+	if code := p.stop(); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	wantIn(t, b.must(replay...), "Done: 100000 rows delivered, or known to be at Braze already")
+	if n := calls() - first; n != 0 {
+		t.Errorf("%d calls of /users/track alone", n)
+	}
+	b.must("replay", "--topic", task.Topic, "--key", "77", "--all-values", "--yes")
+	if n := calls() - first; n != 1 {
+		t.Errorf("%d calls where one row goes again, want 1", n)
 	}
 }
