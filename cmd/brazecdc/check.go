@@ -52,7 +52,7 @@ the key may use it. It compares the types of custom attributes with those that B
 counts the data points that a load can cost. It looks for rows that have one external_id but for blanks, and for several with one e-mail address, in tables by
 statements that end after two seconds. It creates nothing, sends no user, and works while "brazecdc run" does; it also looks at data/ and web.listen.
 Exit code 0 if nothing must be fixed, else 4.`,
-		Example: "  brazecdc check\n  brazecdc check --json | jq '.[] | select(.group == \"must fix\")'",
+		Example: "  brazecdc check\n  brazecdc check --draft\n  brazecdc check --json | jq '.[] | select(.group == \"must fix\")'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := interruptible(cmd.Context())
@@ -63,6 +63,7 @@ Exit code 0 if nothing must be fixed, else 4.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	p.draftFlag(cmd)
 	return cmd
 }
 
@@ -107,11 +108,14 @@ func (c *checker) run(ctx context.Context) {
 
 // config checks the file. What could be read of a faulty one is checked further.
 func (c *checker) config() *config.Config {
-	load := func() (*config.Config, error) { return config.Load(c.p.config, c.p.env) }
-	if c.text != nil {
-		load = func() (*config.Config, error) { return config.ParseText(c.p.config, c.text, c.p.env) }
+	text, err := c.text, error(nil)
+	if text == nil {
+		text, err = c.p.written()
 	}
-	cfg, err := load()
+	var cfg *config.Config
+	if err == nil {
+		cfg, err = config.ParseText(c.p.config, text, c.p.env)
+	}
 	var faults config.Faults
 	switch {
 	case errors.As(err, &faults):

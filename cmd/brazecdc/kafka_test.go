@@ -175,9 +175,7 @@ func TestKafka(t *testing.T) {
 		if r.code != connector.ExitFaults {
 			t.Errorf("preview: exit code %d, though a record would be held back", r.code)
 		}
-		if r := b.brazecdc("preview", "--model", "users", "--key", "u-1"); r.code != exitUsage {
-			t.Errorf("preview of one key: exit code %d", r.code)
-		}
+		wantIn(t, b.must("preview", "--model", "users", "--key", "u-2"), "users u-2, as an update", `"plan":"pro"`)
 		wantIn(t, b.must("teardown"), "nothing to drop")
 		if r := b.brazecdc("send", "--model", "users", "--key", "u-1", "--yes"); r.code != exitUsage {
 			t.Errorf("send: exit code %d", r.code)

@@ -4,10 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
+
+	"github.com/spf13/cobra"
 
 	"brazecdc/connector"
 	"brazecdc/connector/config"
+	"brazecdc/connector/draft"
 )
 
 // load reads the configuration. Faults of it are one StopError with exit code 3.
@@ -18,7 +23,7 @@ func (p *program) load() (*config.Config, error) {
 
 // loadText is load that also gives the file's text.
 func (p *program) loadText() (*config.Config, []byte, error) {
-	text, err := config.ReadFile(p.config)
+	text, err := p.written()
 	if err != nil {
 		return nil, nil, p.loadError(err)
 	}
@@ -27,6 +32,33 @@ func (p *program) loadText() (*config.Config, []byte, error) {
 		return nil, nil, p.loadError(err)
 	}
 	return cfg, text, nil
+}
+
+// written is the text that a command works with: the file's or, with --draft, that of the pages' draft, where there is one.
+func (p *program) written() ([]byte, error) {
+	folder := p.draftFolder()
+	if _, err := os.Stat(folder); !p.draft || err != nil {
+		return config.ReadFile(p.config)
+	}
+	store, err := draft.Open(p.config, folder)
+	if err != nil {
+		return nil, err
+	}
+	v, err := store.View()
+	if err != nil || v.Pending {
+		return v.Text, err
+	}
+	return config.ReadFile(p.config)
+}
+
+// draftFolder is where the pages keep their draft and its versions.
+func (p *program) draftFolder() string {
+	return filepath.Join(p.beside(p.glance().Data.Path), "pages")
+}
+
+// draftFlag lets a command look at the pages' draft.
+func (p *program) draftFlag(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&p.draft, "draft", false, "work with the draft that was made in the pages and is not applied yet, in place of the file")
 }
 
 // parse reads a text as the configuration file. The error is config.Faults where the content is at fault.

@@ -43,6 +43,22 @@ func keyOf(t *connector.Table, text string) (string, error) {
 	return connector.JoinKey(parts), nil
 }
 
+// keyAsked writes a key as a person would name it, which keyOf reads; empty where the table has none.
+func keyAsked(t *connector.Table, id string) string {
+	where, err := connector.SplitKey(t, id)
+	if err != nil {
+		return ""
+	}
+	if len(where) == 1 {
+		return where[0].Text
+	}
+	parts := make([]string, len(where))
+	for i, w := range where {
+		parts[i] = w.Column + "=" + w.Text
+	}
+	return strings.Join(parts, ",")
+}
+
 // readRow reads the living row of a key.
 func readRow(ctx context.Context, r connector.Reader, t *connector.Table, key string) (connector.Row, error) {
 	id, err := keyOf(t, key)
@@ -61,6 +77,14 @@ func readRow(ctx context.Context, r connector.Reader, t *connector.Table, key st
 		return connector.Row{}, fmt.Errorf("read the row: %s has no row with the key %s", t.Name, key)
 	}
 	return rows[0], nil
+}
+
+// rowOf reads the living row of a key: of a table as it is now, of a topic as its newest messages tell.
+func (r *reader) rowOf(ctx context.Context, model int, key string) (connector.Row, error) {
+	if r.topics != nil {
+		return r.newestOf(ctx, model, key)
+	}
+	return readRow(ctx, r.source, r.tables[r.cfg.Models[model].Relation()], key)
 }
 
 // sentAs knows the users that a row was sent as, by model; nil knows nobody, as at a first start.
@@ -143,10 +167,10 @@ func (p *program) connectReader(ctx context.Context, cfg *config.Config) (*reade
 	return r, nil
 }
 
-// oneRow says that a single row cannot be asked for.
+// oneRow says that a single row of a topic cannot be asked for beside a running process.
 func oneRow(what, key string) error {
 	return &connector.StopError{Code: exitUsage, What: fmt.Sprintf("%s row %s: %v", what, key, connector.ErrNotReadable),
-		Fix: `change the row at its source: its record is then sent; "brazecdc preview --model NAME" shows the newest records`}
+		Fix: `"brazecdc replay --topic TOPIC --key KEY" brings it again; "brazecdc preview --model NAME --key KEY" shows it`}
 }
 
 // model finds a model by name.

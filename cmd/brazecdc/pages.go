@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -56,7 +55,7 @@ func (p *program) pages(x *pageParts) (*web.Server, error) {
 	if x.face != nil {
 		c.Workspace = func() string { return x.face.config().Braze.Workspace }
 	}
-	store, err := draft.Open(p.config, filepath.Join(p.beside(p.glance().Data.Path), "pages"))
+	store, err := draft.Open(p.config, p.draftFolder())
 	if err != nil {
 		return nil, err
 	}

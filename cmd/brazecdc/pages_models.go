@@ -24,6 +24,7 @@ const (
 // modelViews answers the pages of models from the source that a draft names. It keeps one Look at Postgres, whose sessions end when nobody asks.
 type modelViews struct {
 	p *program
+	x *pageParts // nil where there is no process to ask
 
 	mu   sync.Mutex
 	look *postgres.Look
@@ -310,4 +311,8 @@ func withoutFaulty(m connector.Model, faults []connector.Fault) connector.Model 
 }
 
 // modelsPages hands what the pages of the models ask over.
-func (p *program) modelsPages(_ *pageParts, c *web.Config) { c.Models = newModelsViews(p) }
+func (p *program) modelsPages(x *pageParts, c *web.Config) {
+	v := newModelsViews(p)
+	v.x = x
+	c.Models = v
+}

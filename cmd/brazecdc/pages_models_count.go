@@ -16,8 +16,6 @@ const (
 	// exactRows is up to how many rows a rule is counted exactly; of larger tables sampledRows are read.
 	exactRows   = 200_000
 	sampledRows = 50_000
-	// newestRecords is over how many messages of a topic a rule is counted.
-	newestRecords = 20_000
 	// countSamples is how many rows that match are shown.
 	countSamples = 10
 	// frequentRows is over how many rows the most frequent values are found, and frequentMost how many are told.

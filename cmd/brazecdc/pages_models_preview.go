@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"brazecdc/connector"
 	"brazecdc/connector/mapping"
-	"brazecdc/connector/postgres"
 	"brazecdc/connector/web"
 )
 
@@ -23,7 +21,7 @@ func (v *modelViews) Preview(ctx context.Context, draft []byte, ask web.PreviewA
 	}
 	defer at.close()
 	s, m, name, t := at.sight, at.m, at.name, at.t
-	out := &web.ModelPreview{Op: ask.Op, Topic: s.topics != nil}
+	out := &web.ModelPreview{Op: ask.Op, Topic: s.topics != nil, AsIs: s.topics != nil && ask.Op == "asis"}
 	one := *s.cfg
 	one.Models = []connector.Model{*m}
 	shape := t
@@ -45,42 +43,30 @@ func (v *modelViews) Preview(ctx context.Context, draft []byte, ask web.PreviewA
 	if r.mapper == nil {
 		return out, nil
 	}
-	sh := &showing{s: s, m: m, t: t, r: r, out: out}
-	if s.topics != nil {
+	sh := &showing{v: v, s: s, m: m, t: t, r: r, out: out, leaves: ask.Op == "leaves"}
+	if out.AsIs {
 		return out, sh.change(ctx, name, ask)
 	}
-	row, err := sh.pick(ctx, name, ask)
+	pick := sh.pick
+	if out.Topic {
+		pick = sh.pickTopic
+	}
+	row, key, err := pick(ctx, name, ask)
 	if err != nil || !row.Exists() {
 		return out, err
 	}
-	return out, sh.show(row, ask.Op)
+	return out, sh.show(row, key, ask.Op)
 }
 
 // showing is one preview being made.
 type showing struct {
-	s   *sight
-	m   *connector.Model
-	t   *connector.Table
-	r   *reader
-	out *web.ModelPreview
-}
-
-// newestColumns are what columns that tell when a row changed are often called.
-var newestColumns = []string{"updatedat", "updated", "modifiedat", "modified", "changedat", "lastmodified", "updatedon", "geaendertam", "createdat", "created"}
-
-// byNewest is the column that tells which row is newest, where sorting by it is cheap; else the key has to do.
-func (sh *showing) byNewest() string {
-	if sh.t.Rows > 20_000 {
-		return ""
-	}
-	for _, want := range newestColumns {
-		for i := range sh.t.Columns {
-			if c := &sh.t.Columns[i]; plainName(c.Name) == want && kindWord(c.Kind) == "date" {
-				return c.Name
-			}
-		}
-	}
-	return ""
+	v      *modelViews
+	s      *sight
+	m      *connector.Model
+	t      *connector.Table
+	r      *reader
+	out    *web.ModelPreview
+	leaves bool // the row is shown as one that leaves the filter
 }
 
 // columns are those that are read: what never_send names only where a rule of the model needs it.
@@ -96,51 +82,8 @@ func (sh *showing) columns() []string {
 	return out
 }
 
-// pick finds the row; the zero Row where there is none.
-func (sh *showing) pick(ctx context.Context, name string, ask web.PreviewAsk) (connector.Row, error) {
-	q := postgres.LookQuery{Columns: sh.columns(), Limit: 1}
-	switch ask.Row {
-	case "random":
-		q.Order = postgres.Random
-	case "key":
-		id, err := keyOf(sh.t, ask.Key)
-		if err != nil {
-			return connector.Row{}, err
-		}
-		if q.Where, err = connector.SplitKey(sh.t, id); err != nil {
-			return connector.Row{}, err
-		}
-	case "fails":
-		q.Order, q.Limit = postgres.Random, looked
-	case "noemail":
-		for _, f := range sh.m.Fields {
-			if f.Name == "email" {
-				q.Null = f.Column
-			}
-		}
-		if q.Null == "" {
-			return connector.Row{}, nil
-		}
-	default:
-		q.Order, q.By = postgres.Last, sh.byNewest()
-	}
-	rows, err := sh.s.rows(ctx, name, q)
-	if err != nil || len(rows) == 0 {
-		return connector.Row{}, err
-	}
-	if ask.Row != "fails" {
-		return rows[0], nil
-	}
-	for _, row := range rows {
-		if m, err := sh.r.as(connector.Insert, 0, row); err == nil && (m.held != "" || len(m.remarks) > 0) {
-			return row, nil
-		}
-	}
-	return connector.Row{}, nil
-}
-
 // show fills in what a row means as an operation.
-func (sh *showing) show(row connector.Row, op string) error {
+func (sh *showing) show(row connector.Row, key, op string) error {
 	var m mapped
 	var err error
 	switch op {
@@ -156,92 +99,14 @@ func (sh *showing) show(row connector.Row, op string) error {
 	if err != nil {
 		return err
 	}
-	sh.fill(row, typedKey(row), op, m)
-	return nil
-}
-
-// typedKey is a row's key as a person writes it: see keyOf.
-func typedKey(row connector.Row) string {
-	var parts []string
-	one := ""
-	for i := range row.Table.Columns {
-		if c := &row.Table.Columns[i]; c.Key {
-			one = row.Cells[i].Raw
-			parts = append(parts, c.Name+"="+one)
-		}
-	}
-	if len(parts) == 1 {
-		return one
-	}
-	return strings.Join(parts, ",")
-}
-
-// memberColumn is a column that no table has: whether a row matches the filter.
-const memberColumn = "matches the filter"
-
-// withMembership gives a table that column.
-func withMembership(t *connector.Table) *connector.Table {
-	out := *t
-	out.Columns = append(slices.Clone(t.Columns), connector.Column{Name: memberColumn, TypeName: "boolean", Kind: connector.KindBool, NotNull: true,
-		Decode: func(raw string) (connector.Value, error) {
-			v := connector.Value{Kind: connector.KindBool}
-			if raw == "t" {
-				v.Int = 1
-			}
-			return v, nil
-		}})
-	return &out
-}
-
-// leaving maps a row that was sent before as one that the filter does not include any more.
-func (sh *showing) leaving(row connector.Row) (mapped, error) {
-	as := func(is string) connector.Row {
-		return connector.Row{Table: sh.r.tables[sh.t.Name], Cells: append(slices.Clone(row.Cells), connector.Cell{State: connector.Set, Raw: is})}
-	}
-	in, out := as("t"), as("f")
-	before, err := sh.r.as(connector.Insert, 0, in)
-	if err != nil {
-		return mapped{}, err
-	}
-	sent := sentAs{}
-	for i := range before.effects {
-		sent[0] = before.effects[i].User
-	}
-	return sh.r.change(&connector.Change{Key: connector.KeyOf(row), Op: connector.Update, Before: in, After: out, Time: time.Now()}, 0, sent)
-}
-
-// change shows a message of a topic as the change that it is.
-func (sh *showing) change(ctx context.Context, name string, ask web.PreviewAsk) error {
-	changes, err := sh.s.newest(ctx, name, looked)
-	if err != nil {
-		return err
-	}
-	for i := range changes {
-		c := &changes[i]
-		row := c.After
-		if !row.Exists() {
-			row = c.Before
-		}
-		if !row.Exists() || ask.Row == "key" && c.Key.ID != ask.Key {
-			continue
-		}
-		m, err := sh.r.change(c, 0, nil)
-		if err != nil {
-			return err
-		}
-		if ask.Row == "fails" && m.held == "" && len(m.remarks) == 0 {
-			continue
-		}
-		sh.fill(row, c.Key.ID, c.Op.String(), m)
-		return nil
-	}
+	sh.fill(row, key, op, m)
 	return nil
 }
 
 // fill words what was mapped.
 func (sh *showing) fill(row connector.Row, key, op string, m mapped) {
 	o := sh.out
-	o.Found, o.Key, o.Op, o.HeldBack, o.Nothing = true, key, op, m.held, m.none
+	o.Found, o.Key, o.Op, o.HeldBack = true, key, op, m.held
 	for i := range row.Table.Columns {
 		c := &row.Table.Columns[i]
 		cell := web.PreviewCell{Column: c.Name, Type: c.TypeName}
@@ -253,13 +118,18 @@ func (sh *showing) fill(row connector.Row, key, op string, m mapped) {
 		}
 		o.Columns = append(o.Columns, cell)
 	}
+	all := sh.fields(m)
+	if op == "update" || o.AsIs { // of a new row nothing can be known
+		sh.unchanged(&m, all)
+	}
+	o.Nothing = m.none
 	shown := sh.r.shown(sh.m.Name, key, connector.Insert, m)
 	for _, c := range shown.Calls {
 		o.Calls = append(o.Calls, web.PreviewCall{
 			Method: c.Method, Path: c.Path, Body: string(c.Body), Pretty: pretty(c.Body), Points: c.DataPoints, Late: c.Late, Curl: c.Curl,
 		})
 	}
-	o.Fields = sh.fields(m)
+	o.Fields = all
 }
 
 // fields tells what becomes of each line.

@@ -11,7 +11,6 @@ import (
 	"brazecdc/connector/config"
 	"brazecdc/connector/control"
 	"brazecdc/connector/mapping"
-	"brazecdc/connector/postgres"
 	"brazecdc/connector/web"
 )
 
@@ -51,10 +50,7 @@ func (v *connectionsViews) rows(ctx context.Context, text []byte) (cfg *config.C
 	if done, err = v.read(ctx); err != nil {
 		return nil, nil, err
 	}
-	if cfg, err = v.whole(text); err == nil && cfg.Source.Kafka != nil {
-		err = connector.ErrNotReadable
-	}
-	if err != nil {
+	if cfg, err = v.whole(text); err != nil {
 		done()
 		return nil, nil, err
 	}
@@ -75,9 +71,12 @@ func (v *connectionsViews) FirstRows(ctx context.Context, text []byte, model str
 		return nil, err
 	}
 	defer r.close(context.WithoutCancel(ctx))
-	_, table, err := r.model(model)
+	i, table, err := r.model(model)
 	if err != nil {
 		return nil, err
+	}
+	if r.topics != nil {
+		return r.firstOfTopic(ctx, i)
 	}
 	rows, err := r.source.Rows(ctx, connector.Query{Table: table.Name, Limit: firstRows})
 	if err != nil {
@@ -85,36 +84,37 @@ func (v *connectionsViews) FirstRows(ctx context.Context, text []byte, model str
 	}
 	var out []web.FirstRow
 	for _, row := range rows {
-		key := keyAsked(row)
-		if key == "" {
-			continue
+		if key := keyAsked(row.Table, connector.KeyOf(row).ID); key != "" {
+			out = append(out, r.firstRow(key, row))
 		}
-		first := web.FirstRow{Key: key}
-		for i := range row.Table.Columns {
-			if name := row.Table.Columns[i].Name; row.Cells[i].State == connector.Set && mapping.MayLeave(cfg.NeverSend, table.Name, name) && !looksPrivate(name) {
-				first.Values = append(first.Values, web.FirstValue{Column: name, Value: row.Cells[i].Raw})
-			}
-		}
-		out = append(out, first)
 	}
 	return out, nil
 }
 
-// keyAsked writes a row's key as a person would name it, which keyOf reads; empty where the row has none.
-func keyAsked(r connector.Row) string {
-	var names, values []string
-	for i := range r.Table.Columns {
-		if r.Table.Columns[i].Key {
-			names, values = append(names, r.Table.Columns[i].Name), append(values, r.Cells[i].Raw)
+// firstOfTopic offers rows that live at the end of a topic.
+func (r *reader) firstOfTopic(ctx context.Context, model int) ([]web.FirstRow, error) {
+	l, err := r.topics.living(ctx, &r.cfg.Models[model], looked)
+	if err != nil {
+		return nil, err
+	}
+	var out []web.FirstRow
+	for i := range l.rows {
+		if key := keyAsked(l.rows[i].After.Table, l.rows[i].Key.ID); key != "" && len(out) < firstRows {
+			out = append(out, r.firstRow(key, l.rows[i].After))
 		}
 	}
-	if len(names) == 1 {
-		return values[0]
+	return out, nil
+}
+
+// firstRow is a row to choose, without the values that stay where they are.
+func (r *reader) firstRow(key string, row connector.Row) web.FirstRow {
+	first := web.FirstRow{Key: key}
+	for i := range row.Table.Columns {
+		if name := row.Table.Columns[i].Name; row.Cells[i].State == connector.Set && mapping.MayLeave(r.cfg.NeverSend, row.Table.Name, name) && !looksPrivate(name) {
+			first.Values = append(first.Values, web.FirstValue{Column: name, Value: plainCell(row, i)})
+		}
 	}
-	for i := range values {
-		values[i] = names[i] + "=" + values[i]
-	}
-	return strings.Join(values, ",")
+	return first
 }
 
 // SendFirst implements web.ConnectionsViews.
@@ -124,9 +124,6 @@ func (v *connectionsViews) SendFirst(ctx context.Context, text []byte, model, ke
 	cfg, err := v.whole(text)
 	if err != nil {
 		return nil, err
-	}
-	if cfg.Source.Kafka != nil {
-		return nil, oneRow("send", key)
 	}
 	r, err := v.p.openReader(ctx, cfg)
 	if err != nil {
@@ -176,67 +173,6 @@ func (v *connectionsViews) deliverFirst(ctx context.Context, cfg *config.Config,
 		return err
 	}
 	return errors.Join(v.p.deliverAlone(ctx, cfg, data, effects), data.Close())
-}
-
-// Loads implements web.ConnectionsViews.
-func (v *connectionsViews) Loads(ctx context.Context, text []byte) ([]web.LoadPlan, error) {
-	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
-	defer cancel()
-	cfg, done, err := v.rows(ctx, text)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	for i := range cfg.Models {
-		cfg.Models[i].Load = "all"
-	}
-	c := &checker{p: v.p}
-	tables, rows, ok := c.tables(ctx, cfg)
-	if !ok {
-		return nil, errors.New("not every table can be read now")
-	}
-	m := c.mapping(cfg, tables, true)
-	if m == nil {
-		return nil, errors.New("the fields do not fit the tables")
-	}
-	costs := map[int]loadCost{}
-	for _, l := range loadCosts(cfg, m, rows) {
-		costs[l.model] = l
-	}
-	out := make([]web.LoadPlan, 0, len(cfg.Models))
-	for i := range cfg.Models {
-		plan := web.LoadPlan{Model: cfg.Models[i].Name, Table: cfg.Models[i].Table, Rows: -1, Values: -1}
-		if t := tables[plan.Table]; t != nil {
-			plan.Rows = t.Rows
-		}
-		if plan.Rows < 0 {
-			plan.Rows = v.counted(ctx, cfg, plan.Table)
-		}
-		if plan.Rows >= 0 {
-			plan.Values = plan.Rows * int64(costs[i].points)
-			plan.Calls = (plan.Rows + int64(cfg.Braze.ObjectsPerRequest) - 1) / int64(cfg.Braze.ObjectsPerRequest)
-			plan.Minutes = float64(plan.Calls) / callsPerSecond(cfg) / 60
-		}
-		out = append(out, plan)
-	}
-	return out, nil
-}
-
-// mostCounted is up to how many rows are counted where the server has no estimate yet.
-const mostCounted = 1_000_000
-
-// counted counts a table that the server has no estimate of; negative where that takes too long.
-func (v *connectionsViews) counted(ctx context.Context, cfg *config.Config, table string) int64 {
-	look, err := postgres.NewLook(postgresConfig(cfg.Source.Postgres, v.p.quietLog()))
-	if err != nil {
-		return -1
-	}
-	defer look.Close(context.WithoutCancel(ctx))
-	n, err := look.Count(ctx, table, mostCounted)
-	if err != nil || n == mostCounted {
-		return -1
-	}
-	return n
 }
 
 // Start implements web.ConnectionsViews. The text stands in the file already.

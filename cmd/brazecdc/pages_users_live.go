@@ -152,7 +152,7 @@ func (l *livingRows) named(ctx context.Context, a *app, model int, u connector.U
 
 // row tells what would be sent of a row now, and how that compares with what Braze accepted last.
 func (l *livingRows) row(a *app, model int, u connector.User, row connector.Row) web.UserRow {
-	w := web.UserRow{Model: a.cfg.Models[model].Name, Table: row.Table.Name, Key: typedKey(row)}
+	w := web.UserRow{Model: a.cfg.Models[model].Name, Table: row.Table.Name, Key: keyAsked(row.Table, connector.KeyOf(row).ID)}
 	effects, err := l.mapped(model, row)
 	for _, x := range l.r.remarks {
 		w.Left = append(w.Left, connector.FieldNote{Field: x.Field, Reason: x.Reason})

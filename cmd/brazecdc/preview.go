@@ -30,7 +30,8 @@ Where another row has the same external_id but for blanks, or the same e-mail ad
 Data points (Braze's legacy contracts): what the call costs if nothing is known of the row, and what the whole row does, NULLs included. What Braze is known to
 have is left out and costs none; free fields never cost any.
 
-With a Kafka source it takes the newest records of the model's topic, and shows what each of them means as the change that it is.
+With a Kafka source it takes the newest records of the model's topic, and shows what each of them means as the change that it is. With --key it shows the row
+as the newest record of that key left it, looked for among the newest 20,000.
 
 It reads the source and sends nothing; it works while "brazecdc run" does. It prints values of rows. It ends with exit code 4 when a row would be held back.`,
 		Example: "  brazecdc preview --model customers\n  brazecdc preview --model customers --key 1042\n  brazecdc preview --model customers --limit 20 --json",
@@ -51,6 +52,7 @@ It reads the source and sends nothing; it works while "brazecdc run" does. It pr
 	cmd.Flags().StringVar(&key, "key", "", "`key` of one row; of several key columns column=value,column=value")
 	cmd.Flags().IntVar(&limit, "limit", 3, "so many rows, as the server finds them")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	p.draftFlag(cmd)
 	return cmd
 }
 
@@ -91,10 +93,7 @@ func (p *program) preview(ctx context.Context, model, key string, limit int, asJ
 	if err != nil {
 		return err
 	}
-	if r.topics != nil {
-		if key != "" {
-			return oneRow("preview", key)
-		}
+	if r.topics != nil && key == "" {
 		all, err := r.previewTopic(ctx, model, i, limit)
 		if err != nil {
 			return err
@@ -103,7 +102,7 @@ func (p *program) preview(ctx context.Context, model, key string, limit int, asJ
 	}
 	var rows []connector.Row
 	if key != "" {
-		row, err := readRow(ctx, r.source, table, key)
+		row, err := r.rowOf(ctx, i, key)
 		if err != nil {
 			return err
 		}
@@ -121,8 +120,10 @@ func (p *program) preview(ctx context.Context, model, key string, limit int, asJ
 			all = append(all, v)
 		}
 	}
-	r.remarkAlike(ctx, p, i, rows, all)
-	return p.showPreview(table.Name, all, asJSON)
+	if r.topics == nil {
+		r.remarkAlike(ctx, p, i, rows, all)
+	}
+	return p.showPreview(cfg.Models[i].Relation(), all, asJSON)
 }
 
 // shows are the operations that a model's rows are shown as.

@@ -31,6 +31,7 @@ func (e *silentError) Error() string { return fmt.Sprintf("exit code %d", e.code
 type program struct {
 	terminal
 	config  string            // path of the configuration file
+	draft   bool              // the pages' draft counts in place of the file
 	exit    func(code int)    // ends the process at once
 	started bool              // a subcommand's own work began: later faults are not the command line's
 	vars    map[string]string // variables of the configuration that do not come from the environment: the demo's

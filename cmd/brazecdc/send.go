@@ -30,7 +30,10 @@ func newSend(p *program) *cobra.Command {
 wrong. It shows the call and asks for a yes on a terminal; elsewhere --yes is needed. It may start campaigns for that user.
 
 Where "brazecdc run" is live, the row goes through its user's queue there, so that it keeps its place among the user's other changes. Else it goes alone,
-under the lock of data/, and send waits for Braze's answer. Nothing is created in the database. A Kafka topic has no living rows, so it needs Postgres.`,
+under the lock of data/, and send waits for Braze's answer. Nothing is created in the database.
+
+With Kafka it is for the first user only, before the group has begun to read: the row is as the newest message of its key left it, looked for among the
+topic's newest 20,000. Later "brazecdc replay --key" brings a row again.`,
 		Example: "  brazecdc send --model customers --key 1042\n  brazecdc send --model customers --key 1042 --yes",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,6 +46,7 @@ under the lock of data/, and send waits for Braze's answer. Nothing is created i
 	cmd.Flags().StringVar(&model, "model", "", "`name` of the model")
 	cmd.Flags().StringVar(&key, "key", "", "`key` of the row; of several key columns column=value,column=value")
 	cmd.Flags().BoolVar(&yes, "yes", false, "don't ask")
+	p.draftFlag(cmd)
 	return cmd
 }
 
@@ -52,9 +56,6 @@ func (p *program) send(ctx context.Context, model, key string, yes bool) error {
 	cfg, err := p.load()
 	if err != nil {
 		return err
-	}
-	if cfg.Source.Kafka != nil {
-		return oneRow("send", key)
 	}
 	if err := p.showRow(ctx, cfg, model, key); err != nil {
 		return err
@@ -69,6 +70,9 @@ func (p *program) send(ctx context.Context, model, key string, yes bool) error {
 		return err
 	}
 	defer done()
+	if _, live := api.(*control.Client); live && p.draft {
+		return usagef("a process runs with the file, and would map the row as that says; apply the draft first, or leave --draft out")
+	}
 	said, err := api.Send(ctx, model, key)
 	if err != nil {
 		return fmt.Errorf("send %s %s: %w", model, key, err)
@@ -104,11 +108,16 @@ func (p *program) showRow(ctx context.Context, cfg *config.Config, model, key st
 
 // living maps the living row of a key as a whole row. No effect is an error that says why.
 func (r *reader) living(ctx context.Context, model, key string) ([]connector.Effect, error) {
-	i, table, err := r.model(model)
+	i, _, err := r.model(model)
 	if err != nil {
 		return nil, err
 	}
-	row, err := readRow(ctx, r.source, table, key)
+	if r.topics != nil {
+		if err := r.beforeGroup(ctx, i); err != nil {
+			return nil, err
+		}
+	}
+	row, err := r.rowOf(ctx, i, key)
 	if err != nil {
 		return nil, err
 	}

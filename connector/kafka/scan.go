@@ -215,15 +215,22 @@ func (s *Source) ends(ctx context.Context, topic string) (map[int32]*span, error
 	return spans, nil
 }
 
+// sampleWhole is up to how many records Sample reads of each partition, whichever of them the newest are in.
+const sampleWhole = 1000
+
 // Sample gives the newest records of a topic, at most n, oldest first, without joining the group. It may be called without Open. A compacted topic, and
-// one with transactions, may give fewer.
+// one with transactions, may give fewer, and so may many records of many partitions: of each at most its share is read.
 func (s *Source) Sample(ctx context.Context, topic string, n int) ([]Record, error) {
 	spans, err := s.ends(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
+	each := n
+	if n > sampleWhole {
+		each = max(sampleWhole, n/max(1, len(spans)))
+	}
 	for _, p := range spans {
-		p.next = max(p.first, p.end-int64(n))
+		p.next = max(p.first, p.end-int64(each))
 	}
 	sc, err := s.newScan(topic, spans)
 	if err != nil {

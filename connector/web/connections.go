@@ -37,7 +37,7 @@ type connectionForm struct {
 }
 
 func (r *request) connectionForm() connectionForm {
-	f := connectionForm{Path: r.URL.Path, Command: r.command("check")}
+	f := connectionForm{Path: r.URL.Path, Command: r.twinOf("brazecdc check")}
 	if v, err := r.draftView(); err == nil {
 		f.ReadOnly = v.ReadOnly
 	}
@@ -55,6 +55,14 @@ func (r *request) twin(line string) string {
 		return line
 	}
 	return line + " --config " + shellWord(file)
+}
+
+// twinOf is a line for a terminal that works with the draft as the page does: without one the file says the same.
+func (r *request) twinOf(line string) string {
+	if v, err := r.draftView(); err != nil || !v.Pending {
+		return line
+	}
+	return line + " --draft"
 }
 
 // connectionsCard is one of the two connections.
@@ -81,7 +89,7 @@ func (s *Server) connectionsPage(r *request) error {
 		return r.render(http.StatusOK, "connections", "connections.title", nil)
 	}
 	w := readWritten(v.Text)
-	d := connectionsData{Draft: v.Pending, Command: r.command("check")}
+	d := connectionsData{Draft: v.Pending, Command: r.twinOf("brazecdc check")}
 	d.Source = connectionsCard{Set: w.Source.Postgres != nil || w.Source.Kafka != nil, Facts: sourceFacts(&w), Source: views.LastSource(v.Text)}
 	d.Braze = connectionsCard{Set: w.Braze.Endpoint != "", Facts: brazeFacts(&w), Braze: views.LastBraze(v.Text), Instance: instanceOf(w.Braze.Endpoint)}
 	return r.render(http.StatusOK, "connections", "connections.title", d)

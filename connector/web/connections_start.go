@@ -28,7 +28,14 @@ type startData struct {
 	How, Key string // chosen
 	Fault    string // why the start failed
 	Fix      string
-	Command  string
+	Command  string // starts the stream with the file
+	SendTwin string // sends the row that is chosen at first
+	Twins    []string
+}
+
+// sendTwin is the command that sends one row as the page does.
+func (r *request) sendTwin(model, key string) string {
+	return r.twinOf("brazecdc send --model " + shellWord(model) + " --key " + shellWord(r.mask(key)))
 }
 
 func (s *Server) startPage(r *request) error {
@@ -65,10 +72,6 @@ func (r *request) startData() (*startData, error) {
 	if probe := views.LastSource(v.Text); probe != nil {
 		d.Creates = probe.Creates
 	}
-	if d.Kafka {
-		d.How = "now"
-		return d, nil
-	}
 	if d.Rows, err = views.FirstRows(r.Context(), v.Text, d.Model); err != nil {
 		d.RowsWhy = err.Error()
 	}
@@ -77,6 +80,12 @@ func (r *request) startData() (*startData, error) {
 	}
 	if len(d.Rows) == 0 || d.Sent != nil {
 		d.How = "now"
+	}
+	if len(d.Rows) > 0 {
+		d.SendTwin = r.sendTwin(d.Model, d.Rows[0].Key)
+		for i := range d.Rows {
+			d.Twins = append(d.Twins, r.sendTwin(d.Model, d.Rows[i].Key))
+		}
 	}
 	return d, nil
 }
@@ -94,6 +103,11 @@ func (s *Server) startAct(r *request) error {
 		return err
 	}
 	d.How, d.Key = r.text("how"), r.PostFormValue("key")
+	for i := range d.Rows {
+		if d.Rows[i].Key == d.Key {
+			d.SendTwin = d.Twins[i]
+		}
+	}
 	switch {
 	case len(d.Open) > 0 || d.Model == "":
 		r.problem("", r.t("connections.start.open"))

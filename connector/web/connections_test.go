@@ -71,7 +71,7 @@ func (f *fakeConnections) SendFirst(_ context.Context, _ []byte, model, key stri
 }
 func (f *fakeConnections) FirstSent() *FirstSent { return f.sent }
 func (f *fakeConnections) Loads(context.Context, []byte) ([]LoadPlan, error) {
-	return []LoadPlan{{Model: "users", Table: "public.users", Rows: 12400, Values: 24800, Calls: 166}}, nil
+	return []LoadPlan{{Model: "users", Table: "public.users", Rows: 12400, About: true, Values: 24800, Calls: 166}}, nil
 }
 
 func (f *fakeConnections) Start(_ context.Context, text []byte) error {

@@ -165,10 +165,13 @@ type FirstCall struct {
 	Method, Path, Body string
 }
 
-// LoadPlan is what loading a model's table means.
+// LoadPlan is what loading a model's table, or reading its topic from the beginning, means.
 type LoadPlan struct {
 	Model, Table string
-	Rows         int64 // the server's estimate, or negative
+	Rows         int64 // negative: not known
+	About        bool  // Rows, and what follows from it, is an estimate
+	Messages     int64 // of a topic: how many it holds at most
+	Newest       int64 // of them, how many were looked at; 0 of a table
 	Values       int64 // data points at most, or negative
 	Calls        int64
 	Minutes      float64 // at the rate limit

@@ -241,7 +241,7 @@ func (r *request) fieldsData(d *drafted, m *connector.Model) *fieldsData {
 		}
 	}
 	data.unused(m, plan, written)
-	if p, err := r.preview(d, m, PreviewAsk{Row: "newest", Op: "insert"}); err == nil {
+	if p, err := r.preview(d, m, PreviewAsk{Row: "newest"}); err == nil {
 		data.Preview = p
 	}
 	return data

@@ -12,7 +12,7 @@ import (
 // The rows and operations that a preview can be asked for.
 var (
 	previewRows = []string{"newest", "random", "fails", "noemail"}
-	previewOps  = []string{"insert", "update", "delete", "leaves"}
+	previewOps  = []string{"asis", "insert", "update", "delete", "leaves"}
 )
 
 // previewData is a preview with what it was asked for.
@@ -26,6 +26,7 @@ type previewData struct {
 	Fault  string // why there is none
 	CanAsk bool   // by key
 	Send   bool   // the row can be sent alone
+	Twin   string // the command that shows the row
 }
 
 // previewFrom reads what a form or an address asks for; a key never stands in an address.
@@ -36,9 +37,6 @@ func previewFrom(q url.Values) PreviewAsk {
 	}
 	if ask.Key != "" {
 		ask.Row = "key"
-	}
-	if !slices.Contains(previewOps, ask.Op) {
-		ask.Op = "insert"
 	}
 	return ask
 }
@@ -51,7 +49,7 @@ func (r *request) preview(d *drafted, m *connector.Model, ask PreviewAsk) (*prev
 	}
 	defer cancel()
 	ask.Model = m.Name
-	data := &previewData{ModelPreview: &ModelPreview{}, Model: m.Name, Ask: ask}
+	data := &previewData{ModelPreview: &ModelPreview{}, Model: m.Name, Ask: ask, Twin: "brazecdc preview --model " + shellWord(m.Name)}
 	data.offer(m)
 	if !slices.Contains(data.Ops, ask.Op) {
 		ask.Op = data.Ops[0]
@@ -63,6 +61,9 @@ func (r *request) preview(d *drafted, m *connector.Model, ask PreviewAsk) (*prev
 		return data, nil
 	}
 	data.ModelPreview = p
+	if p.Found && p.Key != "" {
+		data.Twin += " --key " + shellWord(r.mask(p.Key))
+	}
 	for _, c := range p.Calls {
 		data.Points += c.Points
 	}
@@ -75,7 +76,7 @@ func (data *previewData) offer(m *connector.Model) {
 	topic := m.Table == ""
 	data.CanAsk = true
 	for _, row := range previewRows {
-		if row == "noemail" && !slices.ContainsFunc(m.Fields, func(f connector.FieldMap) bool { return f.Name == "email" && f.Column != "" }) || row == "random" && topic || row == "noemail" && topic {
+		if row == "noemail" && !slices.ContainsFunc(m.Fields, func(f connector.FieldMap) bool { return f.Name == "email" && f.Column != "" }) {
 			continue
 		}
 		data.Rows = append(data.Rows, row)
@@ -83,7 +84,7 @@ func (data *previewData) offer(m *connector.Model) {
 	for _, op := range previewOps {
 		happens := m.Kind == "events" || m.Kind == "purchases"
 		switch {
-		case topic && op != "insert", op == "leaves" && m.Filter == "", happens && (op == "delete" || op == "leaves"):
+		case op == "asis" && !topic, op == "leaves" && m.Filter == "", happens && (op == "delete" || op == "leaves"):
 		case happens && op == "update" && !slices.Contains(m.Event.Ops, "update"):
 		default:
 			data.Ops = append(data.Ops, op)

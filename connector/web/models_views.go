@@ -140,20 +140,22 @@ type PreviewAsk struct {
 	Model string
 	Row   string // newest, random, key, fails, noemail
 	Key   string // with key; of several key columns column=value,column=value
-	Op    string // insert, update, delete, leaves
+	Op    string // insert, update, delete, leaves; of a topic also asis
 }
 
 // ModelPreview is one row and the calls it means.
 type ModelPreview struct {
 	Faults   []config.Fault // that keep the model from being compiled; then there is no row
 	Found    bool           // there is such a row
-	Topic    bool           // the row is of the newest messages, as the change that it is
+	Topic    bool           // the row is of the newest messages
+	AsIs     bool           // it is shown as the change that its message is
+	Known    bool           // fields that Braze holds already are told; else every value counts as sent
 	Key      string         // as "brazecdc preview --key" takes it
 	Op       string
 	Columns  []PreviewCell
 	Fields   []PreviewField
 	Calls    []PreviewCall
-	Nothing  string // why there is no call: filter, delete_when, mode, only_users, no user, no fields, ops, when, load
+	Nothing  string // why there is no call: filter, delete_when, mode, only_users, no user, no fields, ops, when, load, unchanged
 	HeldBack string // why the row would be held back
 }
 
@@ -165,15 +167,16 @@ type PreviewCell struct {
 
 // The states of a field in a preview.
 const (
-	FieldSent  = "sent"
-	FieldEmpty = "empty" // no value, and nothing to take away
-	FieldLeft  = "left"  // left out, for a reason
+	FieldSent      = "sent"
+	FieldUnchanged = "unchanged" // Braze holds it already
+	FieldEmpty     = "empty"     // no value, and nothing to take away
+	FieldLeft      = "left"      // left out, for a reason
 )
 
 // PreviewField is what becomes of one field.
 type PreviewField struct {
 	Name   string
-	State  string // FieldSent, FieldEmpty, FieldLeft
+	State  string // FieldSent, FieldUnchanged, FieldEmpty, FieldLeft
 	Value  string // JSON
 	Reason string
 }

@@ -135,6 +135,7 @@ func (set *pageSet) helpers() template.FuncMap {
 		"asset":   func(name string) string { return set.r.s.files.url(name) },
 		"problem": func(field string) string { return set.r.problemAt(field) },
 		"twin":    func(line string) string { return set.r.twin(line) },
+		"ofDraft": func(line string) string { return set.r.twinOf(line) },
 		"dict":    dict,
 		"list":    func(v ...any) []any { return v },
 		"join":    strings.Join,

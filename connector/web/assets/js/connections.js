@@ -28,6 +28,14 @@ for (const form of document.querySelectorAll("form[data-busy]")) {
     }
   });
 }
+// The command beside the rows sends the one that is chosen.
+const twin = document.querySelector(".for-one-twin .command");
+for (const row of document.querySelectorAll("[data-twin]")) {
+  row.addEventListener("change", () => {
+    twin.querySelector("code").textContent = row.dataset.twin;
+    twin.querySelector("[data-copy]").dataset.copy = row.dataset.twin;
+  });
+}
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
 // The result of a test gets the focus, so that it is read out.
