@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"regexp"
 	"slices"
 
 	"brazecdc/connector"
@@ -44,6 +45,26 @@ func (v quarantineViews) Redact(_ context.Context, e *connector.Entry) error {
 	}
 	return nil
 }
+
+// Private implements web.QuarantineViews. A field is private by its own name, and by the columns it is made of.
+func (v quarantineViews) Private(context.Context) func(model, name string) bool {
+	type field struct{ model, name string }
+	private := map[field]bool{}
+	if cfg, err := v.settings(); err == nil {
+		for i := range cfg.Models {
+			m := &cfg.Models[i]
+			for _, f := range slices.Concat(m.Fields, m.Custom) {
+				if looksPrivate(f.Column) || slices.ContainsFunc(exprNames.FindAllString(f.Expr, -1), looksPrivate) {
+					private[field{m.Name, f.Name}] = true
+				}
+			}
+		}
+	}
+	return func(model, name string) bool { return looksPrivate(name) || private[field{model, name}] }
+}
+
+// exprNames are what may be columns in an expression.
+var exprNames = regexp.MustCompile(`[A-Za-z_][A-Za-z0-9_]*`)
 
 // redactImage is an image of a row without what must not be shown. One that can't be read is not shown at all.
 func redactImage(never []string, table string, image json.RawMessage) json.RawMessage {

@@ -19,6 +19,8 @@ import (
 type QuarantineViews interface {
 	// Redact takes out of an entry what must not be shown: what never_send names now.
 	Redact(ctx context.Context, e *connector.Entry) error
+	// Private gives what tells whether a column, or a field of a model, looks as if it held what few should read: passwords, bank accounts, health.
+	Private(ctx context.Context) func(model, name string) bool
 }
 
 // quarantineRoutes are the pages of this family.
@@ -28,6 +30,7 @@ func (s *Server) quarantineRoutes() []route {
 		{http.MethodPost, "/quarantine/user", Viewer, s.quarantineUser, ""},
 		{http.MethodGet, "/quarantine/{group}", Viewer, s.quarantineGroupPage, ""},
 		{http.MethodGet, "/quarantine/e/{id}", Viewer, s.quarantineEntryPage, ""},
+		{http.MethodPost, "/quarantine/e/{id}", Editor, s.quarantineReveal, ""},
 		{http.MethodPost, "/quarantine/act", Editor, s.quarantineAct, ""},
 		{http.MethodGet, "/quarantine/job/{id}", Viewer, s.quarantineJobPage, ""},
 		{http.MethodGet, "/quarantine/job/{id}/part", Viewer, s.quarantineJobPart, ""},
@@ -265,7 +268,7 @@ type heldEntries struct {
 
 func (r *request) shortEntry(e *connector.Entry) heldEntry {
 	return heldEntry{ID: e.ID, At: e.At, Model: e.Model, Op: e.Op, Class: e.Class, Table: e.Key.Table, Row: r.mask(e.Key.ID), User: r.mask(e.User.ID), Field: e.Field,
-		Reason: r.reasonText(e.Reason), Closed: e.Closed, Attempts: e.Attempts}
+		Reason: r.heldReason(e), Closed: e.Closed, Attempts: e.Attempts}
 }
 
 // entryFilter is the filter as the quarantine takes it.

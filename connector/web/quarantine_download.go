@@ -16,12 +16,16 @@ import (
 // downloadTime is how long a download may take.
 const downloadTime = time.Hour
 
-// downloadHeld answers with entries as JSON lines or CSV, row values included and what must not be shown left out.
+// downloadHeld answers with entries as JSON lines or CSV, row values included, what must not be shown left out, and what looks private masked unless it was asked for.
 func (r *request) downloadHeld(api heldAPI, a *heldAct) error {
 	if r.s.cfg.Quarantine == nil {
 		return errUnavailable()
 	}
-	r.record(a.Back, "quarantine.note.download", strconv.FormatInt(a.Count, 10))
+	key := "quarantine.note.download"
+	if r.revealed = r.PostFormValue("private") != ""; r.revealed {
+		key = "quarantine.note.download.private"
+	}
+	r.record(a.Back, key, strconv.FormatInt(a.Count, 10))
 	_ = http.NewResponseController(r.W).SetWriteDeadline(time.Now().Add(downloadTime)) // a server without deadlines needs none
 	h := r.W.Header()
 	name := "held-back-" + r.s.now().In(r.Zone).Format("2006-01-02-1504")
@@ -60,6 +64,7 @@ func (r *request) eachEntry(api heldAPI, a *heldAct, fn func(*connector.Entry) e
 		if err := r.s.cfg.Quarantine.Redact(ctx, e); err != nil {
 			return err
 		}
+		r.withoutPrivate(e)
 		return fn(e)
 	}
 	for _, id := range a.Scope.IDs {

@@ -34,6 +34,8 @@ type entryPage struct {
 	Source   *entrySource
 	NoValues bool // what must not be shown can't be told, so no value is
 	CanRetry bool
+	Masked   bool            // some values are masked for editors too
+	Revealed bool            // an editor asked for them
 	Since    *deliveredSince // nil: not known
 }
 
@@ -101,6 +103,10 @@ func (s *Server) quarantineEntryPage(r *request) error {
 	}
 	if !page.NoValues {
 		r.entryValues(&page, e)
+	}
+	page.Masked = page.Masked && r.editor()
+	if page.Revealed = r.revealed && !page.NoValues; page.Revealed {
+		r.record("/quarantine/e/"+strconv.FormatUint(id, 10), "quarantine.note.revealed", strconv.FormatUint(id, 10))
 	}
 	return r.render(http.StatusOK, "quarantine_entry", "quarantine.entry.title", page)
 }
@@ -187,11 +193,18 @@ func (r *request) entryValues(page *entryPage, e *connector.Entry) {
 		b, inBefore := before[n]
 		a, inAfter := after[n]
 		c := entryColumn{Name: n, NoBefore: !inBefore, NoAfter: !inAfter, NullBefore: inBefore && b == nil, NullAfter: inAfter && a == nil}
-		if b != nil {
-			c.Before = r.mask(bounded(*b))
-		}
-		if a != nil {
-			c.After = r.mask(bounded(*a))
+		hide := r.hides(e.Model, n)
+		for _, side := range []struct {
+			from *string
+			to   *string
+		}{{b, &c.Before}, {a, &c.After}} {
+			switch {
+			case side.from == nil:
+			case hide:
+				*side.to, page.Masked = hiddenValue, true
+			default:
+				*side.to = r.mask(bounded(*side.from))
+			}
 		}
 		c.Changed = inBefore && inAfter && (a == nil) != (b == nil) || a != nil && b != nil && *a != *b
 		page.Columns = append(page.Columns, c)
@@ -200,13 +213,23 @@ func (r *request) entryValues(page *entryPage, e *connector.Entry) {
 	if e.Effect != nil {
 		page.Effect = e.Effect.Kind.String()
 		for _, f := range e.Effect.Fields {
-			page.Fields = append(page.Fields, entryField{Name: f.Name, Value: r.maskJSON(f.JSON), Left: f.Omit})
+			x := entryField{Name: f.Name, Value: r.maskJSON(f.JSON), Left: f.Omit}
+			if string(f.JSON) != "null" && r.hides(e.Model, f.Name) {
+				x.Value, page.Masked = hiddenValue, true
+			}
+			page.Fields = append(page.Fields, x)
 		}
 		if v := e.Effect.Event; v != nil {
 			page.Fields = append(page.Fields, entryField{Name: v.Name, Value: r.maskJSON(v.JSON)})
 		}
 	}
 	page.Source = r.entrySource(e.Original)
+	if e.Field != "" && r.hides(e.Model, e.Field) {
+		page.Masked = true
+	}
+	if s := page.Source; s != nil && s.Text != "" && r.hidesRecord(e.Model, string(e.Original.Value)) {
+		s.Text, page.Masked = "", true
+	}
 }
 
 func (r *request) maskJSON(b []byte) string {
@@ -226,6 +249,15 @@ func columnsOf(image json.RawMessage) map[string]*string {
 		return nil
 	}
 	return out
+}
+
+// imageOf writes an image that columnsOf reads.
+func imageOf(columns map[string]*string) json.RawMessage {
+	b, err := json.Marshal(columns)
+	if err != nil {
+		return nil // texts always can be written
+	}
+	return b
 }
 
 // maxShown bounds a value on a page, in bytes.

@@ -180,6 +180,11 @@ func (redacting) Redact(_ context.Context, e *connector.Entry) error {
 	return nil
 }
 
+// Private implements QuarantineViews.
+func (redacting) Private(context.Context) func(model, name string) bool {
+	return func(_, name string) bool { return strings.Contains(name, "iban") }
+}
+
 const heldConfig = `version: 1
 braze: { workspace: test, endpoint: "https://rest.fra-01.braze.eu", api_key: "key", rate: { per_hour: 60000 } }
 source: { postgres: { url: "postgres://localhost/shop", slot: s, publication: p } }
@@ -419,6 +424,38 @@ func TestHeldBack(t *testing.T) {
 			if got := plainCell(text); got != want {
 				t.Errorf("%q became %q", text, got)
 			}
+		}
+	})
+	t.Run("masks what looks private for editors too, until they ask, which is written down", func(t *testing.T) {
+		s, h := newHeldSite(t, Editor)
+		e := &h.entries[0]
+		e.Field, e.Reason = "iban", `"DE89 3704" is no bank account`
+		e.After = json.RawMessage(`{"id":"1","iban":"DE89 3704","plan":"pro"}`)
+		e.Effect = &connector.StoredEffect{Kind: connector.Track, Fields: []connector.StoredField{{Model: "customers", Name: "iban", JSON: []byte(`"DE89 3704"`)}, {Model: "customers", Name: "plan", JSON: []byte(`"pro"`)}}}
+		e.Original = &connector.Original{Topic: "t", Value: []byte(`{"my_iban": "DE89 3704"}`)}
+		for _, path := range []string{"/quarantine/e/1", "/quarantine/" + groupID(e)} {
+			s.get(path).lacks(t, "DE89")
+		}
+		s.get("/quarantine/e/1").wants(t, http.StatusOK, "pro", "•••", "Show them", "looks private")
+		a := s.post("/quarantine/e/1", nil)
+		a.wants(t, http.StatusOK, "DE89 3704", "my_iban", "is no bank account", "Hide them", `name="private" value="yes"`)
+		s.get("/quarantine/e/1").lacks(t, "DE89")
+		f := url.Values{"do": {"download"}, "id": {"1"}}
+		for _, format := range []string{"csv", "jsonl"} {
+			f.Set("format", format)
+			f.Del("private")
+			s.post("/quarantine/act", f).lacks(t, "DE89")
+			s.post("/quarantine/act", f).wants(t, http.StatusOK, "•••", "pro")
+			f.Set("private", "yes")
+			s.post("/quarantine/act", f).wants(t, http.StatusOK, "DE89 3704")
+		}
+		acts, _, err := s.server.cfg.Draft.Activity(draft.Filter{Key: "quarantine.note."})
+		var keys []string
+		for _, a := range acts {
+			keys = append(keys, strings.TrimPrefix(a.What.Key, "quarantine.note."))
+		}
+		if want := "download.private download download download.private download download revealed"; err != nil || strings.Join(keys, " ") != want {
+			t.Errorf("%v, %v", keys, err)
 		}
 	})
 	t.Run("a viewer can't change anything", func(t *testing.T) {

@@ -39,6 +39,9 @@ type request struct {
 	problems []problem
 	status   int              // of the answer, for the frame
 	bar      func() *setupBar // of the first run, made once
+
+	private  func(model, name string) bool // what is masked for editors too, nil until asked
+	revealed bool                          // an editor asked for that
 }
 
 // problem is a fault of a form; it stands in the summary on top, which leads to the field, and beside the field.
