@@ -73,33 +73,35 @@ func (r *Record) released(u User) {
 // LoadState is a load's progress and end.
 type LoadState struct {
 	Load
-	Started  time.Time
-	Finished time.Time // zero while it runs
-	Estimate int64
+	Started  time.Time `json:"started,omitzero"`
+	Finished time.Time `json:"finished,omitzero"` // zero while it runs
+	Estimate int64     `json:"estimate"`          // of the rows; negative where nobody knows
 	// Nulls: the users' profiles may exist already, so NULLs are sent too.
-	Nulls bool
+	Nulls bool `json:"nulls"`
 	// Resync is set where it brings rows again; nil: the first load, or that after a TRUNCATE.
-	Resync *Resync
+	Resync *Resync `json:"resync,omitempty"`
 	// Paused: nothing of it is read until somebody goes on with it.
-	Paused bool
+	Paused bool `json:"paused"`
 	// Cancelled: somebody gave it up, so that Finished is no success.
-	Cancelled bool
+	Cancelled bool `json:"cancelled"`
 	// Closing: its rows are done; who is gone is being told, and marks are being taken away.
-	Closing bool
-	Sent    int64 // objects that Braze accepted of it
-	Same    int64 // of which nothing had to be sent
+	Closing bool  `json:"closing"`
+	Sent    int64 `json:"sent"`      // objects that Braze accepted of it
+	Same    int64 `json:"unchanged"` // of which nothing had to be sent
 	// Mark is the attribute that its users have meanwhile, and Unmarked up to where in their list it was taken away again.
-	Mark     string
-	Unmarked int64
+	Mark     string `json:"mark,omitempty"`
+	Unmarked int64  `json:"unmarked"`
 	// Met is how much its Census had noted; Gone are the deletes held at its end, Unnamed the users that are gone and that nobody can name.
-	Met, Gone, Unnamed int64
+	Met     int64 `json:"met"`
+	Gone    int64 `json:"gone"`
+	Unnamed int64 `json:"unnamed"`
 
 	// For status alone: rows a second, what is left at that speed (0: not known), and rows of which Resync.Where could not be told.
-	Rate   float64
-	ETA    time.Duration
-	Unsure int64
+	Rate   float64       `json:"rate"`
+	ETA    time.Duration `json:"eta"`
+	Unsure int64         `json:"unsure"`
 	// Held is how many rows of it this process held back in quarantine.
-	Held int64
+	Held int64 `json:"held_back"`
 }
 
 // DoneID names a change whose delete or rename Braze accepted.

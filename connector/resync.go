@@ -12,11 +12,11 @@ import (
 
 // Resync says what a load brings again of a table whose rows were brought before.
 type Resync struct {
-	Where  string   // a rule in the language of the mapping; a row that it is not true for is left out
-	Fields []string // only these; empty: all
-	All    bool     // also what Braze is known to have; else only what differs from it
+	Where  string   `json:"where,omitempty"`  // a rule in the language of the mapping; a row that it is not true for is left out
+	Fields []string `json:"fields,omitempty"` // only these; empty: all
+	All    bool     `json:"all_values"`       // also what Braze is known to have; else only what differs from it
 	// Scheduled: nobody asked for it but the model's schedule.
-	Scheduled bool
+	Scheduled bool `json:"scheduled"`
 }
 
 // ResyncRequest asks for a resync of a model.

@@ -62,15 +62,15 @@ type LoadProgress struct {
 
 // Load asks a Source to read a whole table by chunks beside the stream.
 type Load struct {
-	ID    string // unique; chunk batches have the Stream "load/ID"
-	Model string
-	Table string
-	// Keys are the Key.ID of the only rows to read; empty: all of the table.
-	Keys   []string
-	Cursor []byte // where an earlier run stopped
-	Rows   int64
+	ID    string `json:"id"` // unique; chunk batches have the Stream "load/ID"
+	Model string `json:"model"`
+	Table string `json:"table"`
+	// Keys are the Key.ID of the only rows to read; empty: all of the table. Keys are values, and no status has any.
+	Keys   []string `json:"-"`
+	Cursor []byte   `json:"-"` // where an earlier run stopped
+	Rows   int64    `json:"rows"`
 	// Share of the time, in percent, in which chunks of it are read and delivered; 0: all of it.
-	Share int
+	Share int `json:"share"`
 }
 
 // Recorded is a position as the Journal holds it.

@@ -17,6 +17,7 @@ import (
 
 	"brazecdc/connector"
 	"brazecdc/connector/config"
+	"brazecdc/connector/control"
 	"brazecdc/connector/web"
 )
 
@@ -55,9 +56,23 @@ func opsRoutes(mux *http.ServeMux, f *face) {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
 		// A client that went away can't be told.
-		_ = enc.Encode(s)
+		_ = enc.Encode(withoutRules(s))
 	})
 	mux.Handle("GET /metrics", f)
+}
+
+// withoutRules takes the rules of resyncs out of a status, since a rule may name a row: id == "u-1".
+func withoutRules(s *control.Status) *control.Status {
+	out := *s
+	out.Loads = slices.Clone(s.Loads)
+	for i := range out.Loads {
+		if r := out.Loads[i].Resync; r != nil && r.Where != "" {
+			shown := *r
+			shown.Where = "a rule"
+			out.Loads[i].Resync = &shown
+		}
+	}
+	return &out
 }
 
 // serveOps answers /livez and its neighbours alone on l until stop is called.
