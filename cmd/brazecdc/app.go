@@ -110,18 +110,25 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 	if err != nil {
 		return nil, err
 	}
-	a.pipeline, err = connector.New(connector.Config{
-		Source: a.source, Sink: learningSink{a.sink, a.mapper.Accepted}, Mapper: a.mapping(), Journal: a.journal, Eraser: a.eraser(), Prints: a.cache, Redact: a.mapper.Redact,
-		OpenChanges: cfg.Limits.OpenChanges, OpenBytes: cfg.Limits.OpenBytes, Drain: cfg.Limits.Drain, Retention: cfg.Quarantine.Retention,
-		UserGap: cfg.Braze.UserGap, Settle: cfg.Braze.Settle, Attempts: cfg.Braze.Attempts, Senders: cfg.Braze.Senders,
-		LoadMark: cfg.LoadMark, Schedules: plans, Log: log.With("component", "pipeline"), Ended: a.ended(), Watch: joined(watch, a.passing.watch), Watching: watching(watch, a.passing),
-	})
-	if err != nil {
+	parts := a.parts(plans)
+	parts.Watch, parts.Watching = joined(watch, a.passing.watch), watching(watch, a.passing)
+	if a.pipeline, err = connector.New(parts); err != nil {
 		return nil, fmt.Errorf("make the pipeline: %w", err)
 	}
 	a.heard.Store(a.pipeline)
 	a.replays = &replays{a: a, cache: p.beside(cfg.Cache.Path), alone: idle}
 	return a, nil
+}
+
+// parts is what the pipeline is made of.
+func (a *app) parts(plans []connector.Schedule) connector.Config {
+	cfg := a.cfg
+	return connector.Config{
+		Source: a.source, Sink: learningSink{a.sink, a.mapper.Accepted}, Mapper: a.mapping(), Journal: a.journal, Eraser: a.eraser(), Prints: a.cache, Redact: a.mapper.Redact,
+		OpenChanges: cfg.Limits.OpenChanges, OpenBytes: cfg.Limits.OpenBytes, Drain: cfg.Limits.Drain, Retention: cfg.Quarantine.Retention,
+		UserGap: cfg.Braze.UserGap, Settle: cfg.Braze.Settle, Attempts: cfg.Braze.Attempts, Senders: cfg.Braze.Senders,
+		LoadMark: cfg.LoadMark, Schedules: plans, Log: a.log.With("component", "pipeline"), Ended: a.ended(),
+	}
 }
 
 // openData opens the configuration's content of data/.

@@ -35,7 +35,7 @@ const (
 
 // childOfFigures tells whether this process is one of the children.
 func childOfFigures() bool {
-	return os.Getenv(straightEnv) != "" || os.Getenv(topicEnv) != "" || os.Getenv(measuredEnv) != ""
+	return os.Getenv(straightEnv) != "" || os.Getenv(topicEnv) != "" || os.Getenv(measuredEnv) != "" || os.Getenv(printsEnv) != ""
 }
 
 // straightTask tells the child what to do.

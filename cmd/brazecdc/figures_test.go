@@ -27,14 +27,16 @@ type figureCounts struct {
 	latency time.Duration // for which single changes are timed
 
 	foldingUsers int
+
+	prints, printsChanges int // users and changes for what fingerprints cost
 }
 
 func chooseCounts(quick bool) figureCounts {
 	if quick {
-		return figureCounts{users: 100_000, backlog: 100_000, single: 40_000, folding: 60_000, foldingUsers: 5_000, alloc: 50_000, txn: 100_000,
+		return figureCounts{prints: 100_000, printsChanges: 100_000, users: 100_000, backlog: 100_000, single: 40_000, folding: 60_000, foldingUsers: 5_000, alloc: 50_000, txn: 100_000,
 			down: 30 * time.Second, latency: 5 * time.Second}
 	}
-	return figureCounts{users: 2_000_000, backlog: 2_000_000, single: 300_000, folding: 2_000_000, foldingUsers: 100_000, alloc: 300_000, txn: 1_000_000,
+	return figureCounts{prints: 1_000_000, printsChanges: 300_000, users: 2_000_000, backlog: 2_000_000, single: 300_000, folding: 2_000_000, foldingUsers: 100_000, alloc: 300_000, txn: 1_000_000,
 		down: 10 * time.Minute, latency: 30 * time.Second}
 }
 
@@ -52,7 +54,7 @@ func TestFigures(t *testing.T) {
 		do   func()
 	}{
 		{"simulator", f.simulator}, {"load", f.load}, {"down", f.startDown}, {"backlog", f.backlog}, {"singles", f.singles}, {"folding", f.folding},
-		{"allocations", f.allocations}, {"transaction", f.transaction}, {"latency", f.latency}, {"down", f.endDown},
+		{"prints", f.prints}, {"allocations", f.allocations}, {"transaction", f.transaction}, {"latency", f.latency}, {"down", f.endDown},
 	}
 	for _, s := range steps {
 		// The load is what the other steps stand on.
