@@ -21,7 +21,7 @@
 //	What is left of a user who was erased?              forget.go
 //	What waits for a person, what was done already?     care.go, control.go (confirm, retry, discard, send)
 //	How does a table come whole, once or again?         load.go (begins), loadruns.go (runs), loadend.go (ends), resync.go, schedule.go; gone.go (who is no more), mark.go (load_mark)
-//	What cannot be delivered?                           quarantine.go, stored.go, original.go (the record), retry.go (again), entrygroup.go (by reason)
+//	What cannot be delivered?                           quarantine.go, stored.go, original.go (the record), retry.go (again), retryplan.go (can it?), entrygroup.go (by reason)
 //	How is a range of a topic brought again?            replay.go (why nothing older overwrites anything newer)
 //	What does a source, a mapping, a sink, a store owe? source.go, effect.go (Mapper), sink.go, journal.go
 //	What travels?                                       row.go, value.go, effect.go, key.go; model.go (the configuration's models), ids.go (whose row is it?)

@@ -109,6 +109,12 @@ func (a *app) Groups(_ context.Context, since time.Time) ([]connector.EntryGroup
 	return connector.Groups(a.journal.Quarantine(), since)
 }
 
+// PlanRetry implements control.RetryPlans.
+func (a *app) PlanRetry(ctx context.Context, ids []uint64) (*connector.RetryPlan, error) {
+	plan, err := a.pipeline.RetryPlan(ctx, ids)
+	return &plan, err
+}
+
 // CountEntries implements control.Repairs.
 func (a *app) CountEntries(_ context.Context, f connector.EntryFilter) (int64, error) {
 	return connector.CountEntries(a.journal.Quarantine(), f)

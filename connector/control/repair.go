@@ -28,6 +28,12 @@ type Resumes interface {
 	Resume(ctx context.Context, model string, resync bool) (string, error)
 }
 
+// RetryPlans is what a running process also answers.
+type RetryPlans interface {
+	// PlanRetry tells what a retry of entries would meet. Nothing is sent.
+	PlanRetry(ctx context.Context, ids []uint64) (*connector.RetryPlan, error)
+}
+
 // HeldQuery picks held deletes.
 type HeldQuery struct {
 	Model  string
@@ -54,11 +60,16 @@ const (
 	pathCount   = "/v1/quarantine/count"
 	pathHeld    = "/v1/held"
 	pathResumes = "/v1/resume"
+	pathPlan    = "/v1/quarantine/plan"
 )
 
 type resumeRequest struct {
 	Model  string `json:"model"`
 	Resync bool   `json:"resync"`
+}
+
+type planRequest struct {
+	IDs []uint64 `json:"ids"`
 }
 
 type countAnswer struct {
@@ -96,6 +107,16 @@ func repairRoutes(mux *http.ServeMux, api Repairs) {
 		}
 		answer(w)(api.HeldDeletes(r.Context(), q))
 	})
+	if plans, ok := api.(RetryPlans); ok {
+		mux.HandleFunc("POST "+pathPlan, func(w http.ResponseWriter, r *http.Request) {
+			var q planRequest
+			if err := readRequest(w, r, &q); err != nil {
+				refuse(w, http.StatusBadRequest, err)
+				return
+			}
+			answer(w)(plans.PlanRetry(r.Context(), q.IDs))
+		})
+	}
 	resumes, ok := api.(Resumes)
 	if !ok {
 		return
@@ -114,8 +135,17 @@ func repairRoutes(mux *http.ServeMux, api Repairs) {
 var (
 	_ Repairs = (*Client)(nil)
 	_ Resumes = (*Client)(nil)
-	_ Repairs = (*Offline)(nil)
+
+	_ RetryPlans = (*Client)(nil)
+	_ Repairs    = (*Offline)(nil)
 )
+
+// PlanRetry implements RetryPlans.
+func (c *Client) PlanRetry(ctx context.Context, ids []uint64) (*connector.RetryPlan, error) {
+	var out connector.RetryPlan
+	err := c.call(ctx, http.MethodPost, pathPlan, planRequest{ids}, &out)
+	return &out, err
+}
 
 // Groups implements Repairs.
 func (c *Client) Groups(ctx context.Context, since time.Time) (out []connector.EntryGroup, err error) {

@@ -42,7 +42,8 @@ type heldAct struct {
 	Count           int64
 	Type            bool   // the count has to be typed
 	Back            string // where the question came from
-	Gone            int64  // of what was ticked, how many ended meanwhile
+	Topics          bool   // the source is Kafka: there a retry sends what the entry holds
+	Plan            *retryPlan
 }
 
 var errBadForm = &pageError{status: http.StatusBadRequest, key: "core.error.form"}
@@ -157,6 +158,13 @@ func (s *Server) quarantineAct(r *request) error {
 		return r.retryOne(api, a.Scope.IDs[0])
 	}
 	a.Type = a.Count > typeAbove
+	if a.Do == actRetry {
+		cfg := r.settings()
+		a.Topics = cfg != nil && cfg.Source.Kafka != nil
+		if a.Plan, err = r.retryPlan(api, a); err != nil {
+			r.s.log.Warn("what a retry would meet can't be told", "component", "web", "err", err)
+		}
+	}
 	if r.PostFormValue("sure") == "" {
 		return r.render(http.StatusOK, "quarantine_confirm", "quarantine.confirm."+a.Do+".title", a)
 	}

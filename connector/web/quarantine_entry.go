@@ -34,6 +34,7 @@ type entryPage struct {
 	Source   *entrySource
 	NoValues bool // what must not be shown can't be told, so no value is
 	CanRetry bool
+	Modelled bool            // the configuration has the model
 	Masked   bool            // some values are masked for editors too
 	Revealed bool            // an editor asked for them
 	Since    *deliveredSince // nil: not known
@@ -95,6 +96,7 @@ func (s *Server) quarantineEntryPage(r *request) error {
 		page.NoValues = true
 	}
 	page.Stream, page.Position = place(e)
+	page.Modelled = modelOf(r.settings(), e.Model) != nil
 	page.UserName = r.mask(e.User.ID)
 	if e.User.ID != "" {
 		page.UserKind = kindOfUser(e.User.Kind)

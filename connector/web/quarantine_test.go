@@ -35,6 +35,7 @@ type held struct {
 	pending   []connector.Confirmation
 	deletes   []connector.HeldDelete
 	status    control.Status
+	cannot    map[uint64]string // why an entry can't be retried
 	refuse    func(id uint64) error
 	hold      chan struct{} // closed when retries may go on; nil: at once
 	asked     []string
@@ -159,6 +160,16 @@ func (h *held) close(id uint64, how string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.entries[id-1].Closed = how
+}
+
+func (h *held) PlanRetry(_ context.Context, ids []uint64) (*connector.RetryPlan, error) {
+	plan := &connector.RetryPlan{Looked: len(ids), Cannot: map[string][]uint64{}}
+	for _, id := range ids {
+		if why := h.cannot[id]; why != "" {
+			plan.Cannot[why] = append(plan.Cannot[why], id)
+		}
+	}
+	return plan, nil
 }
 
 func (h *held) Discard(_ context.Context, id uint64, why string) error {
@@ -338,6 +349,19 @@ func TestHeldBack(t *testing.T) {
 		if err != nil || len(acts) != 2 || acts[0].Who != "kim" || acts[0].What.Key != "quarantine.note.retry.ended" || strings.Join(acts[0].What.Args, " ") != "3 1" || acts[0].Link != link {
 			t.Errorf("%+v, %v", acts, err)
 		}
+	})
+	t.Run("tells before a retry of many how many can't be retried, and why", func(t *testing.T) {
+		s, h := newHeldSite(t, Editor)
+		f := url.Values{"do": {"retry"}, "all": {"yes"}}
+		s.post("/quarantine/act", f).wants(t, http.StatusOK, "today’s mapping", "5 can be retried.")
+		h.cannot = map[uint64]string{2: connector.RetryNotRowGone, 3: connector.RetryNotRowGone, 5: connector.RetryNotRowLives}
+		a := s.post("/quarantine/act", f)
+		a.wants(t, http.StatusOK, "2 can be retried. These can’t:", "whose row is gone at the source", `href="/quarantine/e/3"`, "deletes of a row that is there again", "They stay held back")
+		h.bulk = 1000
+		s.post("/quarantine/act", f).wants(t, http.StatusOK, "Of the first 5 that were looked at: 2 can be retried.")
+		s.lang = "de"
+		s.post("/quarantine/act", f).wants(t, http.StatusOK, "Von den ersten 5", "heutigen Zuordnung")
+		s.get("/quarantine/e/1").wants(t, http.StatusOK, "Vorschau mit der heutigen Zuordnung", `action="/models/customers/preview"`)
 	})
 	t.Run("more than a hundred are typed", func(t *testing.T) {
 		s, h := newHeldSite(t, Editor)
