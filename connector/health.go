@@ -31,7 +31,7 @@ func (p *Pipeline) Loops() []Loop {
 		}
 		out = append(out, l)
 	}
-	return out
+	return append(out, p.senderLoop(now))
 }
 
 // Live tells whether the loops tick; it asks neither Postgres nor Braze, since a restart mends neither.
@@ -91,21 +91,6 @@ func (p *Pipeline) Checks() []Check {
 		}
 	}
 	return []Check{process, stop, source, braze, p.moves(now), store}
-}
-
-// moves tells whether the position moves where there is something to move.
-func (p *Pipeline) moves(now time.Time) Check {
-	_, bytes, _, streams := p.tracker.state()
-	var stuck []string
-	for _, s := range streams {
-		if !s.Open.IsZero() && now.Sub(s.Moved) > stuckAfter && now.Sub(s.Open) > stuckAfter {
-			stuck = append(stuck, fmt.Sprintf("%s has not moved for %d s while changes wait (%d bytes open)", s.Stream, int(now.Sub(s.Moved).Seconds()), bytes))
-		}
-	}
-	if len(stuck) > 0 {
-		return Check{"position", false, strings.Join(stuck, "; ")}
-	}
-	return Check{"position", true, "moves, or there is nothing to move"}
 }
 
 // Ready tells whether all of Checks are well, and which are not.

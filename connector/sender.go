@@ -24,6 +24,7 @@ type endpoint struct {
 	hold      time.Time
 	retry     *backoff.ExponentialBackOff
 	probing   bool
+	beats     []*pulse      // of its senders
 	epoch     atomic.Uint64 // grows when the endpoint works again after failing for all
 }
 
@@ -118,6 +119,7 @@ type sender struct {
 	calls  []Effect
 	fields []Field
 	fetch  fetch
+	pulse  *pulse
 	budget time.Duration // how long it waited for the rate budget last
 }
 
@@ -150,10 +152,15 @@ func (p *Pipeline) startSender(ctx context.Context, e *endpoint) {
 		return
 	}
 	p.senders.Add(1)
+	s := &sender{p: p, e: e, limits: p.sink.Limits(e.kind), pulse: &pulse{}}
+	s.pulse.beat(phaseIdle)
+	e.mu.Lock()
+	e.beats = append(e.beats, s.pulse)
+	e.mu.Unlock()
 	go func() {
 		defer p.senders.Done()
-		s := &sender{p: p, e: e, limits: p.sink.Limits(e.kind)}
 		s.run(ctx)
+		s.pulse.beat(phaseIdle)
 	}()
 }
 
@@ -185,16 +192,19 @@ func (s *sender) run(ctx context.Context) {
 			}
 			s.budget = time.Since(asked)
 		}
+		s.pulse.beat(phaseWork)
 		s.collect(ctx)
 		permit = len(s.batch) == 0
 		if permit {
 			s.e.leave(probe)
+			s.pulse.beat(phaseIdle)
 			continue
 		}
 		if err := s.deliver(ctx, 0, len(s.batch)); err != nil {
 			s.p.stop(err)
 			return
 		}
+		s.pulse.beat(phaseIdle)
 	}
 }
 
@@ -289,19 +299,19 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 		call.Fields = st.fields // PUT replaces the item, so it goes whole
 	case st.kind == Track || st.kind == Subscribe:
 		if st.reread {
-			if err := s.p.refetch(ctx, st); err != nil {
+			if err := s.asking(func() error { return s.p.refetch(ctx, st) }); err != nil {
 				s.p.again(ctx, []flight{*f}, s.e, lookupFailed(err))
 				return false
 			}
 		}
 		if len(st.recalls) > 0 {
-			if err := s.p.remembered(ctx, st); err != nil {
+			if err := s.asking(func() error { return s.p.remembered(ctx, st) }); err != nil {
 				s.p.again(ctx, []flight{*f}, s.e, lookupFailed(err))
 				return false
 			}
 		}
 		if st.kind == Track && (st.again || s.p.wasDeleted(st)) {
-			if err := s.p.readAgain(ctx, st); err != nil {
+			if err := s.asking(func() error { return s.p.readAgain(ctx, st) }); err != nil {
 				s.p.again(ctx, []flight{*f}, s.e, lookupFailed(err))
 				return false
 			}
@@ -332,7 +342,8 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 		s.p.suppressed(f) // a later change took the entry along
 		return false
 	case st.verify:
-		alive, err := s.p.living(ctx, f)
+		var alive bool
+		err := s.asking(func() (err error) { alive, err = s.p.living(ctx, f); return err })
 		if err != nil {
 			s.p.again(ctx, []flight{*f}, s.e, lookupFailed(err))
 		}
@@ -350,6 +361,13 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 	return true
 }
 
+// asking marks that the sender waits for rows of the source.
+func (s *sender) asking(ask func() error) error {
+	s.pulse.beat(phaseLookup)
+	defer s.pulse.beat(phaseWork)
+	return ask()
+}
+
 // lookupFailed puts a step back whose rows could not be read. That is no attempt at Braze, and counts as none.
 func lookupFailed(err error) *RetryableError {
 	return &RetryableError{Err: err, Throttled: true, After: time.Second, Why: RetryLookup}
@@ -364,7 +382,9 @@ func (s *sender) deliver(ctx context.Context, lo, hi int) error {
 		return err
 	}
 	sending, note := s.calling(ctx, batch, len(calls))
+	s.pulse.beat(phaseCall)
 	err := s.p.sink.Send(sending, s.e.kind, calls)
+	s.pulse.beat(phaseWork)
 	note.answered()
 	var retry *RetryableError
 	var refused *RejectedError
@@ -381,6 +401,7 @@ func (s *sender) deliver(ctx context.Context, lo, hi int) error {
 		s.e.result(true, 0)
 		mid := (lo + hi) / 2
 		for _, part := range [2][2]int{{lo, mid}, {mid, hi}} {
+			s.pulse.beat(phaseIdle)
 			if err := s.p.sink.Wait(ctx, s.e.kind); err != nil {
 				s.p.queue.giveBack(s.batch[part[0]:part[1]])
 				continue
@@ -396,7 +417,8 @@ func (s *sender) deliver(ctx context.Context, lo, hi int) error {
 		f := s.batch[lo]
 		s.p.queue.giveEvents(&f, len(f.more))
 		f.calls = 1
-		alone := &sender{p: s.p, e: s.e, limits: s.limits, batch: []flight{f}, calls: calls[:1:1]}
+		alone := &sender{p: s.p, e: s.e, limits: s.limits, pulse: s.pulse, batch: []flight{f}, calls: calls[:1:1]}
+		s.pulse.beat(phaseIdle)
 		if err := s.p.sink.Wait(ctx, s.e.kind); err != nil {
 			s.p.queue.giveBack(alone.batch)
 			return nil

@@ -32,7 +32,7 @@ var metricNames = []metric{
 	{"config_last_reload_success_timestamp_seconds", "When the configuration that works was applied.", gauge, nil, false},
 	{"active", "1 while this process reads its source, 0 while it starts or waits for the slot.", gauge, nil, false},
 
-	{"component_healthy", "1 while the component works: the loops reader and committer tick, the source is connected, Braze's last answer was no fault.", gauge, []string{"component"}, false},
+	{"component_healthy", "1 while the component works: the loops reader, senders and committer tick, the source is connected, Braze's last answer was no fault.", gauge, []string{"component"}, false},
 	{"component_progress_timestamp_seconds", "When the component last gave a sign of life; 0 before the first.", gauge, []string{"component"}, false},
 	{"log_messages_total", "Lines of the log, repeats that were folded included.", counter, []string{"level"}, false},
 
@@ -111,7 +111,7 @@ var (
 	parkReasons  = []string{"gap", "settle", "retry", "rename"}
 	pauseReasons = []string{connector.PauseTruncate, connector.PauseLost, connector.PauseBrake, connector.PauseGone}
 	walStatuses  = []string{"reserved", "extended", "unreserved", "lost"}
-	components   = []string{"reader", "committer", "source", "braze"}
+	components   = []string{"reader", "senders", "committer", "source", "braze"}
 	changeOps    = []connector.Op{connector.Insert, connector.Update, connector.Delete, connector.Truncate, connector.Snapshot}
 	// sentKinds are what models of a kind send.
 	sentKinds = map[string][]connector.Kind{

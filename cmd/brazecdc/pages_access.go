@@ -83,18 +83,27 @@ func newPageAccess(file, addr string, log *slog.Logger) *pageAccess {
 	return a
 }
 
-// guardOps asks for a sign-in or the token before what tells how the process is doing, where other machines reach the listener. /livez and /readyz stay open.
+// guardOps asks for a sign-in or the token before what tells how the process is doing, where other machines reach the listener, or somebody has to sign in to the
+// pages: then a proxy on this machine may stand before a loopback listener, and nothing in a request tells one that it made of somebody else's. /livez and
+// /readyz stay open.
 func guardOps(addr net.Addr, pages *web.Server, token config.Secret, next http.Handler) http.Handler {
-	if isLoopback(addr.String()) {
-		return guardHost(addr, next)
-	}
+	local := isLoopback(addr.String())
+	unsigned := guardHost(addr, next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if local && !pages.AsksSignIn() {
+			unsigned.ServeHTTP(w, r)
+			return
+		}
+		if local && !pages.HostAllowed(r) {
+			http.Error(w, "this listener answers requests to localhost and to the names in web.hosts only", http.StatusMisdirectedRequest)
+			return
+		}
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		open := r.URL.Path == "/livez" || r.URL.Path == "/readyz"
 		if !open && !hasToken(r, token) && !pages.SignedIn(r) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(w, "sign in to the pages first, or send ops.token as a bearer token", http.StatusUnauthorized)
+			http.Error(w, "sign in to the pages first, or send ops.token as a bearer token; on an ops.listen of its own this is open", http.StatusUnauthorized)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -233,6 +233,56 @@ ops: { token: "${OPS_TOKEN}" }`)
 	})
 }
 
+func TestOpsBehindLocalProxy(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, plainModel)
+	b.edit(`web: { listen: "127.0.0.1:0" }`, `web: { listen: "127.0.0.1:0", hosts: [pages.example.com] }
+ops: { token: "${OPS_TOKEN}" }`)
+	b.env = append(b.env, "OPS_TOKEN=token-of-the-scraper")
+	b.run()
+	t.Run("without users this machine asks freely, and by no other name", func(t *testing.T) {
+		for _, path := range []string{"/metrics", "/status", "/livez"} {
+			if code, _ := b.get(path); code != http.StatusOK {
+				t.Errorf("%s: %d", path, code)
+			}
+			if code, _ := b.get(path, "pages.example.com"); code != http.StatusMisdirectedRequest {
+				t.Errorf("%s by a name: %d", path, code)
+			}
+		}
+	})
+	if out, code := userCommand(t, b.config(), "a long password\n", "add", "kim", "--role", "viewer"); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	b.until("the pages ask for a sign-in", func() bool { code, _ := b.get("/help"); return code == http.StatusUnauthorized })
+	t.Run("with users a request that looks local may be one that a proxy passes on: it needs a sign-in or the token", func(t *testing.T) {
+		for _, path := range []string{"/metrics", "/status"} {
+			for _, host := range []string{b.listen, "localhost", "pages.example.com"} {
+				if code, body := b.get(path, host); code != http.StatusUnauthorized || strings.Contains(body, "brazecdc_") {
+					t.Errorf("%s for %s: %d", path, host, code)
+				}
+			}
+			if code, _ := b.get(path, "evil.example.com"); code != http.StatusMisdirectedRequest {
+				t.Errorf("%s by a strange name: %d", path, code)
+			}
+		}
+		for _, path := range []string{"/livez", "/readyz"} {
+			if code, _ := b.get(path); code != http.StatusOK {
+				t.Errorf("%s: %d", path, code)
+			}
+		}
+		kim := newPerson(t, "http://"+b.listen)
+		if code, _ := kim.get("/metrics", "Authorization", "Bearer token-of-the-scraper"); code != http.StatusOK {
+			t.Errorf("with the token: %d", code)
+		}
+		if code := kim.signIn("kim", "a long password"); code != http.StatusSeeOther {
+			t.Fatalf("the password: %d", code)
+		}
+		if code, _ := kim.get("/status"); code != http.StatusOK {
+			t.Errorf("signed in: %d", code)
+		}
+	})
+}
+
 // writeCertificate leaves cert.pem and key.pem of httptest's own certificate.
 func writeCertificate(t *testing.T, dir string) {
 	t.Helper()

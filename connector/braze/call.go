@@ -64,6 +64,9 @@ func Endpoint(k connector.Kind) string {
 	return routes[k].path
 }
 
+// EndpointOf is EndpointName, for a pipeline that words where its senders wait.
+func (c *Client) EndpointOf(k connector.Kind) string { return EndpointName(k) }
+
 // EndpointName gives the endpoint that effects of a kind are sent to as EndpointHealth names it.
 func EndpointName(k connector.Kind) string {
 	if k >= connector.Kinds {

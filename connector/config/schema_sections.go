@@ -138,6 +138,6 @@ func webSchema() dict {
 func opsSchema() dict {
 	return section("Operations", "A listener of its own for health and metrics.",
 		optional("listen", described(str(), "Listen", "host:port; empty: on web.listen, beside the pages.", defaults().Ops.Listen, "127.0.0.1:9090")),
-		optional("token", described(str(), "Token", "Asked for where health and metrics share a web.listen that is open to other machines.", "", "${OPS_TOKEN}")),
+		optional("token", described(str(), "Token", "Asked for where /metrics and /status share a web.listen whose pages ask for a sign-in.", "", "${OPS_TOKEN}")),
 	)
 }

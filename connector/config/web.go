@@ -67,7 +67,7 @@ type WebHistory struct {
 type Ops struct {
 	// Listen is host:port; empty for none. Default empty.
 	Listen string
-	// Token is asked for where they share a public web.listen. Default empty.
+	// Token is asked for where they share a web.listen whose pages ask for a sign-in. Default empty.
 	Token Secret
 }
 

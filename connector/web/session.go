@@ -136,6 +136,18 @@ func (s *Server) SignedIn(hr *http.Request) bool {
 	return u.Role >= Viewer
 }
 
+// AsksSignIn tells whether somebody has to sign in before they see the pages.
+func (s *Server) AsksSignIn() bool {
+	a := s.access()
+	return a.SignIn
+}
+
+// HostAllowed tells whether a request names a host that the pages answer to.
+func (s *Server) HostAllowed(hr *http.Request) bool {
+	a := s.access()
+	return a.hostAllowed(hr.Host)
+}
+
 // unattended are the routes that an open page asks by itself, whether somebody looks at it or not: they keep no session from ending.
 var unattended = map[string]bool{"/events": true, "/events/now": true, "/loads/part": true, "/quarantine/job/{id}/part": true}
 
