@@ -25,21 +25,10 @@ var (
 
 // applier is what the pages apply with: in run the process itself, in ui the one that answers beside it.
 func (p *program) applier(x *pageParts) applier {
-	if x.face != nil && x.face.runner != nil {
+	if x.face != nil {
 		return x.face.runner
 	}
-	if x.demo {
-		return shown{beside{p}}
-	}
 	return beside{p}
-}
-
-// shown is of the demo, which compares with the mapping that it began with.
-type shown struct{ beside }
-
-// Apply implements applier.
-func (shown) Apply(context.Context, []byte) error {
-	return errors.New("the demo keeps the configuration that it began with\n  fix: try changes of your own in an empty folder, with \"brazecdc ui\"")
 }
 
 // beside applies to the process that runs on the same file, where one does.

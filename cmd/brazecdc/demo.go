@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -50,7 +49,7 @@ func newDemo(p *program) *cobra.Command {
 		Long: `demo starts a throw-away Postgres server, a simulator of Braze's API, and the connector between them, on the tables of a small shop: customers, and their
 addresses as a second model of the same users. Then customers sign up, spend, move house and leave, and each line shows a row change and the call
 that came of it. The pages show all of it in a browser, at the address that is
-printed. Nothing leaves this machine, except that the server may have to be fetched first; demo says what and how large it is.
+printed; what is changed there is applied to the demo's own file. Nothing leaves this machine, except that the server may have to be fetched first; demo says what and how large it is.
 
 The server comes from the PATH, the distribution's folder, apt-get (as root), or Maven; else demo names the package to install. Postgres
 refuses to run as root, so then it runs under another account. Everything is gone when demo ends, whichever way it ends.
@@ -102,7 +101,8 @@ type demo struct {
 	db     *pgx.Conn // the generator's
 	dir    string
 	cfg    *config.Config
-	app    *app
+	text   []byte // of the configuration that it begins with
+	face   *face
 	show   *stage
 	feed   feed // with --kafka
 }
@@ -202,92 +202,17 @@ func (d *demo) writeConfig(endpoint string, brokers []string) error {
 	if err != nil {
 		return err
 	}
-	d.cfg = cfg
+	d.cfg, d.text = cfg, []byte(text)
 	return nil
-}
-
-// run starts the connector, makes the changes, and stops it again.
-func (d *demo) run(ctx context.Context) error {
-	d.show = newStage(d.p.terminal)
-	defer d.show.close()
-	log, err := d.p.logger("warn", "text")
-	if err != nil {
-		return err
-	}
-	app, err := d.p.open(ctx, d.cfg, log, watcher{see: d.show.watch})
-	if err != nil {
-		return err
-	}
-	d.app = app
-	defer func() { _ = app.close() }()
-	d.show.start(app.mapper.Models())
-	stopPages, err := d.servePages(app, log)
-	if err != nil {
-		return err
-	}
-	defer stopPages()
-	running, stopApp := context.WithCancel(ctx)
-	defer stopApp()
-	ended := make(chan error, 1)
-	go func() { ended <- app.serve(running) }()
-
-	working, cancel := context.WithCancelCause(ctx)
-	appEnd := make(chan error, 1)
-	go func() {
-		err := <-ended
-		if err != nil {
-			cancel(err)
-		}
-		appEnd <- err
-	}()
-	err = d.play(working)
-	if cause := context.Cause(working); cause != nil && ctx.Err() == nil {
-		err = cause
-	}
-	cancel(nil)
-	stopApp()
-	if stopped := <-appEnd; err == nil && ctx.Err() == nil {
-		err = stopped
-	}
-	return err
-}
-
-// servePages serves the pages on a port of their own, marked as a demo. stop comes before the app is closed.
-func (d *demo) servePages(app *app, log *slog.Logger) (stop func(), err error) {
-	text, err := os.ReadFile(d.p.config)
-	if err != nil {
-		return nil, fmt.Errorf("read the demo's configuration: %w", err)
-	}
-	f := newFace(d.cfg, d.p.config, text)
-	f.seat.take(app)
-	l, err := listenOn("the pages' port", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	pages, err := d.p.pages(&pageParts{log: log, face: f, demo: true, access: newPageAccess(d.p.config, l.Addr().String(), log)})
-	if err != nil {
-		_ = l.Close()
-		return nil, err
-	}
-	f.listen = l.Addr().String()
-	f.pages.Store(pages)
-	end := servePages(l, nil, pages, "", f, log)
-	d.p.printf("The pages  http://%s/\n\n", l.Addr())
-	return func() {
-		closing, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		end(closing)
-		f.seat.vacate(vacancy{state: "stopped", reason: "the demo ended", final: true}, lendPatience)
-	}, nil
 }
 
 // play makes the changes and, where asked, waits for their delivery and compares.
 func (d *demo) play(ctx context.Context) error {
-	if err := d.app.loaded(ctx); err != nil {
+	if err := d.with(ctx, func(ctx context.Context, a *app) error { return a.loaded(ctx) }); err != nil {
 		return err
 	}
 	if d.feed != nil { // its load is what the topics hold at first
-		if err := d.feed.caughtUp(ctx, d.app, 0); err != nil {
+		if err := d.with(ctx, func(ctx context.Context, a *app) error { return d.feed.caughtUp(ctx, a, 0) }); err != nil {
 			return err
 		}
 	}
@@ -344,11 +269,13 @@ func (d *demo) quiet(ctx context.Context) error {
 	if _, err := d.db.Exec(ctx, "SELECT pg_logical_emit_message(true, 'demo', 'end')"); err != nil {
 		return fmt.Errorf("mark the log's end: %w", err)
 	}
-	delivered := d.app.delivered
-	if d.feed != nil {
-		delivered = func(ctx context.Context, lsn uint64) error { return d.feed.caughtUp(ctx, d.app, lsn) }
+	delivered := func(ctx context.Context, a *app) error {
+		if d.feed != nil {
+			return d.feed.caughtUp(ctx, a, uint64(target))
+		}
+		return a.delivered(ctx, uint64(target))
 	}
-	if err := delivered(ctx, uint64(target)); err != nil {
+	if err := d.with(ctx, delivered); err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return cause
 		}

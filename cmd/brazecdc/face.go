@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"net/http"
 	"os"
 	"slices"
@@ -26,7 +25,7 @@ type face struct {
 	seat    *seat
 	pages   atomic.Pointer[web.Server] // once they are served
 	first   *config.Config             // that the process was started with: what needs a restart is as it says
-	runner  *runner                    // nil where the configuration can't be changed
+	runner  *runner                    // keeps an app working
 	levels  *leveler                   // of the log
 
 	mu      sync.Mutex
@@ -178,17 +177,6 @@ func (f *face) lend(ctx context.Context, wait bool) (api control.API, done func(
 	return away{f, control.ErrAway}, done, control.ErrAway
 }
 
-// reload reads the file again, where the process can work with another one.
-func (f *face) reload(ctx context.Context) error {
-	if f.runner == nil {
-		return errFixed
-	}
-	return f.runner.Reload(ctx)
-}
-
-// errFixed is what the demo answers to another configuration.
-var errFixed = errors.New("the demo goes on with the configuration it began with; brazecdc run, with a file of your own, works with a changed one at once")
-
 // served is the running app with what the process adds.
 type served struct {
 	*app
@@ -215,7 +203,7 @@ func (s served) Status(ctx context.Context) (*control.Status, error) {
 }
 
 // Reload implements control.Reloads.
-func (s served) Reload(ctx context.Context) error { return s.f.reload(ctx) }
+func (s served) Reload(ctx context.Context) error { return s.f.runner.Reload(ctx) }
 
 // SetLogLevel implements control.Logs.
 func (s served) SetLogLevel(ctx context.Context, q control.LogLevel) (string, error) {

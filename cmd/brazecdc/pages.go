@@ -145,7 +145,7 @@ var _ interface {
 func (s away) Status(ctx context.Context) (*control.Status, error) { return s.f.Status(ctx) }
 
 // Reload implements control.Reloads.
-func (s away) Reload(ctx context.Context) error { return s.f.reload(ctx) }
+func (s away) Reload(ctx context.Context) error { return s.f.runner.Reload(ctx) }
 
 // SetLogLevel implements control.Logs.
 func (s away) SetLogLevel(ctx context.Context, q control.LogLevel) (string, error) {

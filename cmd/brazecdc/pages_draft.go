@@ -28,7 +28,7 @@ func (d *draftViews) Check(ctx context.Context, text []byte) ([]web.Finding, err
 	defer cancel()
 	c := &checker{p: d.p, text: text}
 	c.run(ctx)
-	if d.x.face != nil && d.x.face.runner != nil {
+	if d.x.face != nil {
 		d.running(c, text)
 	}
 	var out []web.Finding

@@ -135,30 +135,6 @@ func stoppedOnRequest(ctx context.Context, err error) error {
 	return err
 }
 
-// serve opens the control socket and runs the pipeline until ctx ends or something stops it. How it ended is left in data/.
-func (a *app) serve(ctx context.Context) error {
-	if err := control.ClearStop(a.dataPath); err != nil {
-		return err
-	}
-	sock, err := control.Serve(a.dataPath, a, a.log)
-	if err != nil {
-		return err
-	}
-	a.replays.open(ctx)
-	err = stoppedOnRequest(ctx, a.pipeline.Run(ctx))
-	a.replays.close()
-	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	if cerr := sock.Close(closing); cerr != nil {
-		a.log.Warn("close the control socket", "err", cerr)
-	}
-	noteStop(a.dataPath, err, a.log)
-	if err == nil {
-		a.log.Info("stopped; everything read was delivered and confirmed")
-	}
-	return err
-}
-
 // noteStop leaves in data/ how a run ended. That it can't is told, and is no reason to end otherwise.
 func noteStop(data string, err error, log *slog.Logger) {
 	s := control.Stop{At: time.Now(), Code: connector.ExitCode(err)}

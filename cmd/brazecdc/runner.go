@@ -31,8 +31,10 @@ type runner struct {
 	turn     chan struct{} // held by who changes the configuration: one at a time
 	over     chan struct{} // closed when run has ended
 	sock     *control.Server
-	lastStop *control.Stop // how the process before ended
-	within   time.Duration // applyWithin, shorter in tests
+	lastStop *control.Stop                // how the process before ended
+	within   time.Duration                // applyWithin, shorter in tests
+	watching func(*config.Config) watcher // of each app
+	begun    func(*app)                   // is told of each app that has begun, before anything moves in it; nil: the first start is announced
 }
 
 // work is an app whose pipeline runs.
@@ -57,6 +59,7 @@ func (w *work) opened() bool {
 func newRunner(p *program, log *slog.Logger, f *face) *runner {
 	r := &runner{p: p, log: log, f: f, data: p.beside(f.config().Data.Path), orders: make(chan *order), turn: make(chan struct{}, 1), over: make(chan struct{}), within: applyWithin}
 	f.runner, f.levels = r, levelsOf(log)
+	r.watching = func(cfg *config.Config) watcher { return outcomes(cfg, log) }
 	return r
 }
 
@@ -118,7 +121,7 @@ func (r *runner) begin(ctx context.Context, cfg *config.Config, text []byte, str
 		return err
 	}
 	limitMemory(cfg)
-	a, err := r.p.open(running, cfg, r.log, outcomes(cfg, r.log))
+	a, err := r.p.open(running, cfg, r.log, r.watching(cfg))
 	if err != nil {
 		cancel()
 		return nil, explain(err, "")
@@ -133,9 +136,12 @@ func (r *runner) begin(ctx context.Context, cfg *config.Config, text []byte, str
 		return nil, errors.Join(err, a.close())
 	}
 	a.replays.open(running)
+	if r.begun != nil {
+		r.begun(a)
+	}
 	if !strict {
 		r.f.seat.take(a)
-		if a.data.State().New {
+		if a.data.State().New && r.begun == nil {
 			r.p.announce(a)
 		}
 	}

@@ -49,9 +49,7 @@ func (s *seat) giveBack() {
 // await is lend that waits for an app where one will come, until ctx ends.
 func (s *seat) await(ctx context.Context) (a *app, done func(), v vacancy) {
 	for {
-		s.mu.Lock()
-		changed := s.changed
-		s.mu.Unlock()
+		changed := s.change()
 		if a, done, v = s.lend(); a != nil || v.final {
 			return a, done, v
 		}
@@ -61,6 +59,13 @@ func (s *seat) await(ctx context.Context) (a *app, done func(), v vacancy) {
 			return nil, func() {}, v
 		}
 	}
+}
+
+// change is closed when somebody sits down, gets up, or the vacancy changes.
+func (s *seat) change() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
 }
 
 // take seats an app.

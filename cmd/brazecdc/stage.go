@@ -19,14 +19,14 @@ type stage struct {
 	missed  atomic.Int64
 	closing sync.Once
 	done    chan struct{}
-	flushed chan chan struct{}
+	flushed chan waitFor
 	n       *narrator
 	loaded  int // rows of loads seen
 	quiet   int // of them not printed
 }
 
 func newStage(t terminal) *stage {
-	return &stage{t: t, in: make(chan connector.Seen, stageRoom), done: make(chan struct{}), flushed: make(chan chan struct{})}
+	return &stage{t: t, in: make(chan connector.Seen, stageRoom), done: make(chan struct{}), flushed: make(chan waitFor)}
 }
 
 // watch is a pipeline's Watch.
@@ -41,8 +41,18 @@ func (s *stage) watch(seen connector.Seen) {
 	}
 }
 
-// start begins to print.
+// waitFor asks for what was seen so far to be printed.
+type waitFor struct {
+	models []connector.ModelInfo // that count from then on; nil for the same
+	done   chan struct{}
+}
+
+// start begins to print. Where it prints already, the models of another pipeline count for what is seen from then on.
 func (s *stage) start(models []connector.ModelInfo) {
+	if s.n != nil {
+		s.printed(models)
+		return
+	}
 	s.n = &narrator{models: models, t: s.t}
 	go func() {
 		defer close(s.done)
@@ -59,17 +69,22 @@ func (s *stage) start(models []connector.ModelInfo) {
 					s.print(<-s.in)
 				}
 				s.loadEnd()
-				close(ack)
+				if ack.models != nil {
+					s.n.models = ack.models
+				}
+				close(ack.done)
 			}
 		}
 	}()
 }
 
 // flush waits until what was seen so far is printed.
-func (s *stage) flush() {
-	ack := make(chan struct{})
-	s.flushed <- ack
-	<-ack
+func (s *stage) flush() { s.printed(nil) }
+
+func (s *stage) printed(models []connector.ModelInfo) {
+	ask := waitFor{models, make(chan struct{})}
+	s.flushed <- ask
+	<-ask.done
 }
 
 // close prints the rest and ends. The pipeline must have ended before.
