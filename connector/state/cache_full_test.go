@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"brazecdc/connector"
 )
 
@@ -88,6 +90,19 @@ func cacheFullChild() {
 }
 
 func TestCacheDiskFull(t *testing.T) {
+	t.Run("pebble begins logs anew after a write that did not succeed", func(t *testing.T) {
+		c := openCache(t, t.TempDir())
+		turn := func(n int) { // each fills a table, so that the next log is begun
+			for i := range n {
+				if err := c.db.Set([]byte{0xff, byte(i)}, make([]byte, cacheTable*2/3), pebble.NoSync); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		turn(8) // now there are logs that are written over
+		c.failure.absorb(syscall.ENOSPC)
+		turn(8)
+	})
 	t.Run("files that may not grow", func(t *testing.T) {
 		if out, err := child(t, "cachefull", "STATE_TEST_DIR="+t.TempDir()).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
