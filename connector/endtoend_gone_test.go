@@ -36,8 +36,8 @@ func TestResyncGone(t *testing.T) {
 	t.Run("case 44: Re-snapshot leaves ghosts / TRUNCATE: who is missing at the source is listed, and deleted after confirm alone", func(t *testing.T) {
 		c.t = t
 		l := c.resynced(connector.ResyncRequest{})
-		if l.Gone != 2 || l.Unnamed != 0 || waiting() != 2 {
-			t.Fatalf("%d are gone, %d of them cannot be named, %d wait", l.Gone, l.Unnamed, waiting())
+		if l.Gone != 2 || waiting() != 2 {
+			t.Fatalf("%d are gone, %d wait", l.Gone, waiting())
 		}
 		c.none()
 		c.stop()
@@ -85,11 +85,11 @@ func TestResyncGone(t *testing.T) {
 		c.wait("the resync", func() bool { c.alive(); l := c.load(id); return !l.Running() })
 		c.sim.ClearFaults("")
 		c.quiet()
-		if l := c.load(id); l.Gone != 0 || l.Unnamed != 0 {
-			t.Errorf("%d are gone, %d without a name: %+v", l.Gone, l.Unnamed, c.run.p.Pending())
+		if l := c.load(id); l.Gone != 0 {
+			t.Errorf("%d are gone: %+v", l.Gone, c.run.p.Pending())
 		}
-		if l := c.resynced(connector.ResyncRequest{}); l.Gone != 0 || l.Unnamed != 0 {
-			t.Errorf("then %d are gone, %d without a name", l.Gone, l.Unnamed)
+		if l := c.resynced(connector.ResyncRequest{}); l.Gone != 0 {
+			t.Errorf("then %d are gone", l.Gone)
 		}
 	})
 	t.Run("nothing is left on disk", func(t *testing.T) {

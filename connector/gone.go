@@ -14,8 +14,8 @@ type Census interface {
 	Saw(users ...User)
 	// Sync makes durable what was noted and gives how much there is of it.
 	Sync() (noted int64, err error)
-	// Gone calls fn for every known user that was not noted until it gives false. named is false where the store knows no more of a user than that there is one.
-	Gone(ctx context.Context, fn func(u User, named bool) bool) error
+	// Gone calls fn for every known user that was not noted until it gives false.
+	Gone(ctx context.Context, fn func(User) bool) error
 	// Close ends the use and leaves the notes; Remove takes them away.
 	Close() error
 	Remove() error
@@ -100,12 +100,8 @@ func (p *Pipeline) holdGone(ctx context.Context, run *loadRun, st *LoadState) er
 		return nil
 	}
 	var gone []User
-	st.Gone, st.Unnamed = 0, 0
-	err := run.census.Gone(ctx, func(u User, named bool) bool {
-		if !named {
-			st.Unnamed++
-			return true
-		}
+	st.Gone = 0
+	err := run.census.Gone(ctx, func(u User) bool {
 		gone = append(gone, u)
 		return len(gone) < maxGone
 	})
@@ -127,8 +123,8 @@ func (p *Pipeline) holdGone(ctx context.Context, run *loadRun, st *LoadState) er
 			return err
 		}
 	}
-	if st.Gone+st.Unnamed > 0 {
-		p.log.Warn("users that Braze was sent are gone at the source; nobody is deleted before `brazecdc confirm`", "model", m.Name, "held", st.Gone, "known without a name", st.Unnamed)
+	if st.Gone > 0 {
+		p.log.Warn("users that Braze was sent are gone at the source; nobody is deleted before `brazecdc confirm`", "model", m.Name, "held", st.Gone)
 	}
 	return nil
 }

@@ -91,10 +91,9 @@ type LoadState struct {
 	// Mark is the attribute that its users have meanwhile, and Unmarked up to where in their list it was taken away again.
 	Mark     string `json:"mark,omitempty"`
 	Unmarked int64  `json:"unmarked"`
-	// Met is how much its Census had noted; Gone are the deletes held at its end, Unnamed the users that are gone and that nobody can name.
-	Met     int64 `json:"met"`
-	Gone    int64 `json:"gone"`
-	Unnamed int64 `json:"unnamed"`
+	// Met is how much its Census had noted; Gone are the deletes held at its end.
+	Met  int64 `json:"met"`
+	Gone int64 `json:"gone"`
 
 	// For status alone: rows a second, what is left at that speed (0: not known), and rows of which Resync.Where could not be told.
 	Rate   float64       `json:"rate"`

@@ -125,7 +125,7 @@ func (p *Pipeline) closeLoad(ctx context.Context, id string) error {
 		}
 	}
 	c.mu.Lock()
-	st.Gone, st.Unnamed = now.Gone, now.Unnamed
+	st.Gone = now.Gone
 	now = *st
 	c.mu.Unlock()
 	now.Closing = false

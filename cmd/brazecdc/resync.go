@@ -244,8 +244,5 @@ func (p *program) loadEnded(st *connector.LoadState) error {
 		p.printf("%s %s gone at the source: \"brazecdc confirm %s\" deletes them in Braze, with --drop they stay.\n", p.yellow("held:"),
 			countOf(st.Gone, "user is", "users are"), st.Model)
 	}
-	if st.Unnamed > 0 {
-		p.printf("%s gone at the source too, and cannot be named: they were sent by an earlier version.\n", countOf(st.Unnamed, "user is", "users are"))
-	}
 	return nil
 }

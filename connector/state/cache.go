@@ -17,13 +17,20 @@ import (
 )
 
 // cacheFormat is the version of the files in `cache/`. A cache of any other version is dropped.
-const cacheFormat = 2
+const cacheFormat = 3
 
 // What pebble may hold in memory. It takes the tables being written, two as a rule, out of what it was given for blocks: without room for them it keeps no
 // block at all.
 const (
-	cacheTable  = 4 << 20
+	cacheTable  = 8 << 20
 	cacheBlocks = 2*cacheTable + 12<<20
+)
+
+// How pebble orders its tables: so many in the first level before it merges them down, since each merge writes anew what lies below; and few tables that are
+// large, since a look-up of users that are far from each other opens one for each.
+const (
+	firstLevelTables = 8
+	tableSize        = 32 << 20
 )
 
 // CacheConfig says whose content OpenCache opens.
@@ -132,11 +139,15 @@ func openPebble(folder string, disk tolerantFS, log *slog.Logger) (db *pebble.DB
 	defer blocks.Unref()
 	o := &pebble.Options{
 		FS: disk, Cache: blocks, MemTableSize: cacheTable, MemTableStopWritesThreshold: 3, MaxOpenFiles: 64,
+		L0CompactionThreshold: firstLevelTables, L0StopWritesThreshold: 3 * firstLevelTables,
 		FormatMajorVersion: pebble.FormatNewest, Logger: quietLogger{log, disk.failure},
 		// Without a listener damage that is met later would end the process.
 		EventListener: &pebble.EventListener{DataCorruption: func(i pebble.DataCorruptionInfo) {
 			disk.failure.absorb(&DamageError{File: i.Path, What: "what it holds does not match its checksums"})
 		}},
+	}
+	for i := range o.TargetFileSizes {
+		o.TargetFileSizes[i] = tableSize
 	}
 	o.Levels[0].FilterPolicy = bloom.FilterPolicy(10) // the levels below take it over
 	return pebble.Open(folder, o)

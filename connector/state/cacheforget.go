@@ -24,8 +24,8 @@ func (c *Cache) Users(model string, limit int64) (n int64, err error) {
 	if !ok {
 		return 0, nil
 	}
-	prefix := append(binary.BigEndian.AppendUint16(nil, number), keyPrints)
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)})
+	from, end := printKeys(number)
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: end})
 	if err != nil {
 		return 0, c.explain(err)
 	}
@@ -83,7 +83,7 @@ func (c *Cache) keysOf(ctx context.Context, u connector.User) (out []cacheRow, e
 			err = ctx.Err()
 		}
 		key := it.Key()
-		if len(key) <= prefixSize || key[prefixSize] == keyPrints {
+		if len(key) <= prefixSize || key[prefixSize] >= keyPrints {
 			continue
 		}
 		id, plain := string(key[prefixSize+1:]), true

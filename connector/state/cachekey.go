@@ -14,7 +14,8 @@ import (
 const (
 	prefixSize = 2
 	maxPairs   = 1<<16 - 1
-	// maxPlainID is up to where a row's ID stands in the key as it is; a longer one is stood for by its SHA-256.
+	// maxPlainID is up to where a row's or a user's ID stands in the key as it is; a longer one is stood for by its SHA-256. An ID as it is keeps those
+	// that follow each other together, as the users of a table with a serial key do: they fall into the same blocks, and a table of them is written once.
 	maxPlainID = 64
 	// userHash is how many bytes of its SHA-256 stand for a user: nobody who may choose an ID finds two that share them.
 	userHash = 16
@@ -22,9 +23,10 @@ const (
 
 // What the byte behind the number says of a key.
 const (
-	keyPlain  = iota // a row by its ID
-	keyHashed        // a row by the SHA-256 of its ID
-	keyPrints        // a user's fingerprints, under the number of the model with no table
+	keyPlain      = iota // a row by its ID
+	keyHashed            // a row by the SHA-256 of its ID
+	keyPrints            // a user's fingerprints by kind, label and ID, under the number of the model with no table
+	keyLongPrints        // the same by the SHA-256 of these
 )
 
 var (
@@ -56,9 +58,45 @@ func appendRowKey(b []byte, number uint16, id string) []byte {
 	return append(append(b, keyHashed), sum[:]...)
 }
 
-// appendPrintKey appends the key of a user's fingerprints. Kind and label are hashed too: users that differ in either are two.
+// appendPrintKey appends the key of a user's fingerprints. Users that differ in kind or label are two.
 func appendPrintKey(b []byte, number uint16, u *connector.User) []byte {
-	return appendUserHash(append(binary.BigEndian.AppendUint16(b, number), keyPrints), u)
+	b = binary.BigEndian.AppendUint16(b, number)
+	if longUser(u) {
+		return appendUserHash(append(b, keyLongPrints), u)
+	}
+	b = append(b, keyPrints, byte(u.Kind))
+	b = binary.AppendUvarint(b, uint64(len(u.Label)))
+	return append(append(b, u.Label...), u.ID...)
+}
+
+// longUser tells whether the key of a user's fingerprints does not name the user, so that the value has to.
+func longUser(u *connector.User) bool { return len(u.Label)+len(u.ID) > maxPlainID }
+
+// printKeys are the ranges of keys that hold the fingerprints of a model: from each first one to before the second.
+func printKeys(number uint16) (from, end []byte) {
+	from = append(binary.BigEndian.AppendUint16(nil, number), keyPrints)
+	return from, after(append(binary.BigEndian.AppendUint16(nil, number), keyLongPrints))
+}
+
+// printUser gives the user whose fingerprints stand under a key with a value.
+func printUser(key, value []byte) (u connector.User, tag uint32, err error) {
+	named, tag, rest, err := readPrintHead(value, &u)
+	if err != nil || len(rest)%printSize != 0 || len(key) <= prefixSize || named != (key[prefixSize] == keyLongPrints) {
+		return connector.User{}, 0, errValue
+	}
+	if named {
+		return u, tag, nil
+	}
+	key = key[prefixSize+1:]
+	if len(key) == 0 || connector.IDKind(key[0]) > connector.Item {
+		return connector.User{}, 0, errValue
+	}
+	n, size := binary.Uvarint(key[1:])
+	if size <= 0 || n > uint64(len(key)-1-size) {
+		return connector.User{}, 0, errValue
+	}
+	label := key[1+size:]
+	return connector.User{Kind: connector.IDKind(key[0]), Label: string(label[:n]), ID: string(label[n:])}, tag, nil
 }
 
 // appendUserHash appends what stands for a user.
@@ -158,9 +196,9 @@ const (
 	printSize = leafSize + sumSize
 )
 
-// appendPrints appends the value of a user's fingerprints; they are sorted by Leaf, without doubles. u is nil where the user is not to be named.
+// appendPrints appends the value of a user's fingerprints; they are sorted by Leaf, without doubles.
 func appendPrints(b []byte, u *connector.User, prints []connector.Print, tag uint32) []byte {
-	if u == nil {
+	if !longUser(u) {
 		b = appendHead(b, 0, tag)
 	} else {
 		b = append(appendHead(b, named, tag), byte(u.Kind))
@@ -204,15 +242,6 @@ func readPrintHead(v []byte, u *connector.User) (isNamed bool, tag uint32, rest 
 		*u = connector.User{Kind: kind, Label: string(text[0]), ID: string(text[1])}
 	}
 	return true, tag, rest, nil
-}
-
-// readPrintUser gives the user whose fingerprints a value holds; isNamed is false where the value does not say.
-func readPrintUser(v []byte) (u connector.User, isNamed bool, tag uint32, err error) {
-	isNamed, tag, rest, err := readPrintHead(v, &u)
-	if err == nil && len(rest)%printSize != 0 {
-		err = errValue
-	}
-	return u, isNamed, tag, err
 }
 
 // readPrints appends what a value of appendPrints holds; on an error dst comes back as it was.

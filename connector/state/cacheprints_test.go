@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -123,7 +124,7 @@ func TestCachePrints(t *testing.T) {
 	})
 	t.Run("what cannot be read is an error, and the cache is begun anew", func(t *testing.T) {
 		for name, v := range map[string][]byte{
-			"empty": {}, "cut": appendPrints(nil, nil, some(2), 0)[:14], "unsorted": appendPrints(nil, nil, []connector.Print{{Leaf: 2}, {Leaf: 1}}, 0),
+			"empty": {}, "cut": appendPrints(nil, &connector.User{}, some(2), 0)[:14], "unsorted": appendPrints(nil, &connector.User{}, []connector.Print{{Leaf: 2}, {Leaf: 1}}, 0),
 			"a user's": appendUser(nil, &connector.User{Kind: connector.Email, ID: "elevenchars"}, "", 0),
 		} {
 			var log bytes.Buffer
@@ -280,11 +281,33 @@ func TestCacheParts(t *testing.T) {
 		if n := len(appendUser(nil, &u, u.ID, 0)); n != 1 {
 			t.Errorf("a row takes %d bytes", n)
 		}
-		if n := len(appendPrints(nil, nil, some(10), 0)); n != 1+10*printSize {
+		if n := len(appendPrints(nil, &connector.User{}, some(10), 0)); n != 1+10*printSize {
 			t.Errorf("ten fingerprints take %d bytes", n)
 		}
-		if n := len(appendPrints(nil, nil, some(10), 1<<14-1)); n != 3+10*printSize {
+		if n := len(appendPrints(nil, &connector.User{}, some(10), 1<<14-1)); n != 3+10*printSize {
 			t.Errorf("with a part, ten fingerprints take %d bytes", n)
+		}
+	})
+}
+
+// FuzzPrintKey: a user is read back from what is written for it, no two users share a key, and no bytes panic.
+func FuzzPrintKey(f *testing.F) {
+	f.Add(uint8(2), "crm", "u1", []byte{0, 1, keyPrints, 0, 0}, []byte{0})
+	f.Add(uint8(0), "", strings.Repeat("x", 65), []byte{0, 1, keyPrints, 2, 0xff}, []byte{1, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, kind uint8, label, id string, key, value []byte) {
+		u := connector.User{Kind: connector.IDKind(kind % uint8(connector.Item+1)), Label: label, ID: id}
+		k := appendPrintKey(nil, 7, &u)
+		got, tag, err := printUser(k, appendPrints(nil, &u, some(2), 9))
+		if err != nil || got != u || tag != 9 {
+			t.Fatalf("%+v under %d became %+v under %d, %v", u, 9, got, tag, err)
+		}
+		if from, end := printKeys(7); bytes.Compare(k, from) < 0 || bytes.Compare(k, end) >= 0 {
+			t.Fatalf("the key %x is not between %x and %x", k, from, end)
+		}
+		if other, _, err := printUser(key, value); err == nil && len(key) > prefixSize && key[prefixSize] == keyPrints {
+			if again := appendPrintKey(nil, binary.BigEndian.Uint16(key), &other); !longUser(&other) && len(again) == len(key) && !bytes.Equal(again, key) {
+				t.Fatalf("%x names %+v, whose key is %x", key, other, again)
+			}
 		}
 	})
 }
@@ -292,8 +315,8 @@ func TestCacheParts(t *testing.T) {
 // FuzzCachedValue: no bytes panic, and what can be read is what would be written.
 func FuzzCachedValue(f *testing.F) {
 	u := connector.User{Kind: connector.Alias, ID: "u", Label: "crm"}
-	f.Add(appendPrints(nil, nil, some(3), 0), "1")
-	f.Add(appendPrints(nil, nil, some(1), 70_000), "1")
+	f.Add(appendPrints(nil, &connector.User{}, some(3), 0), "1")
+	f.Add(appendPrints(nil, &connector.User{}, some(1), 70_000), "1")
 	f.Add(appendUser(nil, &u, "1", 3), "1")
 	f.Add(appendUser(nil, &u, "u", 0), "u")
 	f.Add([]byte{tagged}, "")
@@ -304,7 +327,7 @@ func FuzzCachedValue(f *testing.F) {
 			t.Fatalf("%v, %d, %v", prints, tag, err)
 		}
 		if err == nil {
-			again, sameTag, err := readPrints(nil, appendPrints(nil, nil, prints[1:], tag))
+			again, sameTag, err := readPrints(nil, appendPrints(nil, &connector.User{}, prints[1:], tag))
 			if err != nil || sameTag != tag || !slices.Equal(again, prints[1:]) {
 				t.Fatalf("%v under %d became %v under %d, %v", prints[1:], tag, again, sameTag, err)
 			}

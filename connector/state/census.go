@@ -27,7 +27,7 @@ const (
 	censusKeys = 5000
 )
 
-// userID stands for a user as a fingerprint's key does.
+// userID stands for a user in the notes, which nobody has to erase then.
 type userID [userHash]byte
 
 // census is a file of users in the order in which they were noted, some of them more than once.
@@ -124,9 +124,8 @@ func (n *census) Sync() (int64, error) {
 	return n.size, nil
 }
 
-// Gone implements connector.Census. It reads the notes once for every so many users, of which those whose hashes lie in one range are held against that range
-// of the cache.
-func (n *census) Gone(ctx context.Context, fn func(u connector.User, named bool) bool) error {
+// Gone implements connector.Census. It reads the notes and the cache's keys once for every so many users: those whose hashes lie in one range.
+func (n *census) Gone(ctx context.Context, fn func(connector.User) bool) error {
 	if _, err := n.Sync(); err != nil {
 		return err
 	}
@@ -151,90 +150,6 @@ func (n *census) Gone(ctx context.Context, fn func(u connector.User, named bool)
 		}
 	}
 	return nil
-}
-
-// censusNames is how many users without a name are looked for among the rows at once.
-const censusNames = 1 << 16
-
-// nameless are users of whom the fingerprints do not tell the name.
-type nameless map[userID]bool
-
-// named looks for the names of users among the rows of the model, and calls fn for each of them, with its name or without.
-func (n *census) named(ctx context.Context, who nameless, fn func(u connector.User, named bool) bool) (goOn bool, err error) {
-	if len(who) == 0 {
-		return true, nil
-	}
-	n.c.names.RLock()
-	var tables []uint16
-	for p, number := range n.c.pairs {
-		if p.model == n.model && p.table != "" {
-			tables = append(tables, number)
-		}
-	}
-	n.c.names.RUnlock()
-	goOn = true
-	for _, number := range tables {
-		prefix := binary.BigEndian.AppendUint16(nil, number)
-		for from := prefix; from != nil && goOn; {
-			if from, err = n.c.rowUsers(from, after(prefix), func(u connector.User) {
-				id := userID(appendUserHash(nil, &u))
-				if goOn && who[id] {
-					delete(who, id)
-					goOn = fn(u, true)
-				}
-			}); err != nil {
-				return false, err
-			}
-			if ctx.Err() != nil {
-				return false, ctx.Err()
-			}
-		}
-	}
-	for range who {
-		goOn = goOn && fn(connector.User{}, false)
-	}
-	clear(who)
-	return goOn, nil
-}
-
-// rowUsers calls fn for the users of rows in a range of keys, so many at a time; next is where the others begin, nil where there are none.
-func (c *Cache) rowUsers(from, end []byte, fn func(connector.User)) (next []byte, err error) {
-	db, err := c.use()
-	if err != nil {
-		return nil, err
-	}
-	defer c.mu.RUnlock()
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: end})
-	if err != nil {
-		return nil, c.explain(err)
-	}
-	looked := 0
-	for it.First(); it.Valid(); it.Next() {
-		if looked++; looked > censusKeys {
-			next = bytes.Clone(it.Key())
-			break
-		}
-		key := it.Key()[prefixSize:]
-		if len(key) == 0 || key[0] == keyPrints {
-			continue
-		}
-		id := ""
-		if key[0] == keyPlain {
-			id = string(key[1:])
-		}
-		u, tag, uerr := readUser(it.Value(), id)
-		if uerr != nil {
-			err = c.unreadable("rows")
-			break
-		}
-		if c.alive(tag) {
-			fn(u)
-		}
-	}
-	if err = errors.Join(err, it.Error(), it.Close()); err != nil {
-		return nil, c.explain(err)
-	}
-	return next, nil
 }
 
 // met gives the users whose hash begins with a number from low to high, sorted.
@@ -270,42 +185,32 @@ func (n *census) met(ctx context.Context, low, high uint64) (ids []userID, err e
 
 func compareIDs(a, b userID) int { return bytes.Compare(a[:], b[:]) }
 
-// compare calls fn for the users in a range of the cache that are not among those that were met.
-func (n *census) compare(ctx context.Context, low, high uint64, met []userID, fn func(u connector.User, named bool) bool) (goOn bool, err error) {
+// compare calls fn for the users in the cache whose hash begins with a number from low to high and who are not among those that were met.
+func (n *census) compare(ctx context.Context, low, high uint64, met []userID, fn func(connector.User) bool) (goOn bool, err error) {
 	number, ok := n.c.number(pair{model: n.model})
 	if !ok {
 		return true, nil
 	}
-	prefix := append(binary.BigEndian.AppendUint16(nil, number), keyPrints)
-	from := binary.BigEndian.AppendUint64(bytes.Clone(prefix), low)
-	end := after(prefix)
-	if high != ^uint64(0) {
-		end = binary.BigEndian.AppendUint64(bytes.Clone(prefix), high+1)
-	}
-	unnamed := nameless{}
+	from, end := printKeys(number)
 	for from != nil {
-		var known []knownUser
-		if known, from, err = n.c.usersFrom(from, end, len(prefix)); err != nil {
+		var known []connector.User
+		if known, from, err = n.c.usersFrom(from, end); err != nil {
 			return false, err
 		}
 		for i := range known {
-			k := &known[i]
-			if _, ok := slices.BinarySearchFunc(met, k.id, compareIDs); ok || n.saw(k.id) {
+			id := userID(appendUserHash(nil, &known[i]))
+			if at := binary.BigEndian.Uint64(id[:]); at < low || at > high {
 				continue
 			}
-			if !k.named {
-				unnamed[k.id] = true
-			} else if !fn(k.user, true) {
+			if _, ok := slices.BinarySearchFunc(met, id, compareIDs); ok || n.saw(id) {
+				continue
+			}
+			if !fn(known[i]) {
 				return false, nil
 			}
 		}
 		if ctx.Err() != nil {
 			return false, ctx.Err()
-		}
-		if len(unnamed) >= censusNames || from == nil {
-			if goOn, err := n.named(ctx, unnamed, fn); err != nil || !goOn {
-				return false, err
-			}
 		}
 	}
 	return true, nil
@@ -323,15 +228,8 @@ func (n *census) saw(id userID) bool {
 	return false
 }
 
-// knownUser is a user whose fingerprints the cache has.
-type knownUser struct {
-	id    userID
-	user  connector.User
-	named bool
-}
-
 // usersFrom gives the users of a range of fingerprints' keys, so many at a time; next is where the others begin, nil where there are none.
-func (c *Cache) usersFrom(from, end []byte, prefix int) (known []knownUser, next []byte, err error) {
+func (c *Cache) usersFrom(from, end []byte) (known []connector.User, next []byte, err error) {
 	db, err := c.use()
 	if err != nil {
 		return nil, nil, err
@@ -347,14 +245,13 @@ func (c *Cache) usersFrom(from, end []byte, prefix int) (known []knownUser, next
 			next = bytes.Clone(it.Key())
 			break
 		}
-		key := it.Key()[prefix:]
-		u, named, tag, uerr := readPrintUser(it.Value())
-		if uerr != nil || len(key) != userHash {
+		u, tag, uerr := printUser(it.Key(), it.Value())
+		if uerr != nil {
 			err = c.unreadable("fingerprints")
 			break
 		}
 		if c.alive(tag) {
-			known = append(known, knownUser{userID(key), u, named})
+			known = append(known, u)
 		}
 	}
 	if err = errors.Join(err, it.Error(), it.Close()); err != nil {

@@ -24,22 +24,18 @@ func knowUsers(t testing.TB, c *Cache, from, to int) {
 	}
 }
 
-// goneOf gives who is gone, by name, and how many cannot be named.
-func goneOf(t testing.TB, n connector.Census) (users []string, unnamed int) {
+// goneOf gives who is gone, by name.
+func goneOf(t testing.TB, n connector.Census) (users []string) {
 	t.Helper()
-	err := n.Gone(t.Context(), func(u connector.User, named bool) bool {
-		if named {
-			users = append(users, u.ID)
-		} else {
-			unnamed++
-		}
+	err := n.Gone(t.Context(), func(u connector.User) bool {
+		users = append(users, u.ID)
 		return true
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	slices.Sort(users)
-	return users, unnamed
+	return users
 }
 
 func census1(t testing.TB, c *Cache, name string) (connector.Census, int64) {
@@ -65,11 +61,11 @@ func TestCensus(t *testing.T) {
 				n.Saw(connector.User{ID: fmt.Sprint("u", i)}, connector.User{ID: "nobody knows"})
 			}
 		}
-		if got, unnamed := goneOf(t, n); !slices.Equal(got, []string{"u17", "u3", "u3"}) || unnamed != 0 {
-			t.Errorf("gone: %v, and %d without a name", got, unnamed)
+		if got := goneOf(t, n); !slices.Equal(got, []string{"u17", "u3", "u3"}) {
+			t.Errorf("gone: %v", got)
 		}
 		n.Saw(alias)
-		if got, _ := goneOf(t, n); !slices.Equal(got, []string{"u17", "u3"}) {
+		if got := goneOf(t, n); !slices.Equal(got, []string{"u17", "u3"}) {
 			t.Errorf("gone: %v", got)
 		}
 	})
@@ -89,7 +85,7 @@ func TestCensus(t *testing.T) {
 		if n, noted = census1(t, c, "load-1"); noted != userHash {
 			t.Errorf("%d bytes were noted", noted)
 		}
-		if got, _ := goneOf(t, n); !slices.Equal(got, []string{"u1", "u2"}) {
+		if got := goneOf(t, n); !slices.Equal(got, []string{"u1", "u2"}) {
 			t.Errorf("gone: %v", got)
 		}
 		if err := n.Remove(); err != nil {
@@ -105,52 +101,40 @@ func TestCensus(t *testing.T) {
 			t.Errorf("left: %v", left)
 		}
 	})
-	t.Run("counts those whom an older cache cannot name", func(t *testing.T) {
-		c := openCache(t, t.TempDir())
-		knowUsers(t, c, 0, 2)
-		number, _ := c.number(pair{model: "m"})
-		u := connector.User{ID: "older"}
-		if err := c.db.Set(appendPrintKey(nil, number, &u), appendPrints(nil, nil, some(3), 0), nil); err != nil {
-			t.Fatal(err)
-		}
-		n, _ := census1(t, c, "load-1")
-		if got, unnamed := goneOf(t, n); !slices.Equal(got, []string{"u0", "u1"}) || unnamed != 1 {
-			t.Errorf("gone: %v, and %d without a name", got, unnamed)
-		}
-		n.Saw(u)
-		if _, unnamed := goneOf(t, n); unnamed != 0 {
-			t.Errorf("%d are gone whom it met", unnamed)
-		}
-	})
-	t.Run("takes a name from the user's row, which saves it in the fingerprints", func(t *testing.T) {
+	t.Run("names users of every kind, however long", func(t *testing.T) {
 		c := openCache(t, t.TempDir())
 		long := strings.Repeat("x", maxPlainID+1)
-		var rows []connector.RowPut
-		var prints []connector.PrintPut
-		for _, id := range []string{"a", "b", "c", long} {
-			rows = append(rows, connector.RowPut{Model: "m", Key: connector.Key{Table: "public.t", ID: "row of " + id}, User: connector.User{ID: id}})
-			prints = append(prints, connector.PrintPut{Model: "m", User: connector.User{ID: id}, Prints: some(2)})
+		users := []connector.User{
+			{ID: ""}, {ID: "a"}, {ID: long}, {Kind: connector.Email, ID: "a"}, {Kind: connector.Phone, ID: long}, {Kind: connector.Item, Label: "goods", ID: "a"},
+			{Kind: connector.Alias, Label: "crm", ID: "a"}, {Kind: connector.Alias, Label: "cr", ID: "ma"}, {Kind: connector.Alias, Label: long, ID: "\x00é"},
 		}
-		rows[1].Gone = true // it names nobody
-		rows[3].Key.ID = long
-		if err := c.Write(rows, prints); err != nil {
-			t.Fatal(err)
-		}
-		number, _ := c.number(pair{model: "m"})
-		for i, named := range []bool{false, true, false, false} {
-			v, err := read(c.db, appendPrintKey(nil, number, &prints[i].User))
-			if err != nil {
+		written := make([][]connector.Print, len(users))
+		for i := range users {
+			written[i] = some(i + 1)
+			if err := c.Write(nil, []connector.PrintPut{{Model: "m", User: users[i], Prints: written[i]}}); err != nil {
 				t.Fatal(err)
 			}
-			if u, is, _, err := readPrintUser(v); err != nil || is != named || named && u != prints[i].User {
-				t.Errorf("the fingerprints of %s name %v: %v, %v", prints[i].User.ID, u, is, err)
-			}
+		}
+		for i := range users {
+			wantPrints(t, c, users[i], "m", written[i])
 		}
 		n, _ := census1(t, c, "load-1")
-		n.Saw(connector.User{ID: "c"})
-		// Of a row with a long key that is its user's name too, nobody keeps the name.
-		if got, unnamed := goneOf(t, n); !slices.Equal(got, []string{"a", "b"}) || unnamed != 1 {
-			t.Errorf("gone: %v, and %d without a name", got, unnamed)
+		n.Saw(users[4], users[7])
+		got := map[connector.User]int{}
+		if err := n.Gone(t.Context(), func(u connector.User) bool { got[u]++; return true }); err != nil {
+			t.Fatal(err)
+		}
+		for i, u := range users {
+			want := 1
+			if i == 4 || i == 7 {
+				want = 0 // it was met
+			}
+			if got[u] != want {
+				t.Errorf("%+v is named %d times", u, got[u])
+			}
+		}
+		if counted, err := c.Users("m", 100); err != nil || int(counted) != len(users) {
+			t.Errorf("%d users are counted, %v", counted, err)
 		}
 	})
 	t.Run("holds ranges of hashes against each other", func(t *testing.T) {
@@ -176,7 +160,7 @@ func TestCensus(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := n.compare(t.Context(), low, high, met, func(u connector.User, _ bool) bool {
+			if _, err := n.compare(t.Context(), low, high, met, func(u connector.User) bool {
 				if got[u.ID] {
 					t.Errorf("%s comes twice", u.ID)
 				}
@@ -197,7 +181,7 @@ func TestCensus(t *testing.T) {
 		n.Saw(connector.User{ID: "u1"})
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := n.Gone(ctx, func(connector.User, bool) bool { return true }); !errors.Is(err, context.Canceled) {
+		if err := n.Gone(ctx, func(connector.User) bool { return true }); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
 	})

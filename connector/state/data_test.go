@@ -43,7 +43,7 @@ func fullRecord() connector.Record {
 			Load:    connector.Load{ID: "b", Model: "customers", Table: "public.users", Keys: []string{odd, ""}, Share: 25},
 			Started: testTime, Finished: testTime, Estimate: 1 << 40, Nulls: true,
 			Resync: &connector.Resync{Where: `plan != "\x00"`, Fields: []string{"plan", "a"}, All: true, Scheduled: true},
-			Paused: true, Cancelled: true, Closing: true, Sent: 1, Same: 2, Mark: "loading", Unmarked: 3, Met: 4, Gone: 5, Unnamed: 6,
+			Paused: true, Cancelled: true, Closing: true, Sent: 1, Same: 2, Mark: "loading", Unmarked: 3, Met: 4, Gone: 5,
 		}},
 		Done: []connector.DoneID{
 			{Stream: "slot", Table: "public.users", ID: connector.ChangeID{Commit: 1 << 63, N: 2}, Kind: connector.DeleteUser, User: user(1)},

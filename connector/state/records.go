@@ -45,9 +45,10 @@ func encodeLoad(l *connector.LoadState) []byte {
 	e.bool(l.Cancelled)
 	e.bool(l.Closing)
 	e.str(l.Mark)
-	for _, n := range [...]int64{l.Sent, l.Same, l.Unmarked, l.Met, l.Gone, l.Unnamed} {
+	for _, n := range [...]int64{l.Sent, l.Same, l.Unmarked, l.Met, l.Gone} {
 		e.uint(uint64(n))
 	}
+	e.uint(0) // a count stood here once
 	if l.Share != 0 {
 		e.uint(uint64(l.Share))
 	}
@@ -66,9 +67,10 @@ func decodeLoad(b []byte) (l connector.LoadState, err error) {
 		l.Resync = &connector.Resync{Where: d.str(), Fields: d.strs(), All: d.bool(), Scheduled: d.bool()}
 	}
 	l.Paused, l.Cancelled, l.Closing, l.Mark = d.bool(), d.bool(), d.bool(), d.str()
-	for _, n := range [...]*int64{&l.Sent, &l.Same, &l.Unmarked, &l.Met, &l.Gone, &l.Unnamed} {
+	for _, n := range [...]*int64{&l.Sent, &l.Same, &l.Unmarked, &l.Met, &l.Gone} {
 		*n = int64(d.uint())
 	}
+	d.uint()
 	l.Share = int(min(d.lastUint(), 100))
 	return l, d.end()
 }

@@ -201,7 +201,6 @@ func (c *Cache) write(db *pebble.DB, rows []connector.RowPut, prints []connector
 			return 0, err
 		}
 	}
-	hint := 0
 	for i := range prints {
 		p := &prints[i]
 		n, tag, err := c.numbers(db, pair{model: p.Model}, p.Part, p.Prints == nil)
@@ -215,11 +214,7 @@ func (c *Cache) write(db *pebble.DB, rows []connector.RowPut, prints []connector
 		if p.Prints == nil {
 			err = b.Delete(s.key, nil)
 		} else if err = ascending(p); err == nil {
-			who := &p.User
-			if hint = rowNaming(rows, hint, p); hint < len(rows) {
-				who = nil // the row's own value names it, which saves these bytes
-			}
-			s.value = appendPrints(s.value[:0], who, p.Prints, tag)
+			s.value = appendPrints(s.value[:0], &p.User, p.Prints, tag)
 			err = b.Set(s.key, s.value, nil)
 		}
 		if err != nil {
@@ -231,17 +226,6 @@ func (c *Cache) write(db *pebble.DB, rows []connector.RowPut, prints []connector
 		return 0, err
 	}
 	return size, c.failure.get()
-}
-
-// rowNaming finds the row among those of a Write that names a user's fingerprints; they mostly stand in the same order. It gives len(rows) where none does.
-func rowNaming(rows []connector.RowPut, hint int, p *connector.PrintPut) int {
-	for n := range rows {
-		i := (hint + n) % len(rows)
-		if r := &rows[i]; !r.Gone && r.User == p.User && r.Model == p.Model {
-			return i
-		}
-	}
-	return len(rows)
 }
 
 // ascending refuses fingerprints that would not be read again.
