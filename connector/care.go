@@ -25,6 +25,7 @@ type care struct {
 	entryPart map[uint64]string
 	owned     map[string]bool // partitions of this process
 	noProof   map[User]bool
+	retrying  map[uint64]bool // entries whose events are being sent
 	stale     bool
 
 	anyPaused, anyHeld, anyDone, anyEntries, anyNoProof atomic.Bool
@@ -33,7 +34,7 @@ type care struct {
 
 func newCare(models []ModelInfo) *care {
 	c := &care{models: models, paused: map[int]*Pause{}, holding: map[int]*Pause{}, held: newHeldSet(), done: map[User][]DoneID{}, last: map[string]uint64{},
-		loads: map[string]*LoadState{}, steered: map[string]bool{}, entries: map[rowKey]uint64{}, entryPart: map[uint64]string{}, owned: map[string]bool{}, noProof: map[User]bool{},
+		loads: map[string]*LoadState{}, steered: map[string]bool{}, entries: map[rowKey]uint64{}, entryPart: map[uint64]string{}, owned: map[string]bool{}, noProof: map[User]bool{}, retrying: map[uint64]bool{},
 		brakes: make([]*brake, len(models))}
 	for i := range models {
 		c.brakes[i] = newBrake(&models[i])

@@ -251,6 +251,7 @@ type ModelInfo struct {
 	// Rows is the Kind that a living row becomes. Happens: it is an event, of which none may be sent again.
 	Rows    Kind
 	Happens bool
+	MaxAge  time.Duration // of its events
 	// Deletes: a row that is gone at the source deletes its user.
 	Deletes bool
 	Filter  bool // has a filter or delete_when, so whether a row was sent matters

@@ -252,6 +252,7 @@ type Entry struct {
 	Change   ChangeID        `json:"change"`
 	Model    string          `json:"model"`
 	Op       string          `json:"op"`
+	Time     time.Time       `json:"time,omitzero"` // of the change, where it told one
 	Key      Key             `json:"key"`
 	User     User            `json:"user"`
 	Class    string          `json:"class"`  // from a closed list: rejected, attempts, mapping, undecodable, identity, rename, unknown

@@ -113,6 +113,42 @@ func TestEvents(t *testing.T) {
 			t.Errorf("quarantine %+v", list)
 		}
 	})
+	t.Run("a held back event is sent again once, also when two ask for it, and by its change coming again", func(t *testing.T) {
+		release := make(chan struct{})
+		bad := true
+		r, log := start(t, func(n int, _ Kind, b []Effect) error {
+			if bad && slices.ContainsFunc(b, func(e Effect) bool { return e.Event != nil }) {
+				return &RejectedError{Items: []Rejection{{Index: 0, Reason: "bad event"}}}
+			}
+			<-release
+			return nil
+		}, nil)
+		r.commit(insert(row("1", "u1", "x", "!a")))
+		r.quiet()
+		bad = false
+		list, err := r.journal.Quarantine().List(EntryFilter{})
+		if err != nil || len(list) != 1 {
+			t.Fatalf("quarantine %+v %v", list, err)
+		}
+		ended := make(chan error, 1)
+		go func() {
+			_, err := r.p.RetryEvents(t.Context(), list[0].ID, nil, true)
+			ended <- err
+		}()
+		eventually(t, "it is being sent", func() bool { return len(log.all()) == 2 })
+		if _, err := r.p.RetryEvents(t.Context(), list[0].ID, nil, true); err == nil || !strings.Contains(err.Error(), "is being sent") {
+			t.Errorf("a second retry: %v", err)
+		}
+		close(release)
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		r.quiet()
+		want(t, log.all(), "track u1!a", "track u1!a")
+		if list, _ := r.journal.Quarantine().List(EntryFilter{}); len(list) != 0 {
+			t.Errorf("quarantine %+v", list)
+		}
+	})
 	t.Run("a call that is refused as a whole is taken apart, one user's objects too", func(t *testing.T) {
 		r, log := start(t, func(_ int, _ Kind, b []Effect) error {
 			if slices.ContainsFunc(b, func(e Effect) bool { return e.Event != nil && e.Event.Name == "bad" }) {

@@ -81,6 +81,7 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, s *step, now time.Ti
 	switch {
 	case s.event != nil:
 		p.happened(s)
+		p.care.joinEvent(s)
 		p.delivered(ctx, s)
 	case s.kind == PutItem || s.kind == Subscribe:
 		p.knowPrints(s, prints)

@@ -21,11 +21,9 @@ func (p *Pipeline) quarantine(ctx context.Context, s *step, class, reason string
 		if s.kind == DeleteUser && !p.models[r.model].Owner && !r.ends { // it only waited before the delete
 			e.Effect.Kind, e.Effect.UpdateOnly, e.Effect.Owner = Track, !s.unsent, false
 		}
-		if c := r.change; s.event != nil && c != nil {
-			e.Key.ID = fmt.Sprintf("%s@%d.%d", e.Key.ID, c.ID.Commit, c.ID.N) // another event of the row does not replace it
-		}
+		e.Key = s.entryOf(&r)
 		if c := r.change; c != nil {
-			e.Change, e.Offset, e.Op = c.ID, c.ID.Commit, c.Op.String()
+			e.Change, e.Offset, e.Op, e.Time = c.ID, c.ID.Commit, c.Op.String(), c.Time
 			e.Before, e.After = p.image(c.Before), p.image(c.After)
 		}
 		if err := p.putEntry(ctx, e, r.model); err != nil {
@@ -49,7 +47,10 @@ func (p *Pipeline) quarantineRow(ctx context.Context, c *Change, t *ticket, bad 
 		return nil
 	}
 	e := &Entry{Class: "mapping", Reason: bad.Reason, Field: bad.Field, Model: p.models[bad.Model].Name, Key: c.Key, User: bad.User, Stream: t.position.Stream,
-		Change: c.ID, Offset: c.ID.Commit, Op: c.Op.String(), Before: p.image(c.Before), After: p.image(c.After)}
+		Change: c.ID, Offset: c.ID.Commit, Op: c.Op.String(), Time: c.Time, Before: p.image(c.Before), After: p.image(c.After)}
+	if p.models[bad.Model].Happens {
+		e.Key = eventKey(c.Key, c.ID)
+	}
 	if bad.Identity {
 		e.Class = "identity"
 	}
@@ -127,8 +128,9 @@ func (p *Pipeline) delivered(ctx context.Context, s *step) {
 			continue
 		}
 		c.mu.Lock()
-		for _, r := range s.rows {
-			c.dropEntry(rowKey{r.model, r.key}, id)
+		for i := range s.rows {
+			r := &s.rows[i]
+			c.dropEntry(rowKey{r.model, s.entryOf(r)}, id)
 		}
 		c.refresh()
 		c.mu.Unlock()

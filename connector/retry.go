@@ -22,6 +22,9 @@ func (p *Pipeline) Retry(ctx context.Context, id uint64) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if p.models[i].Happens {
+		return p.RetryEvents(ctx, id, nil, false)
+	}
 	row, found, err := p.rowByKey(ctx, i, e.Key)
 	if errors.Is(err, ErrNotReadable) {
 		return p.retryStored(ctx, e)

@@ -169,6 +169,9 @@ func (s away) Entry(context.Context, uint64) (*connector.Entry, error) { return 
 // Retry implements control.API.
 func (s away) Retry(context.Context, uint64) (string, error) { return "", s.why }
 
+// RetryLate implements control.API.
+func (s away) RetryLate(context.Context, uint64) (string, error) { return "", s.why }
+
 // Discard implements control.API.
 func (s away) Discard(context.Context, uint64, string) error { return s.why }
 

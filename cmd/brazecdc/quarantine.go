@@ -241,22 +241,29 @@ func readable(b []byte, size int, cut string) string {
 
 func newQuarantineRetry(p *program) *cobra.Command {
 	var f entryFlags
-	var all bool
+	var all, late bool
 	cmd := &cobra.Command{
 		Use:   "retry NUMBER... | --all",
 		Short: "Send entries again, never over what is newer",
 		Long: `retry reads the row again and sends its present state. A topic has no living rows: there retry sends what the entry holds, as older than all that waits for
 its user, or decodes and maps its record anew and looks in the topic for later ones of the same row. A delete is sent only if no row of its user came
-after. It prints one line for each entry, and ends with exit code 1 when one was not delivered.`,
+after. It prints one line for each entry, and ends with exit code 1 when one was not delivered.
+
+An event or purchase is sent as it was when it happened, with its time, and once. One that is older than its model's max_age by now stays; --late sends it all
+the same, which can start campaigns in Braze about what is long past.`,
 		Example: "  brazecdc quarantine retry 17 18\n  brazecdc quarantine retry --all --model customers",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.eachEntry(cmd.Context(), args, all, f, func(ctx context.Context, api control.API, id uint64) (string, error) {
+				if late {
+					return api.RetryLate(ctx, id)
+				}
 				return api.Retry(ctx, id)
 			})
 		},
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "all entries that match --model, --class and --user")
+	cmd.Flags().BoolVar(&late, "late", false, "also events older than max_age: campaigns can start about what is long past")
 	return cmd
 }
 

@@ -22,11 +22,16 @@ type retrier struct {
 	record *kafka.Record // the original
 	mapper *mapping.Mapper
 	sent   bool // something of it went to Braze
+	late   bool // events go although they are older than max_age
 }
 
 // Retry implements control.API.
 func (a *app) Retry(ctx context.Context, id uint64) (string, error) {
-	text, err := a.retryEntry(ctx, id)
+	return a.retryAs(ctx, id, false)
+}
+
+func (a *app) retryAs(ctx context.Context, id uint64, late bool) (string, error) {
+	text, err := a.retryEntry(ctx, id, late)
 	var ended *connector.EndedError
 	if err != nil && ctx.Err() == nil && !errors.As(err, &ended) {
 		if e, _ := a.journal.Quarantine().Entry(id); e != nil { // of one that is not there, nobody knows the model
@@ -45,16 +50,20 @@ func (a *app) countRetried(model string, how connector.RetryEnd) {
 	}
 }
 
-func (a *app) retryEntry(ctx context.Context, id uint64) (string, error) {
-	if a.topics == nil {
-		return a.pipeline.Retry(ctx, id)
-	}
+func (a *app) retryEntry(ctx context.Context, id uint64, late bool) (string, error) {
 	e, err := a.journal.Quarantine().Entry(id)
 	switch {
 	case err != nil:
 		return "", err
 	case e.Closed != "":
 		return "", fmt.Errorf("entry %d is closed: %s", id, e.Closed)
+	}
+	model, event := a.happens(e)
+	switch {
+	case event && (a.topics == nil || e.Effect != nil):
+		return a.retryHappened(ctx, e, model, late)
+	case a.topics == nil:
+		return a.pipeline.Retry(ctx, id)
 	case e.Effect != nil && e.Effect.Kind == connector.Track:
 		return a.pipeline.Retry(ctx, id)
 	}
@@ -63,7 +72,7 @@ func (a *app) retryEntry(ctx context.Context, id uint64) (string, error) {
 		return "", err
 	}
 	defer func() { _ = src.Close(context.WithoutCancel(ctx)) }()
-	r := &retrier{a: a, e: e, src: src}
+	r := &retrier{a: a, e: e, src: src, late: late}
 	if r.record, err = r.original(ctx); err != nil {
 		return "", fmt.Errorf("entry %d can't be retried: %w", id, err)
 	}
@@ -118,7 +127,7 @@ func (r *retrier) retry(ctx context.Context) (string, error) {
 		if c.Time.IsZero() {
 			c.Time = r.record.Time
 		}
-		if !r.ofRecord() && c.Key != r.e.Key {
+		if !r.ofRecord() && c.Key != r.e.Row() {
 			continue
 		}
 		text, err := r.change(ctx, c)
@@ -163,6 +172,21 @@ func (r *retrier) models() []int {
 
 // change brings one change of the record, unless a later record of its row made it needless.
 func (r *retrier) change(ctx context.Context, c *connector.Change) (string, error) {
+	models := r.models()
+	var said []string
+	for _, m := range models {
+		if !r.a.mapper.Models()[m].Happens {
+			continue
+		}
+		text, err := r.events(ctx, c, m)
+		if err != nil {
+			return "", err
+		}
+		said = append(said, text)
+	}
+	if len(said) == len(models) && len(said) > 0 {
+		return strings.Join(said, "; "), r.closeNeedless(ctx, said[0])
+	}
 	now, err := r.present(ctx, c)
 	if err != nil {
 		return "", err
@@ -187,6 +211,15 @@ func (r *retrier) change(ctx context.Context, c *connector.Change) (string, erro
 	}
 	r.a.countRetried(r.e.Model, connector.RetryNeedless)
 	return what, r.a.pipeline.CloseEntry(ctx, r.e.ID, "delivered: "+what)
+}
+
+// closeNeedless ends an entry of which nothing had to be sent; one that was sent ended when Braze accepted it.
+func (r *retrier) closeNeedless(ctx context.Context, what string) error {
+	if r.sent || r.ofRecord() {
+		return nil
+	}
+	r.a.countRetried(r.e.Model, connector.RetryNeedless)
+	return r.a.pipeline.CloseEntry(ctx, r.e.ID, "delivered: "+what)
 }
 
 // presentState is what a partition's log says of a row from a record on.
@@ -260,6 +293,9 @@ func (r *retrier) rows(ctx context.Context, c *connector.Change, now presentStat
 	}
 	var said []string
 	for _, m := range r.models() {
+		if r.a.mapper.Models()[m].Happens {
+			continue // its events were sent
+		}
 		model := r.a.cfg.Models[m].Name
 		text, err := r.a.pipeline.RetryRow(ctx, r.e.ID, model, c.Key, now.row, read)
 		if err != nil {

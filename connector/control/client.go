@@ -132,6 +132,13 @@ func (c *Client) Retry(ctx context.Context, id uint64) (string, error) {
 	return s.Result, err
 }
 
+// RetryLate implements API.
+func (c *Client) RetryLate(ctx context.Context, id uint64) (string, error) {
+	var s sentence
+	err := c.call(ctx, http.MethodPost, entryPath(id)+"/retry?late", nil, &s)
+	return s.Result, err
+}
+
 // Discard implements API.
 func (c *Client) Discard(ctx context.Context, id uint64, why string) error {
 	return c.call(ctx, http.MethodPost, entryPath(id)+"/discard", discardRequest{why}, nil)

@@ -28,6 +28,8 @@ type API interface {
 	Entry(ctx context.Context, id uint64) (*connector.Entry, error)
 	// Retry sends one entry again; the sentence tells what happened.
 	Retry(ctx context.Context, id uint64) (string, error)
+	// RetryLate is Retry that sends an event although it is older than its model's max_age by now.
+	RetryLate(ctx context.Context, id uint64) (string, error)
 	// Discard ends one entry without delivery.
 	Discard(ctx context.Context, id uint64, why string) error
 	// Send sends one living row whole and waits for Braze's answer, which the sentence tells.

@@ -58,6 +58,10 @@ func (p *process) Retry(_ context.Context, id uint64) (string, error) {
 	return "on its way", p.note("retry %d", id)
 }
 
+func (p *process) RetryLate(_ context.Context, id uint64) (string, error) {
+	return "on its way", p.note("retry %d late", id)
+}
+
 func (p *process) Discard(_ context.Context, id uint64, why string) error {
 	return p.note("discard %d %s", id, why)
 }
@@ -129,13 +133,16 @@ func TestSocket(t *testing.T) {
 		if said, err := c.Retry(ctx, 17); err != nil || said != "on its way" {
 			t.Errorf("retry: %q, %v", said, err)
 		}
+		if said, err := c.RetryLate(ctx, 17); err != nil || said != "on its way" {
+			t.Errorf("retry late: %q, %v", said, err)
+		}
 		if err := c.Discard(ctx, 17, "a test account"); err != nil {
 			t.Errorf("discard: %v", err)
 		}
 		if said, err := c.Send(ctx, "customers", "1042"); err != nil || said != "sent" {
 			t.Errorf("send: %q, %v", said, err)
 		}
-		want := []string{"status", "pending", "confirm customers true", fmt.Sprintf("entries %+v", f), "entry 17", "retry 17",
+		want := []string{"status", "pending", "confirm customers true", fmt.Sprintf("entries %+v", f), "entry 17", "retry 17", "retry 17 late",
 			"discard 17 a test account", "send customers 1042"}
 		if d := cmp.Diff(want, api.asked); d != "" {
 			t.Errorf("the process was asked (-want +got):\n%s", d)

@@ -219,6 +219,9 @@ func (o *Offline) Retry(_ context.Context, id uint64) (string, error) {
 	return "", errNeedsRun(fmt.Sprintf("retry entry %d", id), "what is sent again has to keep its place among the user's other changes")
 }
 
+// RetryLate implements API: see Retry.
+func (o *Offline) RetryLate(ctx context.Context, id uint64) (string, error) { return o.Retry(ctx, id) }
+
 // Discard implements API.
 func (o *Offline) Discard(ctx context.Context, id uint64, why string) error {
 	e, err := o.Journal.Quarantine().Entry(id)

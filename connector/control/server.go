@@ -198,7 +198,11 @@ func routes(api API) http.Handler {
 		answer(w)(api.Entry(r.Context(), id))
 	}))
 	mux.HandleFunc("POST "+pathEntries+"/{id}/retry", withID(func(w http.ResponseWriter, r *http.Request, id uint64) {
-		said, err := api.Retry(r.Context(), id)
+		retry := api.Retry
+		if r.URL.Query().Has("late") {
+			retry = api.RetryLate
+		}
+		said, err := retry(r.Context(), id)
 		answer(w)(sentence{said}, err)
 	}))
 	mux.HandleFunc("POST "+pathEntries+"/{id}/discard", withID(func(w http.ResponseWriter, r *http.Request, id uint64) {

@@ -304,6 +304,9 @@ func (mo *model) describe() {
 		Filter: mo.filter != nil || mo.deleteWhen != nil, Hash: mo.hash(),
 		Rows: mo.rows(), Happens: mo.event != nil, Deletes: mo.sync && mo.owner && mo.kind == users,
 	}
+	if mo.event != nil {
+		mo.info.MaxAge = mo.event.maxAge
+	}
 	mo.info.Feeds = mo.feeds
 	if mo.info.Deletes {
 		mo.info.Brake = mo.conf.Deletes

@@ -218,6 +218,7 @@ func encodeEntry(n *connector.Entry) []byte {
 	e.effect(n.Effect)
 	e.bytes(nil) // what could not be decoded, before Original was kept
 	e.original(n.Original)
+	e.time(n.Time)
 	return e
 }
 
@@ -235,6 +236,9 @@ func decodeEntry(b []byte) (*connector.Entry, error) {
 		if o := d.original(); o != nil {
 			n.Original = o
 		}
+	}
+	if len(d.b) > 0 {
+		n.Time = d.time()
 	}
 	return n, d.end()
 }
