@@ -161,6 +161,9 @@ type SourceHealth struct {
 	Reconnects    uint64    `json:"reconnects"`
 	// ReconnectsBy counts them by why the connection before ended, from a closed list of the source.
 	ReconnectsBy map[string]uint64 `json:"reconnects_by,omitempty"`
-	Bytes        uint64            `json:"bytes"`           // received
-	Skipped      uint64            `json:"skipped_replays"` // changes the server sent again after a reconnect, which were not handed out twice
+	Bytes        uint64            `json:"bytes"` // received
+	// Members is how many processes share the work, as in a group of consumers, and Member which of them this one is, from 1; 0: not known, or it works alone.
+	Members int    `json:"members,omitempty"`
+	Member  int    `json:"member,omitempty"`
+	Skipped uint64 `json:"skipped_replays"` // changes the server sent again after a reconnect, which were not handed out twice
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -60,6 +61,7 @@ func (p *program) pages(x *pageParts) (*web.Server, error) {
 		return nil, err
 	}
 	store.Log = x.log
+	c.Charts = filepath.Join(p.draftFolder(), "charts")
 	store.Check = func(text []byte) error {
 		_, err := p.parse(text)
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -28,6 +29,29 @@ func (s *Source) Members(ctx context.Context) ([]string, error) {
 		out = append(out, m.ClientID+" at "+m.ClientHost)
 	}
 	return out, nil
+}
+
+// countMembers notes how many members the group has, and which of them this process is. Who may not ask for that goes without.
+func (s *Source) countMembers(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, watchEvery)
+	defer cancel()
+	groups, err := s.adm.DescribeGroups(ctx, s.cfg.Group)
+	own, _ := s.group.GroupMetadata()
+	members := groups[s.cfg.Group].Members
+	n := 0
+	if err == nil && groups[s.cfg.Group].Err == nil && own != "" {
+		ids := make([]string, 0, len(members))
+		for _, m := range members {
+			ids = append(ids, m.MemberID)
+		}
+		slices.Sort(ids)
+		n = slices.Index(ids, own) + 1
+	}
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	if s.health.member, s.health.members = n, len(members); n == 0 {
+		s.health.members = 0
+	}
 }
 
 // Committed gives the group's offsets of a topic; partitions without one are left out. It may be called without Open.

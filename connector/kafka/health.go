@@ -33,6 +33,8 @@ type health struct {
 	bytes      atomic.Uint64
 	poison     atomic.Uint64
 	skips      map[string]uint64
+	member     int // of members of the group, from 1; 0: not known
+	members    int
 }
 
 var (
@@ -116,14 +118,18 @@ func (h *health) OnBrokerRead(_ kgo.BrokerMetadata, _ int16, n int, _, _ time.Du
 	}
 }
 
-// watchEvery is how often the brokers are asked for the log's ends and the topics' ids.
-const watchEvery = 5 * time.Second
+const (
+	// watchEvery is how often the brokers are asked for the log's ends and the topics' ids.
+	watchEvery = 5 * time.Second
+	// membersEvery is after how many of these times the members of the group are counted.
+	membersEvery = 3
+)
 
 // watch keeps the log's ends and the connection's state for Health, and sees to it that a topic created anew is noticed even while it is idle.
 func (s *Source) watch(ctx context.Context) {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -137,6 +143,9 @@ func (s *Source) watch(ctx context.Context) {
 		s.mu.Unlock()
 		slices.Sort(topics)
 		s.look(ctx, slices.Compact(topics))
+		if n%membersEvery == 0 {
+			s.countMembers(ctx)
+		}
 	}
 }
 
@@ -183,7 +192,8 @@ func (s *Source) Health() connector.SourceHealth {
 	h := &s.health
 	h.mu.Lock()
 	v := connector.SourceHealth{Connected: h.up, Since: h.since, Err: h.err, LastChange: h.lastChange, LastHeartbeat: h.beat,
-		ReconnectsBy: maps.Clone(h.reconnects), Bytes: h.bytes.Load(), LagBytes: -1, RetainedBytes: -1, SafeBytes: -1}
+		ReconnectsBy: maps.Clone(h.reconnects), Bytes: h.bytes.Load(), LagBytes: -1, RetainedBytes: -1, SafeBytes: -1,
+		Member: h.member, Members: h.members}
 	for _, n := range h.reconnects {
 		v.Reconnects += n
 	}

@@ -34,7 +34,7 @@ func (r *request) liveCells(v *view) map[string]string {
 		"sent", "saved", "share", "held", "noted", "lag", "kept", "safe"} {
 		c[name] = dash
 	}
-	c["late.word"], c["quarter"], c["open"], c["calls.quarter"], c["waited"], c["share"] = r.t("live.late.unknown"), "", "", "", "", ""
+	c["late.word"], c["quarter"], c["open"], c["calls.quarter"], c["waited"], c["share"], c["group"] = r.t("live.late.unknown"), "", "", "", "", "", ""
 	if v.status == nil {
 		return c
 	}
@@ -58,6 +58,7 @@ func (r *request) flowCells(v *view, c map[string]string) {
 		c["out"] = r.num(tidy(out))
 	}
 	c["quarter"] = r.t("live.flow.quarter", v.quarter(mIn), v.quarter(mOut))
+	c["group"] = r.groupText(v)
 	c["open"] = r.t("live.flow.open", v.status.OpenChanges, v.status.Waiting)
 }
 

@@ -2,7 +2,9 @@ package web
 
 import (
 	"context"
+	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,6 +51,9 @@ const (
 type feed struct {
 	views LiveViews
 	now   func() time.Time
+	log   *slog.Logger
+	past  past  // of the minutes, on disk
+	saved int64 // the newest minute that is there
 
 	asked atomic.Int64 // when a page was shown last, in nanoseconds
 
@@ -78,16 +83,48 @@ type hourly struct {
 }
 
 func newFeed(views LiveViews, now func() time.Time) *feed {
-	return &feed{views: views, now: now, seconds: newRing(tickEvery, secondsKept), minutes: newRing(time.Minute, minutesKept), accepted: map[string]time.Time{},
+	return &feed{views: views, now: now, log: slog.New(slog.DiscardHandler), seconds: newRing(tickEvery, secondsKept), minutes: newRing(time.Minute, minutesKept), accepted: map[string]time.Time{},
 		changed: make(chan struct{})}
+}
+
+// recall begins with what an earlier run kept of the charts.
+func (f *feed) recall() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.now()
+	if err := f.past.read(now, f.minutes); err != nil {
+		f.log.Warn("the charts begin anew", "component", "web", "err", err)
+	}
+	if f.saved = f.minutes.newest; f.minutes.filled > 0 {
+		spread(f.minutes, f.seconds, now)
+	}
+}
+
+// keep writes the minutes once there is another one.
+func (f *feed) keep() {
+	f.mu.RLock()
+	newest := f.minutes.newest
+	if newest == f.saved || f.past.file == "" || !known(f.minutes.at(newest)[mHeldBack]) { // nothing is known of a minute in which nothing answered
+		f.mu.RUnlock()
+		return
+	}
+	minutes := *f.minutes
+	minutes.points = slices.Clone(f.minutes.points)
+	f.mu.RUnlock()
+	f.saved = newest
+	if err := f.past.keep(f.now(), &minutes); err != nil {
+		f.log.Warn("the charts are not kept over a restart", "component", "web", "err", err)
+	}
 }
 
 // run looks once a second until ctx ends.
 func (f *feed) run(ctx context.Context) {
+	f.recall()
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	for {
 		f.look(ctx)
+		f.keep()
 		select {
 		case <-ctx.Done():
 			return

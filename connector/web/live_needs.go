@@ -217,7 +217,7 @@ func (v *view) source() (out []need) {
 		if st.State == "starting" && v.now.Sub(st.Since) > startingLong {
 			l = levelWarn
 		}
-		out = append(out, need{Kind: "waiting", Level: l, Since: h.Since, Detail: h.Waiting})
+		out = append(out, need{Kind: "waiting", Level: l, Since: h.Since, Detail: h.Waiting, Copy: "brazecdc check"})
 	case !h.Connected && st.State != "starting" && st.State != "draining":
 		l := levelWarn
 		if !h.Since.IsZero() && v.now.Sub(h.Since) > stuckAfter {
@@ -285,11 +285,15 @@ func (v *view) position() (out []need) {
 		}
 	}
 	lag := time.Duration(st.LagSeconds * float64(time.Second))
+	look := "/connections"
+	if slices.ContainsFunc(st.Loads, func(l connector.LoadState) bool { return l.Running() && !l.Paused }) {
+		look = "/loads" // it can be slowed there
+	}
 	switch {
 	case lag > lateWakes:
-		out = append(out, need{Kind: "late", Level: levelWakes, Args: []any{lag.Truncate(10 * time.Second), st.OpenChanges}})
+		out = append(out, need{Kind: "late", Level: levelWakes, Args: []any{lag.Truncate(10 * time.Second), st.OpenChanges}, Go: look})
 	case lag > lateWarns:
-		out = append(out, need{Kind: "late", Level: levelWarn, Args: []any{lag.Truncate(10 * time.Second), st.OpenChanges}})
+		out = append(out, need{Kind: "late", Level: levelWarn, Args: []any{lag.Truncate(10 * time.Second), st.OpenChanges}, Go: look})
 	}
 	return out
 }
@@ -439,11 +443,19 @@ func (v *view) leftOut() (out []need) {
 // schedules words re-syncs that should have begun.
 func (v *view) schedules() (out []need) {
 	for i := range v.status.Models {
-		if m := &v.status.Models[i]; !m.NextResync.IsZero() && v.now.Sub(m.NextResync) > missedAfter {
+		m := &v.status.Models[i]
+		if !m.MissedResync.IsZero() && !beganSince(v.status.Loads, m.Name, m.MissedResync) {
+			out = append(out, need{Kind: "missed", Level: levelWarn, Model: m.Name, Args: []any{m.Name, m.MissedResync}, Since: m.MissedResync, Detail: m.MissedWhy, Go: "/loads"})
+		} else if !m.NextResync.IsZero() && v.now.Sub(m.NextResync) > missedAfter {
 			out = append(out, need{Kind: "missed", Level: levelWarn, Model: m.Name, Args: []any{m.Name, m.NextResync}, Since: m.NextResync, Go: "/loads"})
 		}
 	}
 	return out
+}
+
+// beganSince tells whether a load of a model began after a moment.
+func beganSince(loads []connector.LoadState, model string, since time.Time) bool {
+	return slices.ContainsFunc(loads, func(l connector.LoadState) bool { return l.Model == model && l.Started.After(since) })
 }
 
 // confirmPage is where a confirmation is answered.

@@ -70,6 +70,22 @@ func TestLivePage(t *testing.T) {
 		st.Models[0].Notes = map[string]uint64{"phone: no phone number": uint64(s), "dob: no date": 1}
 	}, "The field phone was left out of 13 % of the profiles of customers within the last hour.", "no phone number")
 	l.shows(t, "a re-sync did not begin", 5, func(_ int, st *control.Status) { st.Models[0].NextResync = st.Started.Add(-2 * time.Hour) }, "The re-sync of customers planned for")
+	l.shows(t, "a re-sync was passed over", 5, func(_ int, st *control.Status) {
+		st.Models[0].NextResync, st.Models[0].MissedResync, st.Models[0].MissedWhy = st.Started.Add(24*time.Hour), st.Started.Add(-time.Hour), "a load of this model is under way"
+	}, "The re-sync of customers planned for", "a load of this model is under way", `href="/loads"`)
+	l.shows(t, "a re-sync that was passed over came later", 5, func(_ int, st *control.Status) {
+		st.Models[0].NextResync, st.Models[0].MissedResync = st.Started.Add(24*time.Hour), st.Started.Add(-time.Hour)
+		st.Loads = []connector.LoadState{{Load: connector.Load{Model: "customers"}, Started: st.Started.Add(-time.Minute), Finished: st.Started}}
+	}, "Nothing needs you.")
+	l.shows(t, "late while a load takes the budget", 5, func(_ int, st *control.Status) {
+		st.LagSeconds, st.Loads = 420, []connector.LoadState{{Load: connector.Load{Model: "customers", Rows: 450}, Estimate: 1000}}
+	}, "The oldest change has waited for 7 min", `href="/loads">To the loads`)
+	l.shows(t, "one process of several", 5, func(_ int, st *control.Status) {
+		st.Source.LagBytes, st.Source.RetainedBytes, st.Source.SafeBytes, st.Source.Member, st.Source.Members = -1, -1, -1, 2, 3
+		for _, p := range []string{"7", "4", "5", "9"} {
+			st.Streams = append(st.Streams, connector.StreamState{Stream: "shop.users/" + p + "@1"})
+		}
+	}, "Figures of this process, 2 of 3 in the group: shop.users, partitions 4–5, 7, 9")
 	l.shows(t, "a load is under way", 5, func(_ int, st *control.Status) {
 		st.Loads = []connector.LoadState{{Load: connector.Load{Model: "newsletter", Rows: 450}, Estimate: 1000}}
 	}, "Load: 45 %")

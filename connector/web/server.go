@@ -44,6 +44,8 @@ type Config struct {
 	Parse func(text []byte) (*config.Config, error)
 	// Ref gives the keyed hash that stands for a user in URLs and in the log. Default, also where it gives nothing: one by a key of this process.
 	Ref func(id string) string
+	// Charts is the file in which the past of the charts is kept over restarts; empty: it is not.
+	Charts string
 	// Log takes faults. Default: none.
 	Log *slog.Logger
 	// Now is the clock. Default: time.Now.
@@ -100,6 +102,7 @@ func New(cfg Config) (*Server, error) {
 	s.events = newEvents()
 	if cfg.Live != nil {
 		s.live = newFeed(cfg.Live, s.now)
+		s.live.log, s.live.past.file = s.log, cfg.Charts
 	}
 	var err error
 	if s.words, err = loadWords(); err != nil {
