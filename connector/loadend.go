@@ -35,7 +35,7 @@ func (p *Pipeline) loadsAdvanced(rec *Record, loads []LoadProgress) {
 		if l.Done {
 			st.Finished = time.Now()
 			p.prove(st, run)
-			p.log.Info("load finished", "model", st.Model, "rows", l.Rows, "sent", st.Sent, "unchanged", st.Same, "duration", time.Since(st.Started).Round(time.Millisecond).String())
+			p.log.Info("load finished", "model", st.Model, "count", l.Rows, "sent", st.Sent, "unchanged", st.Same, "duration_ms", time.Since(st.Started).Milliseconds())
 			rec.Models = append(rec.Models, p.modelState(p.modelAt[st.Model]))
 			st.Closing = run != nil && (run.mark != nil || run.census != nil)
 			if st.Closing {

@@ -226,7 +226,7 @@ func (p *Pipeline) seen(s *step, call *Effect, outcome, reason string) {
 		if i > 0 {
 			e.Fields = nil
 		}
-		seen := Seen{At: now, Change: r.change, Effect: e, Outcome: outcome, Reason: reason}
+		seen := Seen{At: now, Change: r.change, Effect: e, Stream: r.stream, Outcome: outcome, Reason: reason}
 		if !s.at.IsZero() {
 			seen.Latency = now.Sub(s.at)
 		}

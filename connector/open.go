@@ -52,7 +52,7 @@ func (p *Pipeline) open(ctx context.Context) error {
 	}
 	p.care.mu.Unlock()
 	for _, l := range begin {
-		p.log.Info("load begins; changed attributes, new e-mail addresses and new users can start campaigns in Braze", "model", l.Model, "table", l.Table, "rows so far", l.Rows)
+		p.log.Info("load begins; changed attributes, new e-mail addresses and new users can start campaigns in Braze", "model", l.Model, "table", l.Table, "count", l.Rows)
 		run, err := p.runLoad(&l)
 		if err != nil {
 			return err
@@ -225,9 +225,9 @@ func (p *Pipeline) checkModels(ctx context.Context, st *State, opened Opened, re
 		switch {
 		case ok && old.Hash != m.Hash:
 			p.log.Warn("the model's filter, mode or identifier changed: rows go whole until its next load; what the change lets in or keeps out comes with a resync", "model", m.Name,
-				"resync", "brazecdc resync --model "+m.Name)
+				"hint", "brazecdc resync --model "+m.Name)
 		case ok && old.Proven && !gap && p.cacheLost && !m.Owner:
-			p.log.Warn("with the cache it is lost which users were deleted under the model's rows: rows go whole until its next resync", "model", m.Name, "resync", "brazecdc resync --model "+m.Name)
+			p.log.Warn("with the cache it is lost which users were deleted under the model's rows: rows go whole until its next resync", "model", m.Name, "hint", "brazecdc resync --model "+m.Name)
 		case ok && old.Proven && !gap:
 			p.proven[i].Store(true)
 		}
@@ -264,7 +264,7 @@ func (p *Pipeline) offerResync(i int, old ModelState) {
 		return
 	}
 	p.log.Info("fields are new, or their settings changed: a user gets them with the next change of its row; a resync brings them to all", "model", m.Name, "fields", names,
-		"resync", "brazecdc resync --model "+m.Name+" --field "+strings.Join(names, " --field "))
+		"hint", "brazecdc resync --model "+m.Name+" --field "+strings.Join(names, " --field "))
 }
 
 // sameFields takes the proof from fields whose settings changed.

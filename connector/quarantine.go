@@ -57,7 +57,7 @@ func (p *Pipeline) quarantineRow(ctx context.Context, c *Change, t *ticket, bad 
 	p.countChange(c, bad.Model)
 	p.tellRow(c, t.position.Stream, bad)
 	if p.watched() {
-		p.cfg.Watch(Seen{At: time.Now(), Change: c, Outcome: "quarantined", Reason: bad.Error()})
+		p.cfg.Watch(Seen{At: time.Now(), Change: c, Stream: t.position.Stream, Outcome: "quarantined", Reason: bad.Error()})
 	}
 	if run := p.loads.get(strings.TrimPrefix(t.position.Stream, loadStream)); run != nil {
 		run.held.Add(1)
@@ -74,7 +74,7 @@ func (p *Pipeline) putEntry(ctx context.Context, e *Entry, model int) error {
 		return err
 	}
 	p.metrics.Models[model].CountHeld(e.Class)
-	p.log.Warn("change held back", "model", e.Model, "table", e.Key.Table, "op", e.Op, "class", e.Class, "reason", e.Reason, "entry", id)
+	p.log.Warn("change held back", "model", e.Model, "table", e.Key.Table, "op", e.Op, "class", e.Class, "reason", e.Reason, "attempt", e.Attempts, "stream", e.Stream, "offset", e.Offset, "entry", id)
 	c := p.care
 	c.mu.Lock()
 	c.entries[rowKey{model, e.Key}] = id

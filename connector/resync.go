@@ -110,7 +110,7 @@ func (p *Pipeline) resync(ctx context.Context, q ResyncRequest, and func(*Record
 	if st, err = p.beginLoad(ctx, st, and); err != nil {
 		return st, err
 	}
-	p.log.Info("resync begins; changed attributes, new e-mail addresses and new users can start campaigns in Braze", "model", st.Model, "load", st.ID, "rows", st.Estimate,
+	p.log.Info("resync begins; changed attributes, new e-mail addresses and new users can start campaigns in Braze", "model", st.Model, "load", st.ID, "count", st.Estimate,
 		"where", st.Resync.Where != "", "keys", len(st.Keys), "fields", strings.Join(st.Resync.Fields, ","), "all_values", st.Resync.All, "scheduled", st.Resync.Scheduled)
 	return st, p.pend.durable(ctx, func(*Record) {})
 }
@@ -232,7 +232,7 @@ func (p *Pipeline) CancelLoad(ctx context.Context, model string) (LoadState, err
 		run.discard()
 		p.loads.drop(now.ID)
 	}
-	p.log.Info("load cancelled", "model", model, "load", now.ID, "rows", now.Rows)
+	p.log.Info("load cancelled", "model", model, "load", now.ID, "count", now.Rows)
 	return now, p.keepLoad(ctx, now.ID)
 }
 

@@ -60,6 +60,7 @@ type Seen struct {
 	At      time.Time
 	Change  *Change // of the effect, or the change itself
 	Effect  *Effect // nil: the change as it came in
+	Stream  string  // that the change came from
 	Outcome string  // accepted, suppressed, quarantined, retry, held
 	Reason  string
 	Latency time.Duration // commit to outcome

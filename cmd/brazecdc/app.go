@@ -150,7 +150,7 @@ func (a *app) share(ctx context.Context) error {
 	if a.topics == nil || a.cfg.Source.Kafka.StateTopic == "" {
 		return nil
 	}
-	a.shared = state.NewShared(a.data, a.log, func(model string, p *connector.Pause) {
+	a.shared = state.NewShared(a.data, a.log.With("component", "state"), func(model string, p *connector.Pause) {
 		if pipeline := a.heard.Load(); pipeline != nil {
 			pipeline.Heard(model, p)
 		}
@@ -264,9 +264,10 @@ func postgresConfig(pg *config.Postgres, log *slog.Logger) postgres.Config {
 func newSink(cfg *config.Config, log *slog.Logger) (*braze.Client, error) {
 	b := &cfg.Braze
 	v, _ := buildVersion()
+	log = log.With("component", "braze")
 	sink, err := braze.New(braze.Config{
 		Endpoint: b.Endpoint, APIKey: b.APIKey.Reveal(), ObjectsPerRequest: b.ObjectsPerRequest, MaxBody: int(b.MaxBody), Timeout: b.Timeout,
-		RateShare: b.RateShare, PerHour: int64(b.RatePerHour), Logger: log.With("component", "braze"), UserAgent: "brazecdc/" + v,
+		RateShare: b.RateShare, PerHour: int64(b.RatePerHour), Logger: log, UserAgent: "brazecdc/" + v, OnCall: calls(log),
 	})
 	if err != nil {
 		return nil, &connector.StopError{Code: connector.ExitConfig, What: "the settings under braze can't be used", Err: err}

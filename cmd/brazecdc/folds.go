@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -18,7 +19,8 @@ const (
 
 // folds writes a warning or fault once a minute, however often it comes: the next line tells how many there were. It may be used concurrently.
 type folds struct {
-	now func() time.Time
+	now   func() time.Time
+	after func(time.Duration, func()) // calls once, later
 
 	mu    sync.Mutex
 	lines map[string]*fold
@@ -33,20 +35,21 @@ type fold struct {
 	more  int
 }
 
-func newFolds() *folds { return &folds{now: time.Now, lines: map[string]*fold{}} }
+func newFolds() *folds {
+	return &folds{now: time.Now, after: func(d time.Duration, f func()) { time.AfterFunc(d, f) }, lines: map[string]*fold{}}
+}
 
 func (f *folds) handle(ctx context.Context, h leveled, r slog.Record) error {
-	due := f.due()
-	for _, line := range due {
-		_ = line.h.next.Handle(ctx, line.told()) // as good as the log itself
-	}
+	f.tell(ctx, f.due(time.Second))
 	if r.Level < slog.LevelWarn {
 		return h.next.Handle(ctx, r)
 	}
 	key := foldKey(h, r)
 	f.mu.Lock()
 	if line := f.lines[key]; line != nil {
-		line.more++
+		if line.more++; line.more == 1 { // told when its minute is over, also where nothing else is logged then
+			f.after(line.since.Add(foldWithin).Sub(f.now()), func() { f.tell(context.WithoutCancel(ctx), f.due(0)) })
+		}
 		f.mu.Unlock()
 		return nil
 	}
@@ -57,12 +60,19 @@ func (f *folds) handle(ctx context.Context, h leveled, r slog.Record) error {
 	return h.next.Handle(ctx, r)
 }
 
-// due takes out the lines whose minute is over, and gives those that came again within it.
-func (f *folds) due() (out []*fold) {
+// tell writes lines once more, each with how often it came again.
+func (f *folds) tell(ctx context.Context, lines []*fold) {
+	for _, line := range lines {
+		_ = line.h.next.Handle(ctx, line.told()) // as good as the log itself
+	}
+}
+
+// due takes out the lines whose minute is over, and gives those that came again within it. It looks once in a time.
+func (f *folds) due(every time.Duration) (out []*fold) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.now()
-	if now.Sub(f.swept) < time.Second {
+	if now.Sub(f.swept) < every {
 		return nil
 	}
 	f.swept = now
@@ -106,9 +116,14 @@ func foldKey(h leveled, r slog.Record) string {
 	r.Attrs(func(a slog.Attr) bool {
 		switch a.Value.Kind() {
 		case slog.KindString, slog.KindAny:
-			b.WriteString(" " + a.String())
+			if a.Key != "request_id" {
+				b.WriteString(" " + requestID.ReplaceAllString(a.String(), ""))
+			}
 		}
 		return true
 	})
 	return b.String()
 }
+
+// requestID is what makes each of Braze's errors another text.
+var requestID = regexp.MustCompile(` \(request id [^)]*\)`)

@@ -126,7 +126,7 @@ func (a *app) Forget(ctx context.Context, u connector.User) (*control.ForgetRepo
 	if err != nil {
 		return nil, err
 	}
-	a.log.Info("a user was erased", "component", "control", "quarantine_entries", len(f.Entries), "rows", f.Rows)
+	a.log.Info("a user was erased", "component", "control", "quarantine_entries", len(f.Entries), "count", f.Rows)
 	report := control.ReportOf(f)
 	if a.history != nil {
 		if err := a.history.Forget(u, f.Known); err != nil {

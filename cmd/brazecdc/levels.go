@@ -13,7 +13,10 @@ import (
 )
 
 // logComponents are the values of component in the log, each of which can have a level of its own for a while.
-var logComponents = []string{"braze", "control", "envelope", "history", "kafka", "mapping", "ops", "outcome", "pipeline", "postgres", "reload", "replay", "state", "web"}
+var logComponents = []string{"audit", "braze", "control", "envelope", "history", "kafka", "mapping", "ops", "outcome", "pipeline", "postgres", processComponent, "reload", "replay", "state", "web"}
+
+// processComponent is of lines that name no other.
+const processComponent = "process"
 
 // logLevels are the levels of log_messages_total, lowest first.
 var logLevels = []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
@@ -145,6 +148,11 @@ func (h leveled) Handle(ctx context.Context, r slog.Record) error {
 			}
 			return true
 		})
+	}
+	if component == "" {
+		component = processComponent
+		r = r.Clone()
+		r.AddAttrs(slog.String("component", component))
 	}
 	if r.Level < h.l.of(component) {
 		return nil

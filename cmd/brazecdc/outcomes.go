@@ -3,14 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
+	"errors"
 	"log/slog"
 
 	"brazecdc/connector"
 	"brazecdc/connector/braze"
 	"brazecdc/connector/config"
+	"brazecdc/connector/history"
 )
 
 // outcomes logs how each change ended, one line each and no values: a user only as a keyed hash, fields by name. It watches while the log takes such lines:
@@ -25,7 +24,7 @@ func outcomes(cfg *config.Config, log *slog.Logger) watcher {
 		}
 		attrs := []slog.Attr{slog.String("outcome", s.Outcome)}
 		if c := s.Change; c != nil {
-			attrs = append(attrs, slog.String("table", c.Key.Table), slog.String("op", c.Op.String()), slog.Uint64("commit", c.ID.Commit), slog.Uint64("change", uint64(c.ID.N)))
+			attrs = append(attrs, slog.String("table", c.Key.Table), slog.String("op", c.Op.String()), slog.String("stream", s.Stream), slog.Uint64("offset", c.ID.Commit), slog.Uint64("change", uint64(c.ID.N)))
 		}
 		if e := s.Effect; e != nil {
 			fields := make([]string, 0, len(e.Fields))
@@ -34,7 +33,7 @@ func outcomes(cfg *config.Config, log *slog.Logger) watcher {
 					fields = append(fields, f.Def.Name)
 				}
 			}
-			attrs = append(attrs, slog.String("user", userRef(key, e.User)), slog.String("endpoint", braze.Endpoint(e.Kind)), slog.Any("fields", fields))
+			attrs = append(attrs, slog.String("user", history.Ref(key, e.User)), slog.String("endpoint", braze.Endpoint(e.Kind)), slog.Any("fields", fields))
 			if e.Model >= 0 && e.Model < len(cfg.Models) {
 				attrs = append(attrs, slog.String("model", cfg.Models[e.Model].Name))
 			}
@@ -49,9 +48,29 @@ func outcomes(cfg *config.Config, log *slog.Logger) watcher {
 	}}
 }
 
-// userRef stands for a user in the log: the same user gives the same text, and without the key nobody can go back.
-func userRef(key []byte, u connector.User) string {
-	h := hmac.New(sha256.New, key)
-	_, _ = h.Write([]byte(u.ID)) // a hash takes everything
-	return "h:" + hex.EncodeToString(h.Sum(nil)[:6])
+// calls logs the requests to Braze, a line each with debug. One that failed and is made again is a warning in any case: what Braze refuses of a call is told by
+// what is held back, what stops everything by the stop.
+func calls(log *slog.Logger) func(braze.CallInfo) {
+	return func(c braze.CallInfo) {
+		level, what := slog.LevelDebug, "call"
+		var again *connector.RetryableError
+		if errors.As(c.Err, &again) && !again.Throttled && !errors.Is(c.Err, context.Canceled) {
+			level, what = slog.LevelWarn, "a call failed; its objects are sent again"
+		}
+		if !log.Enabled(context.Background(), level) {
+			return
+		}
+		attrs := []slog.Attr{slog.String("endpoint", c.Endpoint), slog.Int("status", c.Status), slog.Int("count", c.Objects), slog.Int("bytes", c.Bytes),
+			slog.Int64("duration_ms", c.Took.Milliseconds())}
+		if c.RequestID != "" {
+			attrs = append(attrs, slog.String("request_id", c.RequestID))
+		}
+		if again != nil {
+			attrs = append(attrs, slog.String("reason", again.Why.String()))
+		}
+		if c.Err != nil {
+			attrs = append(attrs, slog.Any("err", c.Err))
+		}
+		log.LogAttrs(context.Background(), level, what, attrs...)
+	}
 }

@@ -215,15 +215,6 @@ func openHistoryOf(t *testing.T, b *bench) *history.Store {
 	return s
 }
 
-func TestUserRef(t *testing.T) {
-	t.Run("is the same in the log and in addresses", func(t *testing.T) {
-		u := connector.User{ID: "u-1"}
-		if a, b := userRef([]byte(testKey), u), history.Ref([]byte(testKey), u); a != b {
-			t.Errorf("%s in the log, %s in addresses", a, b)
-		}
-	})
-}
-
 func TestUsersInBrowser(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, usersModel+`

@@ -85,7 +85,7 @@ func (c *Client) exchange(ctx context.Context, ep endpoint, to *url.URL, buf *bu
 		r.hold = max(readRate(res.Header, time.Now()).after, 0)
 	}
 	if added > 0 {
-		c.cfg.Logger.Info("Braze asks to wait", "endpoint", ep.String(), "status", res.StatusCode, "hold", hold.Round(time.Millisecond))
+		c.cfg.Logger.Info("Braze asks to wait", "endpoint", ep.String(), "status", res.StatusCode, "duration_ms", hold.Milliseconds())
 	}
 	return r
 }

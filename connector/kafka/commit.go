@@ -124,7 +124,7 @@ func (s *Source) revoked(ctx context.Context, _ *kgo.Client, parts map[string][]
 		}
 	}
 	s.finish(list)
-	s.log.Info("partitions given away", "streams", names, "unfinished", open, "took", time.Since(began).Round(time.Millisecond))
+	s.log.Info("partitions given away", "streams", names, "unfinished", open, "duration_ms", time.Since(began).Milliseconds())
 }
 
 // lost is the group's word that partitions belong to somebody else already: nothing can be committed for them any more.
