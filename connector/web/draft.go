@@ -51,22 +51,22 @@ func (s *Server) draftRoutes() []route {
 // draftShown is the page of the draft.
 type draftShown struct {
 	draft.View
-	Tab      string // words, file or hand
-	File     string // its path
-	Seen     string // names the text that is shown
-	Words    []sentenceShown
-	Deletes  bool // deletes start to be sent
-	NewField bool
-	Lines    []draft.Line
-	Theirs   []draft.Line // what the other changed, where the draft is stale
-	Unified  string
-	Faults   []Finding
-	Well     []Finding // those of Faults that are well
-	Open     bool      // there are others
-	Checked  bool      // Faults are those of a full check
-	Despite  bool      // all of them are outside of the file, so that it can be applied all the same
-	Hand     string
-	Reason   string
+	Tab     string // words, file or hand
+	File    string // its path
+	Seen    string // names the text that is shown
+	Words   []sentenceShown
+	Deletes bool // deletes start to be sent
+	Lines   []draft.Line
+	Theirs  []draft.Line // what the other changed, where the draft is stale
+	Unified string
+	Faults  []Finding
+	Well    []Finding // those of Faults that are well
+	Open    bool      // there are others
+	Checked bool      // Faults are those of a full check
+	Despite bool      // all of them are outside of the file, so that it can be applied all the same
+	Hand    string
+	Reason  string
+	Fills   []backfill
 }
 
 // sentenceShown is a sentence in the language of the page.
@@ -137,11 +137,13 @@ func (s *Server) showDraft(r *request, status int, p *draftShown) error {
 	p.Words = r.sentences(words)
 	for _, w := range words {
 		p.Deletes = p.Deletes || w.Key == "draft.word.deletes.start"
-		p.NewField = p.NewField || w.Key == "draft.word.field.set" || w.Key == "draft.word.field.from"
 	}
 	p.Lines = draft.Compare(v.Base, v.Text)
 	if v.Stale {
 		p.Theirs = draft.Compare(v.Base, v.File)
+	}
+	if r.editor() && !v.Stale && !v.ReadOnly {
+		p.Fills = r.backfills(&v)
 	}
 	if r.editor() {
 		p.Unified = string(draft.Unified("brazecdc.yaml", v.File, v.Text))
@@ -264,6 +266,7 @@ func (s *Server) draftApply(r *request) error {
 			return refuse(http.StatusUnprocessableEntity, r.t("draft.fault.check"))
 		}
 	}
+	fills := r.backfills(&v) // what is new is told by the draft, which is gone afterwards
 	var start func(context.Context, []byte) error
 	if s.cfg.Drafts != nil {
 		start = s.cfg.Drafts.Apply
@@ -280,6 +283,14 @@ func (s *Server) draftApply(r *request) error {
 		return refuse(http.StatusConflict, r.t("draft.fault.read_only"))
 	case err != nil:
 		return refuse(http.StatusUnprocessableEntity, r.t("draft.fault.apply", err.Error()))
+	}
+	begun, err := r.startBackfills(fills)
+	switch {
+	case err != nil:
+		r.problem("", r.t("draft.backfill.failed", r.reasonText(err.Error())))
+		return s.showDraft(r, http.StatusConflict, &draftShown{})
+	case len(begun) > 0:
+		return r.redirect("/loads", "draft.done.backfill", strings.Join(begun, ", "))
 	}
 	return r.redirect("/draft", "draft.done.applied")
 }

@@ -68,6 +68,7 @@ type feed struct {
 	broken   time.Time // since when
 	recent   []*counts // the last seconds
 	hourly   []hourly
+	days     dayCounts
 	accepted map[string]time.Time // by model
 	marks    []mark
 	oldest   time.Time            // of the entries held back
@@ -180,6 +181,9 @@ func (f *feed) take(now time.Time, st *control.Status, err error) {
 	}
 	before := f.status
 	f.fault, f.status, f.at = nil, st, now
+	if works(st) {
+		f.days.add(now, st)
+	}
 	c := count(st, now)
 	if !works(st) {
 		c = nil
@@ -383,6 +387,7 @@ type view struct {
 	minutes  []point // the last day
 	recent   []*counts
 	hourly   []hourly
+	days     dayCounts
 	accepted map[string]time.Time
 	marks    []mark
 	first    map[string]time.Time
