@@ -26,7 +26,8 @@ const (
 type count struct {
 	out                  *web.RuleCount
 	rule, before, filter *mapping.Rule
-	show                 []string // columns of the samples
+	parts                []*mapping.Rule // nil for one that cannot be used
+	show                 []string        // columns of the samples
 }
 
 // Count implements web.ModelsViews. The rule is the one that the stream would run, over the rows themselves.
@@ -48,6 +49,13 @@ func (v *modelViews) Count(ctx context.Context, draft []byte, ask web.CountAsk) 
 	}
 	if m.Filter != "" {
 		c.filter, _ = s.rule(m.Filter, t, true) // its fault is told elsewhere
+	}
+	c.out.Parts = make([]int64, len(ask.Parts))
+	for i, text := range ask.Parts {
+		rule, _ := s.rule(text, t, true) // what is wrong with it is told of the whole
+		if c.parts = append(c.parts, rule); rule == nil {
+			c.out.Parts[i] = -1
+		}
 	}
 	columns := c.columns(t, s.cfg.NeverSend)
 	q := postgres.LookQuery{Columns: columns, Limit: exactRows + 1}
@@ -82,7 +90,7 @@ func (c *count) columns(t *connector.Table, never []string) []string {
 	c.show = slices.DeleteFunc(c.show, func(name string) bool { return !mapping.MayLeave(never, t.Name, name) })
 	c.out.Columns = c.show
 	out = append(out, c.show...)
-	for _, r := range []*mapping.Rule{c.rule, c.before, c.filter} {
+	for _, r := range append([]*mapping.Rule{c.rule, c.before, c.filter}, c.parts...) {
 		if r != nil {
 			out = append(out, r.Columns()...)
 		}
@@ -126,6 +134,14 @@ func (c *count) add(r connector.Row) {
 	if !known {
 		c.out.Neither++
 	}
+	for i, part := range c.parts {
+		if part == nil {
+			continue
+		}
+		if matches, _ := part.Test(r); matches {
+			c.out.Parts[i]++
+		}
+	}
 	was := false
 	if c.before != nil {
 		was, _ = c.before.Test(r)
@@ -161,6 +177,11 @@ func (c *count) estimate(rows int64, part bool) {
 	factor := float64(rows) / float64(o.Rows)
 	for _, n := range []*int64{&o.Matching, &o.Neither, &o.Joins, &o.Leaves} {
 		*n = int64(float64(*n)*factor + 0.5)
+	}
+	for i, n := range o.Parts {
+		if n > 0 {
+			o.Parts[i] = int64(float64(n)*factor + 0.5)
+		}
 	}
 	o.Rows = rows
 }

@@ -184,7 +184,10 @@ func TestModelsViews(t *testing.T) {
 		}
 	})
 	t.Run("a rule is counted over the rows, beside the one before", func(t *testing.T) {
-		c, err := v.Count(ctx, []byte(draft), web.CountAsk{Model: "customers", Rule: `credits > 2000 && plan == "pro"`, Before: "credits > 2500"})
+		c, err := v.Count(ctx, []byte(draft), web.CountAsk{Model: "customers", Rule: `credits > 2000 && plan == "pro"`, Before: "credits > 2500", Parts: []string{"credits > 2000", `plan == "pro"`, "credit > 1"}})
+		if err == nil && !slices.Equal(c.Parts, []int64{100, 100, -1}) {
+			t.Errorf("the rows alone match %v", c.Parts)
+		}
 		if err != nil || c.Fault != nil || c.Matching != 33 || c.Rows != 300 || c.About || !c.Compared || c.Joins != 17 || c.Leaves != 34 || len(c.Samples) != 10 || !slices.Equal(c.Columns, []string{"id", "credits", "plan"}) {
 			t.Errorf("%v %+v", err, c)
 		}

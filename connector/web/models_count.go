@@ -1,6 +1,10 @@
 package web
 
-import "brazecdc/connector"
+import (
+	"strconv"
+
+	"brazecdc/connector"
+)
 
 // countData is the count of a rule, or why there is none.
 type countData struct {
@@ -57,4 +61,46 @@ func (r *request) complete(d *drafted, m *connector.Model, b *builderView) {
 			row.Values = known[row.Column]
 		}
 	}
+}
+
+// ruleParts are the rows of a rule as rules of their own, and the index of each in the builder. There are none where one row is all of it, or where the builder
+// can't show the rule.
+func ruleParts(expr, prefix string) (parts, at []string) {
+	rule, ok := ParseRule(expr)
+	if !ok {
+		return nil, nil
+	}
+	add := func(rows []RuleRow, part string) {
+		for i, row := range rows {
+			if text, err := row.expression(); err == nil {
+				parts, at = append(parts, text), append(at, prefix+part+strconv.Itoa(i))
+			}
+		}
+	}
+	add(rule.Rows, ".r")
+	if rule.Block != nil {
+		add(rule.Block.Rows, ".b")
+	}
+	if len(parts) < 2 {
+		return nil, nil
+	}
+	return parts, at
+}
+
+// rowCounts words how many rows match each row of the builder alone.
+func (r *request) rowCounts(c *RuleCount, at []string) map[string]string {
+	out := map[string]string{}
+	if c == nil || c.Fault != nil || len(c.Parts) != len(at) {
+		return out
+	}
+	for i, n := range c.Parts {
+		switch {
+		case n < 0:
+		case c.About:
+			out[at[i]] = r.t("models.count.row_about", n)
+		default:
+			out[at[i]] = r.t("models.count.row", n)
+		}
+	}
+	return out
 }

@@ -396,6 +396,8 @@ type ruleAnswer struct {
 	Expr    string `json:"expr"`
 	Builder string `json:"builder,omitempty"` // HTML, where it has to change
 	Count   string `json:"count"`             // HTML
+	// Rows are how many rows match each row of the builder alone, as words, by its index.
+	Rows map[string]string `json:"rows"`
 }
 
 // ruleCheck keeps builder and text in step, and counts the rows that match.
@@ -441,7 +443,11 @@ func (s *Server) ruleCheck(r *request) error {
 	}
 	out.Expr = f.Rule
 	if f.Rule != "" && data.Wrong == "" && !data.Off {
-		data.RuleCount, data.Gone = r.count(d, m, CountAsk{Model: m.Name, Rule: f.Rule, Before: r.PostFormValue("before")})
+		ask := CountAsk{Model: m.Name, Rule: f.Rule, Before: r.PostFormValue("before")}
+		var at []string
+		ask.Parts, at = ruleParts(f.Rule, prefix)
+		data.RuleCount, data.Gone = r.count(d, m, ask)
+		out.Rows = r.rowCounts(data.RuleCount, at)
 	}
 	data.Schedule = m.Schedule != nil
 	if out.Count, err = r.partialText("models_count", data); err != nil {

@@ -194,6 +194,7 @@ type PreviewCall struct {
 // CountAsk says what is counted. Before is the rule as it is in the file, empty where there is none; OnLeave etc. do not matter.
 type CountAsk struct {
 	Model, Rule, Before string
+	Parts               []string // rules that are counted beside it, each by itself
 }
 
 // RuleCount is how many rows match a rule.
@@ -205,6 +206,8 @@ type RuleCount struct {
 	About    bool // Matching and what follows are estimated from a part of the rows
 	Topic    bool // counted over the newest messages
 	Clock    bool // the rule reads the clock
+	// Parts are how many rows match each of CountAsk.Parts, negative for one that cannot be used.
+	Parts []int64
 	// Joins and Leaves compare with Before.
 	Compared      bool
 	Joins, Leaves int64

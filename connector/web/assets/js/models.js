@@ -15,10 +15,10 @@ function spread(text) {
   }
 }
 
-// asker sends one question at a time: a new one ends the one before.
+// asker sends one question at a time: a new one ends the one before, and so does stop.
 function asker() {
   let running;
-  return async (url, fields) => {
+  const ask = async (url, fields) => {
     running?.abort();
     running = new AbortController();
     try {
@@ -28,6 +28,8 @@ function asker() {
       return '';
     }
   };
+  ask.stop = () => running?.abort();
+  return ask;
 }
 
 // kinds shows only the inputs that fit where a value comes from.
@@ -85,6 +87,10 @@ for (const group of document.querySelectorAll('form[data-rule]')) {
   const source = group.querySelector('input[name="source"]');
   const count = group.querySelector('.count-box');
   const ask = asker();
+  const counting = group.querySelector('.counting');
+  const stop = counting.querySelector('[data-stop]');
+  let questions = 0;
+  let shown;
   const from = () => group.querySelector('[data-from]:checked')?.value ?? 'rule';
   const show = () => {
     for (const part of group.querySelectorAll(':scope > [data-when]')) {
@@ -97,11 +103,19 @@ for (const group of document.querySelectorAll('form[data-rule]')) {
       fields.set('redraw', '1');
     }
     count.classList.add('waiting');
+    const mine = ++questions;
+    clearTimeout(shown);
+    shown = setTimeout(() => { counting.hidden = false; }, pause);
     const answer = await ask(group.dataset.rule, fields);
+    if (mine !== questions) {
+      return; // a newer one is under way, or it was stopped
+    }
+    clearTimeout(shown);
+    counting.hidden = true;
+    count.classList.remove('waiting');
     if (!answer) {
       return;
     }
-    count.classList.remove('waiting');
     const news = JSON.parse(answer);
     if (source.value === 'builder' && text.value !== news.expr) {
       text.value = news.expr;
@@ -112,7 +126,19 @@ for (const group of document.querySelectorAll('form[data-rule]')) {
       document.getElementById(held)?.focus();
     }
     count.innerHTML = news.count;
+    for (const row of builder.querySelectorAll('[data-row]')) {
+      row.textContent = news.rows?.[row.dataset.row] ?? '';
+    }
   };
+  stop.addEventListener('click', () => {
+    questions++;
+    ask.stop();
+    clearTimeout(shown);
+    counting.hidden = true;
+    count.classList.remove('waiting');
+    count.textContent = stop.dataset.stop;
+    text.focus();
+  });
   const soon = later(send, pause);
   text.addEventListener('input', () => {
     source.value = 'text';
