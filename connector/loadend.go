@@ -33,7 +33,7 @@ func (p *Pipeline) loadsAdvanced(rec *Record, loads []LoadProgress) {
 			run.passed(time.Now(), l.Rows)
 		}
 		if l.Done {
-			st.Finished = time.Now()
+			st.Finished, st.Cursor = time.Now(), nil
 			p.prove(st, run)
 			p.log.Info("load finished", "model", st.Model, "count", l.Rows, "sent", st.Sent, "unchanged", st.Same, "duration_ms", time.Since(st.Started).Milliseconds())
 			rec.Models = append(rec.Models, p.modelState(p.modelAt[st.Model]))
@@ -42,6 +42,7 @@ func (p *Pipeline) loadsAdvanced(rec *Record, loads []LoadProgress) {
 				p.loads.ends(st.ID)
 			} else {
 				over = append(over, st.ID)
+				st.bare()
 			}
 		}
 		rec.Loads = append(rec.Loads, *st)
@@ -73,6 +74,11 @@ func (p *Pipeline) prove(st *LoadState, run *loadRun) {
 // Whole tells whether the load brings all rows of its table.
 func (l *LoadState) Whole() bool {
 	return len(l.Keys) == 0 && (l.Resync == nil || l.Resync.Where == "")
+}
+
+// bare drops the keys of rows that a load which is over does not need any more: nobody has to erase them then.
+func (l *LoadState) bare() {
+	l.Keys, l.Cursor = nil, nil
 }
 
 // closer makes the ends of loads: it names who is gone at the source, and takes the marks away.
@@ -129,12 +135,14 @@ func (p *Pipeline) closeLoad(ctx context.Context, id string) error {
 	now = *st
 	c.mu.Unlock()
 	now.Closing = false
+	now.bare()
 	if err := p.pend.durable(ctx, func(r *Record) { r.Loads = append(r.Loads, now) }); err != nil {
 		return err
 	}
 	run.discard()
 	c.mu.Lock()
 	st.Closing = false
+	st.bare()
 	c.mu.Unlock()
 	p.endLoad(id)
 	return nil

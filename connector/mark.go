@@ -155,7 +155,12 @@ func (p *Pipeline) takeUnmarked(rec *Record, positions []Recorded) []Recorded {
 		defer c.mu.Unlock()
 		if st := c.loads[id]; st != nil {
 			st.Unmarked = int64(x.Position.Offset)
-			rec.Loads = append(rec.Loads, *st)
+			// What the record says of the load already may be its end.
+			if i := slices.IndexFunc(rec.Loads, func(l LoadState) bool { return l.ID == id }); i >= 0 {
+				rec.Loads[i].Unmarked = st.Unmarked
+			} else {
+				rec.Loads = append(rec.Loads, *st)
+			}
 		}
 		return true
 	})

@@ -145,7 +145,7 @@ func (q *Quarantine) purgeUser(ctx context.Context, u connector.User, rows []con
 			e := &list[i]
 			f.After = e.ID
 			switch {
-			case entryOf(e, u) || of[connector.ModelRow{Model: e.Model, Key: e.Key}]:
+			case entryOf(e, u) || of[connector.ModelRow{Model: e.Model, Key: e.Row()}]:
 				if err := q.erase(e); err != nil {
 					return err
 				}
@@ -180,7 +180,7 @@ func (q *Quarantine) erase(e *connector.Entry) error {
 	})
 }
 
-// entryOf tells whether an entry is of a user: by what was mapped, or by a column that holds just the identifier.
+// entryOf tells whether an entry is of a user: by what was mapped, or by a column that holds just the identifier, as mapping would read it.
 func entryOf(e *connector.Entry, u connector.User) bool {
 	if e.User == u || e.Effect != nil && (e.Effect.User == u || e.Effect.To == u) {
 		return true
@@ -194,7 +194,7 @@ func columnIs(image json.RawMessage, id string) bool {
 		return false
 	}
 	for _, v := range text {
-		if v != nil && *v == id {
+		if v != nil && strings.EqualFold(strings.TrimSpace(*v), id) {
 			return true
 		}
 	}
