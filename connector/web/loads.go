@@ -138,7 +138,9 @@ func (r *request) loadsPage(api control.API) (*loadsPage, error) {
 	return p, nil
 }
 
-func (s *Server) loadsPage(r *request) error {
+func (s *Server) loadsPage(r *request) error { return r.showLoads(http.StatusOK) }
+
+func (r *request) showLoads(status int) error {
 	api, done, err := r.api()
 	if err != nil {
 		return r.orUnset("loads.title", err)
@@ -151,7 +153,7 @@ func (s *Server) loadsPage(r *request) error {
 	if p.Decide, err = r.decisions(api, ""); err != nil && p.Live {
 		p.Decide = nil // a process that starts has no answer yet; the rest of the page has
 	}
-	return r.render(http.StatusOK, "loads", "loads.title", p)
+	return r.render(status, "loads", "loads.title", p)
 }
 
 func (s *Server) loadsPart(r *request) error {
@@ -195,7 +197,8 @@ func (s *Server) loadSteer(r *request) error {
 	}
 	defer done()
 	if _, err := api.SteerLoad(r.Context(), model, do); err != nil {
-		return errPage(http.StatusConflict, "loads.steer.failed", err.Error())
+		r.problem("", r.t("loads.steer.failed", err.Error())) // as where it ended a moment ago, which the page then shows
+		return r.showLoads(http.StatusConflict)
 	}
 	r.record("/loads", "loads.note."+string(do), model)
 	return r.redirect("/loads", "loads.steer."+string(do), model)

@@ -2,8 +2,8 @@
 
 document.documentElement.classList.add('js');
 
-// The summary of errors takes the focus, so that a screen reader tells it and the keyboard goes on from there.
-document.getElementById('problems')?.focus();
+// The summary of errors takes the focus, or else the message of what was done, so that a screen reader tells it and the keyboard goes on from there.
+(document.getElementById('problems') ?? document.getElementById('flash'))?.focus();
 
 document.addEventListener('click', (event) => {
   const opener = event.target.closest('[data-dialog]');

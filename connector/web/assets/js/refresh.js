@@ -1,5 +1,5 @@
-// A part of a page that names where it comes from (data-poll) is asked for again while it does so and somebody looks. Where the keyboard is inside of it, or
-// a form of it is being sent, it stays.
+// A part of a page that names where it comes from (data-poll) is asked for again while it does so and somebody looks. Where the keyboard is inside of it, a
+// button is being pressed, or a form of it is being sent, it stays.
 
 export function refresh(id) {
   const part = () => document.getElementById(id);
@@ -16,7 +16,7 @@ export function refresh(id) {
     if (!now?.dataset.poll) {
       return;
     }
-    if (document.hidden || now.contains(document.activeElement) || now.querySelector('form[data-sent]')) {
+    if (document.hidden || now.contains(document.activeElement) || now.querySelector('form[data-sent], :active')) {
       again();
       return;
     }
