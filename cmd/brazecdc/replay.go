@@ -123,6 +123,9 @@ func (p *program) followReplay(ctx context.Context, api control.Replays, q contr
 		select {
 		case <-tick.C:
 			next, err := api.Replay(ctx, s.ID)
+			if errors.Is(err, control.ErrAway) { // a configuration is being applied, and the replay goes on with it
+				continue
+			}
 			if err != nil && ctx.Err() == nil {
 				line.end()
 				return fmt.Errorf("the replay can't be watched any more; it goes on where it is, or with the same command: %w", err)

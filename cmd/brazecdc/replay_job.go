@@ -32,6 +32,7 @@ type replayJob struct {
 	keys    map[string]bool // rows to keep to, and whether they were met; nil: all
 	answers chan bool
 	cancel  context.CancelFunc
+	rejoins bool // it goes on after the configuration was exchanged
 
 	spool   *state.Spool
 	note    replayNote
@@ -44,6 +45,8 @@ type replayJob struct {
 	phaseAt   time.Time
 	phaseFrom int64 // what the phase began with
 	askedAt   time.Time
+	reads     []int32 // the partitions that it reads
+	moves     bool    // it goes on in another app
 }
 
 // replayNote is what a spool notes of the job with each write, so that another run can go on.
@@ -104,6 +107,11 @@ func (j *replayJob) work(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = look.Close(context.WithoutCancel(ctx)) }() // it only read
+	if j.rejoins {
+		if err := j.rejoin(ctx); err != nil {
+			return err
+		}
+	}
 	// From here on live changes are noted. All that is asked of the brokers is asked after it.
 	if j.replay, err = a.pipeline.BeginReplay(j.id, j.q.AllValues); err != nil {
 		return fmt.Errorf("replay %s: %w", j.q.Topic, err)
@@ -174,6 +182,9 @@ func (j *replayJob) choose(ctx context.Context, look *topics) error {
 			j.q.Topic, j.plan.Others, j.r.a.cfg.Source.Kafka.Group)
 	}
 	j.rng.Partitions = slices.Sorted(maps.Keys(j.streams))
+	j.mu.Lock()
+	j.reads = j.rng.Partitions
+	j.mu.Unlock()
 	return nil
 }
 

@@ -86,6 +86,12 @@ func (r *replays) StartReplay(_ context.Context, q control.ReplayRequest) (*cont
 		}
 		return nil, fmt.Errorf("replay %s: %w", q.Topic, connector.ErrReplayRuns)
 	}
+	r.begin(j)
+	return j.watched(), nil
+}
+
+// begin has a job work. The lock is held.
+func (r *replays) begin(j *replayJob) {
 	ctx, cancel := context.WithCancel(r.ctx)
 	j.cancel = cancel
 	r.job = j
@@ -93,14 +99,13 @@ func (r *replays) StartReplay(_ context.Context, q control.ReplayRequest) (*cont
 		defer cancel()
 		j.run(ctx)
 	})
-	return j.watched(), nil
 }
 
 func (r *replays) byID(id string) (*replayJob, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.job == nil || r.job.id != id {
-		return nil, fmt.Errorf("there is no replay %q in this process; it may have been started anew", id)
+		return nil, fmt.Errorf("there is no replay %q in this process: it was started anew, or works with another configuration", id)
 	}
 	return r.job, nil
 }
@@ -332,6 +337,7 @@ func (j *replayJob) end(err error) {
 	var stop *connector.StopError
 	j.progress(func(s *control.ReplayStatus) {
 		switch {
+		case j.moves && errors.Is(err, context.Canceled): // it goes on elsewhere
 		case err == nil:
 			s.Phase = control.ReplayDone
 		case errors.Is(err, errReplayStopped), errors.Is(err, context.Canceled):

@@ -33,6 +33,7 @@ type runner struct {
 	sock     *control.Server
 	lastStop *control.Stop                // how the process before ended
 	within   time.Duration                // applyWithin, shorter in tests
+	moved    *movedReplay                 // to go on with in the app that is begun
 	watching func(*config.Config) watcher // of each app
 	begun    func(*app)                   // is told of each app that has begun, before anything moves in it; nil: the first start is announced
 }
@@ -136,6 +137,9 @@ func (r *runner) begin(ctx context.Context, cfg *config.Config, text []byte, str
 		return nil, errors.Join(err, a.close())
 	}
 	a.replays.open(running)
+	if r.moved != nil {
+		a.replays.goOn(r.moved)
+	}
 	if r.begun != nil {
 		r.begun(a)
 	}
@@ -214,6 +218,8 @@ func (r *runner) exchange(ctx context.Context, w *work, o *order) (*work, error)
 	r.f.exchanging(true)
 	defer r.f.exchanging(false)
 	strict := w.opened()
+	r.moved = w.a.replays.leave()
+	defer func() { r.moved = nil }()
 	w.cancel()
 	<-w.ended
 	r.finish(context.WithoutCancel(ctx), w, vacancy{state: "reloading", reason: "applies a configuration"})

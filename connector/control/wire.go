@@ -62,6 +62,9 @@ func faultOf(err error) fault {
 }
 
 func (f fault) err() error {
+	if f == faultOf(ErrAway) { // who asks may wait for it
+		return ErrAway
+	}
 	if f.Code != 0 {
 		return &connector.StopError{Code: f.Code, What: f.Error, Fix: f.Fix}
 	}

@@ -81,7 +81,11 @@ func (s *Source) watch(ctx context.Context) {
 	warned := ""
 	warn := func(text string, err error) {
 		if text != warned && ctx.Err() == nil {
-			s.log.Warn(text, "stream", s.stream, "err", err)
+			log := s.log
+			if err != nil {
+				log = log.With("err", err)
+			}
+			log.Warn(text, "stream", s.stream)
 		}
 		warned = text
 	}
