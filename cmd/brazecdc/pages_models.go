@@ -31,6 +31,9 @@ type modelViews struct {
 	url  string // that look reads
 
 	atTopics chan struct{} // holds as many as look at topics now
+
+	asking sync.Mutex // held by who asks Braze for the types of attributes
+	told   toldTypes
 }
 
 // At most so many pages look at topics at once, each with a client of its own; more wait for a moment.
@@ -77,6 +80,8 @@ type sight struct {
 	topics *topics
 	close  func()
 	gone   error // why the source cannot be looked at
+	// types of custom attributes, as Braze tells them and as they were sent; nil where that is not asked.
+	types, sent map[string]connector.AttrType
 }
 
 // see reads a draft and makes its source, without connecting. The error is about the text alone; what is wrong with the source is in gone.
@@ -268,8 +273,9 @@ func (s *sight) newest(ctx context.Context, relation string, n int) ([]connector
 
 // mappingConfig is that of models of the draft.
 func (s *sight) mappingConfig(tables map[string]*connector.Table, models ...connector.Model) mapping.Config {
-	a := &app{cfg: s.cfg, tables: tables, log: s.p.quietLog()}
+	a := &app{cfg: s.cfg, tables: tables, types: s.types, log: s.p.quietLog()}
 	c := a.mappingConfig()
+	c.Sent = s.sent
 	if models != nil {
 		c.Models = models
 	}

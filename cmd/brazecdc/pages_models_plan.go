@@ -30,6 +30,7 @@ func (v *modelViews) Plan(ctx context.Context, draft []byte, name string) (*web.
 	if err != nil {
 		return nil, err
 	}
+	v.knowTypes(ctx, s)
 	out := &web.ModelPlan{Path: m.Path, Lines: map[string]*web.LinePlan{}, NoID: -1, Doubles: -1}
 	tables, err := s.tables(ctx)
 	if err != nil {
@@ -107,6 +108,9 @@ func (s *sight) lines(out *web.ModelPlan, tables map[string]*connector.Table, co
 		for _, l := range linesOf(conf) {
 			to, ok := sent[l.name]
 			why := notes[l.name]
+			if why == "" && ok && s.becomesTime(conf, info, l, to) {
+				why = noteBecomesTime
+			}
 			tallyLine(out, l.path, fromOf(row, l), to, why, !ok && why != "")
 		}
 	}
@@ -115,6 +119,17 @@ func (s *sight) lines(out *web.ModelPlan, tables map[string]*connector.Table, co
 			p.Type = typeWord(info, l, p)
 		}
 	}
+}
+
+// noteBecomesTime is of text that Braze reads as a time by itself.
+const noteBecomesTime = "text that looks like a date, which Braze would make a time"
+
+// becomesTime tells whether a value of an attribute is text here and would be a time in Braze, where the attribute is not known as text.
+func (s *sight) becomesTime(m *connector.Model, info connector.ModelInfo, l planLine, to string) bool {
+	if !strings.HasPrefix(l.path, m.Path+".custom") || s.types[l.name] == connector.StringType || !mapping.LooksLikeTime(to) {
+		return false
+	}
+	return slices.ContainsFunc(info.Fields, func(d *connector.FieldDef) bool { return d.Name == l.name && d.Type == connector.StringType })
 }
 
 // planLine is one line of a model: the name under which effects and notes know it, where it stands, and the columns it reads.

@@ -20,6 +20,7 @@ func (v *modelViews) Preview(ctx context.Context, draft []byte, ask web.PreviewA
 		return nil, err
 	}
 	defer at.close()
+	v.knowTypes(ctx, at.sight)
 	s, m, name, t := at.sight, at.m, at.name, at.t
 	out := &web.ModelPreview{Op: ask.Op, Topic: s.topics != nil, AsIs: s.topics != nil && ask.Op == "asis"}
 	one := *s.cfg

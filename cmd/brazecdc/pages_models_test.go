@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -219,6 +220,40 @@ func TestModelsViews(t *testing.T) {
 			if list, err := v.Frequent(ctx, []byte(draft), "customers", hidden); err != nil || list != nil {
 				t.Errorf("%s: %v %v", hidden, err, list)
 			}
+		}
+	})
+	t.Run("attributes are compared with those of Braze, and text that would become a time is told", func(t *testing.T) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.endpoint()+"/users/track", strings.NewReader(`{"attributes":[{"external_id":"x","credits":"many","day":"free text"}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+testKey)
+		req.Header.Set("Content-Type", "application/json")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil || res.StatusCode != http.StatusCreated {
+			t.Fatal(err, res)
+		}
+		_ = res.Body.Close()
+		b.exec(`CREATE TABLE days (id text PRIMARY KEY, credits numeric, due text, day text); INSERT INTO days VALUES ('a', 7, '2026-11-01', '2026-11-01'), ('b', 8, 'soon', 'soon')`)
+		text := draft[:strings.Index(draft, "models:")] + "models: [{ name: days, kind: users, table: public.days, mode: additive, load: none, identify: { external_id: id }, custom: { credits: credits, due: due, day: day } }]\n"
+		fresh := newModelsViews(&program{config: b.config()})
+		p, err := fresh.Plan(ctx, []byte(text), "days")
+		if err != nil || p.Unreachable != "" {
+			t.Fatalf("%v %+v", err, p)
+		}
+		if !slices.ContainsFunc(p.Faults, func(f config.Fault) bool {
+			return f.Path == "models[0].custom.credits" && f.Warn && f.Line > 0 && strings.Contains(f.What, "in Braze")
+		}) {
+			t.Errorf("the type is not compared: %v", p.Faults)
+		}
+		if l := p.Lines["models[0].custom.credits"]; l == nil || l.Left != 2 {
+			t.Errorf("values of another type are taken for sent: %+v", l)
+		}
+		if l := p.Lines["models[0].custom.due"]; l == nil || len(l.Reasons) != 1 || l.Reasons[0].Rows != 1 || l.Reasons[0].Left || !strings.Contains(l.Reasons[0].Reason, "looks like a date") {
+			t.Errorf("a text that becomes a time is not told: %+v", l)
+		}
+		if l := p.Lines["models[0].custom.day"]; l == nil || len(l.Reasons) != 0 {
+			t.Errorf("an attribute that is text keeps text: %+v", l)
 		}
 	})
 	t.Run("a source that does not answer leaves the faults of the text", func(t *testing.T) {

@@ -116,3 +116,8 @@ func PresetNames() []string { return presetNames() }
 
 // PresetConsent tells whether a profile field says what a person agreed to.
 func PresetConsent(name string) bool { return presets[name].consent }
+
+// LooksLikeTime tells whether Braze reads an encoded text as a time by itself.
+func LooksLikeTime(js string) bool {
+	return len(js) > 2 && js[0] == '"' && encodedType([]byte(js)) == connector.TimeType
+}

@@ -126,10 +126,20 @@ func (s *Server) fieldsCheck(r *request) error {
 	}
 	data := r.fieldsData(next, m)
 	data.keepIDs(before, r.PostForm)
+	data.refuse(r.problems)
 	if p, err := r.preview(next, m, previewFrom(r.PostForm)); err == nil {
 		data.Preview = p
 	}
 	return r.partial("models_checked", data)
+}
+
+// refuse puts what keeps the form from being saved on top of what check finds.
+func (data *fieldsData) refuse(problems []problem) {
+	var list []faultLine
+	for _, p := range problems {
+		list = append(list, faultLine{Fault: config.Fault{What: p.Text}, Href: "#" + p.Field})
+	}
+	data.Faults = append(list, data.Faults...)
 }
 
 // keepIDs gives the lines of a form the ids of the elements that it came from: a name that is being typed is not that of its element.
