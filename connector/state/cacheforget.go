@@ -142,12 +142,17 @@ func (c *Cache) refreshFiles() error {
 	return errors.Join(c.db.Set(cacheHead, c.head, pebble.Sync), c.db.Flush())
 }
 
+// forgetKeys deletes rows and the fingerprints of a user from all tables. A mark of a deletion holds its key too, and goes only where it is merged with what it
+// deletes: so that is in a table before, and nothing is deleted that is not there.
 func (c *Cache) forgetKeys(ctx context.Context, u connector.User, keys []cacheRow) error {
 	db, err := c.use()
 	if err != nil {
 		return err
 	}
 	defer c.mu.RUnlock()
+	if err := db.Flush(); err != nil {
+		return c.explain(err)
+	}
 	b := db.NewBatch()
 	defer b.Close()
 	for _, k := range keys {
@@ -155,8 +160,13 @@ func (c *Cache) forgetKeys(ctx context.Context, u connector.User, keys []cacheRo
 	}
 	c.names.RLock()
 	for p, n := range c.pairs {
-		if p.table == "" {
-			err = errors.Join(err, b.Delete(appendPrintKey(nil, n, &u), nil))
+		if p.table != "" {
+			continue
+		}
+		key := appendPrintKey(nil, n, &u)
+		v, rerr := read(db, key)
+		if err = errors.Join(err, rerr); v != nil {
+			err = errors.Join(err, b.Delete(key, nil))
 		}
 	}
 	c.names.RUnlock()

@@ -281,3 +281,37 @@ func TestCacheForget(t *testing.T) {
 		t.Errorf("covered: %v", p)
 	}
 }
+
+// TestCacheForgetFirstAndLast: the marks of deletions are gone too, wherever the user's keys lie among those of others.
+func TestCacheForgetFirstAndLast(t *testing.T) {
+	const count = 3000
+	name := func(i int) connector.User { return connector.User{ID: fmt.Sprintf("of-many-%05d-x", i)} }
+	for _, known := range []string{"in memory", "in tables"} {
+		dir := t.TempDir()
+		c := openCache(t, dir)
+		var rows []connector.RowPut
+		var puts []connector.PrintPut
+		for i := 1; i <= count; i++ {
+			rows = append(rows, connector.RowPut{Model: "users", Key: row(fmt.Sprintf("row-%05d-x", i)), User: name(i)})
+			puts = append(puts, connector.PrintPut{Model: "users", User: name(i), Prints: some(3)})
+		}
+		if err := c.Write(rows, puts); err != nil {
+			t.Fatal(err)
+		}
+		if known == "in tables" {
+			if err := errors.Join(c.db.Flush(), c.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, i := range []int{1, count / 2, count, count + 1} { // nobody knows the last one
+			if _, err := c.Forget(t.Context(), name(i)); err != nil {
+				t.Fatal(err)
+			}
+			for _, text := range []string{name(i).ID, fmt.Sprintf("row-%05d-x", i)} {
+				if names := fileHolds(t, dir, text); len(names) > 0 {
+					t.Errorf("%s: %v hold %s", known, names, text)
+				}
+			}
+		}
+	}
+}
