@@ -99,7 +99,7 @@ func fromOld(parts []part, at int, f *Field, maybeSent bool) []part {
 	}
 	switch {
 	case f.Def.Merge:
-		old, ok := leaves(nil, leaf{}, f.Old)
+		old, ok := leaves(nil, leaf{}, *f.Old)
 		if !ok {
 			return parts
 		}
@@ -123,11 +123,11 @@ func fromOld(parts []part, at int, f *Field, maybeSent bool) []part {
 			return append(parts, part{at, nest(changed), true})
 		}
 	case f.Def.Array == ArrayAddRemove:
-		if b := addRemove(f.Old, f.JSON); b != nil {
+		if b := addRemove(*f.Old, f.JSON); b != nil {
 			return append(parts, part{at, b, false})
 		}
 	case f.Def.Array == ArrayBy && !maybeSent: // to add an item twice makes two
-		if b := byIdentifier(f.Def.By, f.Old, f.JSON); b != nil {
+		if b := byIdentifier(f.Def.By, *f.Old, f.JSON); b != nil {
 			return append(parts, part{at, b, true})
 		}
 	}

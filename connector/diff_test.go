@@ -151,7 +151,7 @@ func TestDiffLeavesWhatIsRight(t *testing.T) {
 				}
 				f := Field{Def: d, JSON: []byte(v)}
 				if proof && had {
-					f.Proof, f.Was, f.Old = Changed, HashJSON([]byte(old)), []byte(old)
+					f.Proof, f.Was, f.Old = Changed, HashJSON([]byte(old)), new([]byte(old))
 					if old == v {
 						f.Proof, f.Was, f.Old = Unchanged, 0, nil
 					}
@@ -204,7 +204,7 @@ func TestDiff(t *testing.T) {
 		return diffDefs[slices.IndexFunc(diffDefs, func(d *FieldDef) bool { return d.Name == name })]
 	}
 	changed := func(name, old, now string) Field {
-		return Field{Def: byName(name), JSON: []byte(now), Old: []byte(old), Proof: Changed, Was: HashJSON([]byte(old))}
+		return Field{Def: byName(name), JSON: []byte(now), Old: new([]byte(old)), Proof: Changed, Was: HashJSON([]byte(old))}
 	}
 	plain := func(name, now string) Field { return Field{Def: byName(name), JSON: []byte(now)} }
 	trust := func(yes bool, prints []Print, ok bool) knowledge {

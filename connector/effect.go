@@ -173,8 +173,9 @@ type Field struct {
 	Def  *FieldDef
 	JSON []byte
 	Was  uint64 // HashJSON of the value before, where Proof is Changed
-	// Old is the value before, where Proof is Changed and the field is sent by what differs (Merge, Array).
-	Old   []byte
+	// Old is the value before, where Proof is Changed and the field is sent by what differs (Merge, Array); nil elsewhere. Few fields have one, and every
+	// open change has its fields, so it stands apart.
+	Old   *[]byte
 	Proof Proof
 	// Omit: a NULL that need not be sent because the profile is new (insert, load). A null that must be sent has Omit false.
 	Omit bool

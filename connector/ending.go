@@ -120,7 +120,7 @@ func (p *Pipeline) tell(s *step, call *Effect, outcome, reason string) {
 		rows = append(rows, EndedRow{Model: r.model, Key: r.key, Change: r.change, Stream: r.stream})
 	}
 	*e = Ending{At: time.Now(), User: s.user, To: s.to, Kind: s.kind, UpdateOnly: s.updateOnly, Load: s.load, Outcome: outcome, Reason: reason, Rows: rows,
-		Mapped: s.fields, Event: s.event, Left: s.left, Waited: s.waited, Tries: s.tries, Call: s.call}
+		Mapped: s.fields, Event: s.event, Left: s.left, Waited: s.waited, Tries: int(s.tries), Call: s.call}
 	if s.queued != 0 {
 		e.Queued = s.queued.time()
 	}

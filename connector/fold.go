@@ -8,7 +8,6 @@ import (
 
 // step is one thing a user waits for: one or more effects folded into one, or one that never folds. It keeps the shares of all changes behind it.
 type step struct {
-	kind   Kind
 	user   User
 	to     User
 	event  *Event // instead of fields
@@ -19,6 +18,36 @@ type step struct {
 	// entries are quarantine entries whose fields went into this step; they close when it is accepted.
 	entries []uint64
 
+	recalls []recall        // what a retry puts under it when it leaves
+	retried uint64          // the quarantine entry that it is a retry of, 0 for none
+	waiters []chan<- string // told in a sentence how the step ended; each has room for it
+
+	// from is the load that a row of the step is of, unmark the mark of one that is over.
+	from   *loadRun
+	unmark *FieldDef
+	// known is what prints said of the user when the step last left, by model.
+	known []knownPrints
+
+	// For whoever keeps a history: when it came into the queue, the call it went with, fields left out.
+	queued moment
+	call   *Called
+	left   []FieldNote
+	// offered is what was sent of it while a refusal is handled.
+	offered *Effect
+
+	epoch     uint64
+	successes uint64    // of the endpoint when it last failed
+	at        time.Time // commit time of the oldest change in it
+	row1      [1]rowRef
+	share1    [1]share
+
+	attempts int32 // failed ones while others succeeded
+	fails    int32 // failed ones in a row, in this epoch of the endpoint
+	tries    int32 // failed ones in all, for the history
+	kind     Kind
+	waited   Waits // what it waited for, for the history
+
+	// Each takes a byte, and there are as many steps as open changes: they stand together, so that none takes eight.
 	updateOnly bool
 	owner      bool
 	creates    bool
@@ -40,43 +69,16 @@ type step struct {
 	// existed: this delete met a profile that Braze had, so once Braze does not know the user any more the delete has taken effect.
 	existed bool
 	// reread: the row is read when the step leaves, while its user is busy, so that nothing newer can slip in between.
-	reread  bool
-	recalls []recall        // what a retry puts under it when it leaves
-	retried uint64          // the quarantine entry that it is a retry of, 0 for none
-	asked   bool            // someone had an entry retried, and its end is still to be counted
-	waiters []chan<- string // told in a sentence how the step ended; each has room for it
+	reread bool
 	// revived: that was done.
 	revived bool
 	// release: a held delete that was confirmed, or that this row ends; it leaves data/ when this step ends.
 	release bool
 	counted bool // the brake has counted this delete
 	erase   bool // a person asked that the user be forgotten: this delete is not held, and nothing undoes it
-
-	// from is the load that a row of the step is of, unmark the mark of one that is over. noted: the list of from has the user.
-	from   *loadRun
-	unmark *FieldDef
-	noted  bool
-
-	// known is what prints said of the user when the step last left, by model.
-	known   []knownPrints
+	noted   bool // the list of from has the user
+	asked   bool // someone had an entry retried, and its end is still to be counted
 	fetched bool // known was asked for by the call it is about to leave with
-
-	// For whoever keeps a history: when it came into the queue, what it waited for, attempts that failed, the call it went with, fields left out.
-	queued moment
-	waited Waits
-	tries  int
-	call   *Called
-	left   []FieldNote
-	// offered is what was sent of it while a refusal is handled.
-	offered *Effect
-
-	attempts  int // failed ones while others succeeded
-	fails     int // failed ones in a row, in this epoch of the endpoint
-	epoch     uint64
-	successes uint64    // of the endpoint when it last failed
-	at        time.Time // commit time of the oldest change in it
-	row1      [1]rowRef
-	share1    [1]share
 }
 
 // rowRef is one row behind a step.

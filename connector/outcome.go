@@ -293,7 +293,7 @@ func (p *Pipeline) failed(s *step, epoch, successes uint64, err *RetryableError)
 	switch {
 	case s.event != nil && err.Unknown && p.cfg.HoldUnknown:
 		return "unknown"
-	case s.attempts >= p.cfg.Attempts:
+	case int(s.attempts) >= p.cfg.Attempts:
 		return "attempts"
 	}
 	return ""

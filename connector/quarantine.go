@@ -16,7 +16,7 @@ func (p *Pipeline) quarantine(ctx context.Context, s *step, class, reason string
 		return nil
 	}
 	for _, r := range s.rows {
-		e := &Entry{Class: class, Reason: reason, Model: p.models[r.model].Name, Key: r.key, User: s.user, Stream: r.stream, Attempts: s.attempts,
+		e := &Entry{Class: class, Reason: reason, Model: p.models[r.model].Name, Key: r.key, User: s.user, Stream: r.stream, Attempts: int(s.attempts),
 			Op: s.kind.String(), Effect: p.storeRow(s, r)}
 		if s.kind == DeleteUser && !p.models[r.model].Owner && !r.ends { // it only waited before the delete
 			e.Effect.Kind, e.Effect.UpdateOnly, e.Effect.Owner = Track, !s.unsent, false

@@ -137,7 +137,7 @@ func (q *queue) close() {
 
 // enoughReady is how many users may stand ready for a sender before reading waits: many full calls for all senders. More would only fill the heap, and the
 // garbage collector would work for them.
-const enoughReady = 8000
+const enoughReady = 4000
 
 // room waits while enough users are ready, or for ctx. waits is told of it.
 func (q *queue) room(ctx context.Context, waits func(bool)) error {

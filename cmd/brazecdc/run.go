@@ -79,8 +79,9 @@ func (p *program) run(ctx context.Context) error {
 	return p.follow(ctx, cfg, text, log)
 }
 
-// besideOpen is what the process needs beside the open changes: stores, buffers, code, and the heap's room to breathe.
-const besideOpen = 64 << 20
+// besideOpen is what the process needs beside the open changes: stores, buffers, code, and the heap's room to breathe. With a third less the garbage collector
+// ran half again as often at full speed.
+const besideOpen = 96 << 20
 
 // limitMemory makes the garbage collector work harder before the process grows past what limits.open_bytes calls for. GOMEMLIMIT, where it is set, counts
 // instead.

@@ -31,7 +31,7 @@ func newTransport(timeout time.Duration) *http.Transport {
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   min(timeout, 10*time.Second),
 		ExpectContinueTimeout: time.Second,
-		WriteBufferSize:       32 << 10,
+		WriteBufferSize:       64 << 10,
 		DisableCompression:    true,
 	}
 }

@@ -70,7 +70,7 @@ func TestCasesOfGroups(t *testing.T) {
 		tags.Array = "add_remove"
 		b := base(t, "sync", func(m *connector.Model) { m.Fields, m.Custom = nil, []connector.FieldMap{tags} })
 		out, err := b.try(connector.Update, row(b.table, r1), row(b.table, r1, "tags={a,b,svc}"))
-		if f := out[0].Fields[0]; err != nil || f.Def.Array != connector.ArrayAddRemove || string(f.Old) != `["a","b"]` || f.Proof != connector.Changed {
+		if f := out[0].Fields[0]; err != nil || f.Def.Array != connector.ArrayAddRemove || string(oldOf(&f)) != `["a","b"]` || f.Proof != connector.Changed {
 			t.Errorf("%+v, %v", f, err)
 		}
 	})

@@ -326,6 +326,7 @@ func (j *job) prove(fp *fieldPlan, after, before connector.Row, f *connector.Fie
 	}
 	f.Proof, f.Was = connector.Changed, connector.HashJSON(old)
 	if d := fp.def; oc == encoded && (d.Merge || d.Array != connector.ArrayWhole) {
-		f.Old = j.a.kept(append(j.a.room(), old...))
+		kept := j.a.kept(append(j.a.room(), old...))
+		f.Old = &kept
 	}
 }

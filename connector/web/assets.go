@@ -34,7 +34,11 @@ var mimes = map[string]string{".css": "text/css; charset=utf-8", ".js": "text/ja
 func loadAssets() (*assetFiles, error) {
 	a := &assetFiles{files: map[string]assetFile{}}
 	sum := sha256.New()
-	err := fs.WalkDir(assetSource, "assets", func(name string, d fs.DirEntry, err error) error {
+	w, err := gzip.NewWriterLevel(nil, gzip.BestCompression) // one for all: each takes a megabyte
+	if err != nil {
+		return nil, err
+	}
+	err = fs.WalkDir(assetSource, "assets", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -47,10 +51,7 @@ func loadAssets() (*assetFiles, error) {
 			return err
 		}
 		var z bytes.Buffer
-		w, err := gzip.NewWriterLevel(&z, gzip.BestCompression)
-		if err != nil {
-			return err
-		}
+		w.Reset(&z)
 		if _, err := w.Write(b); err != nil {
 			return err
 		}
