@@ -68,9 +68,6 @@ func ServeEach(data string, lend Lend, log *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
-// Path is where the socket is.
-func (s *Server) Path() string { return s.path }
-
 // Close ends the server, waits for requests under way until ctx ends, and removes the socket.
 func (s *Server) Close(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)

@@ -3,7 +3,6 @@ package mapping
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"brazecdc/connector"
 )
@@ -37,8 +36,8 @@ func appendItemPart(dst []byte, s string) []byte {
 	return dst
 }
 
-// ItemID makes the id of a catalog's item of the parts of a row's key, in the alphabet that Braze takes. ItemParts is its reverse.
-func ItemID(parts ...string) string {
+// itemText makes the id of a catalog's item of the parts of a row's key, in the alphabet that Braze takes. Different parts never give one id.
+func itemText(parts []string) string {
 	var b []byte
 	for i, p := range parts {
 		if i > 0 {
@@ -47,35 +46,6 @@ func ItemID(parts ...string) string {
 		b = appendItemPart(b, p)
 	}
 	return string(b)
-}
-
-// ItemParts gives the parts of a key back that ItemID made an id of.
-func ItemParts(id string) ([]string, error) {
-	var parts []string
-	var part []byte
-	for i := 0; i < len(id); {
-		switch rest := id[i:]; {
-		case strings.HasPrefix(rest, itemJoint):
-			parts, part = append(parts, string(part)), nil
-			i += len(itemJoint)
-		case strings.HasPrefix(rest, itemEscape):
-			if len(rest) < len(itemEscape)+2 {
-				return nil, fmt.Errorf("read item id %q: an escape is cut off at byte %d", id, i)
-			}
-			high, low := strings.IndexByte("0123456789ABCDEF", rest[2]), strings.IndexByte("0123456789ABCDEF", rest[3])
-			if high < 0 || low < 0 {
-				return nil, fmt.Errorf("read item id %q: what follows %q at byte %d is no hexadecimal number", id, itemEscape, i)
-			}
-			part = append(part, byte(high<<4|low))
-			i += len(itemEscape) + 2
-		case !itemByte(rest[0]):
-			return nil, fmt.Errorf("read item id %q: byte %d is outside of letters, digits, - and _", id, i)
-		default:
-			part = append(part, rest[0])
-			i++
-		}
-	}
-	return append(parts, string(part)), nil
 }
 
 // itemID compiles what the id of a catalog's item is made of.
@@ -117,7 +87,7 @@ func (c *compiler) itemID(mo *model, path string) {
 // itemIdentity names the item of a row.
 func (p *plan) itemIdentity(s *idPlan, r connector.Row) identity {
 	at := 0
-	var b []byte
+	texts := make([]string, 0, len(s.parts))
 	for i := range s.parts {
 		part := &s.parts[i]
 		n := len(part.columns())
@@ -139,13 +109,11 @@ func (p *plan) itemIdentity(s *idPlan, r connector.Row) identity {
 		case text == "":
 			return identity{state: idMissing}
 		}
-		if i > 0 {
-			b = append(b, itemJoint...)
-		}
-		b = appendItemPart(b, text)
+		texts = append(texts, text)
 	}
-	if len(b) > maxItemID {
+	id := itemText(texts)
+	if len(id) > maxItemID {
 		return identity{state: idRefused, reason: fmt.Sprintf("it is longer than Braze's %d characters, counting what stands for other characters than letters, digits, - and _", maxItemID)}
 	}
-	return identity{user: connector.User{Kind: connector.Item, ID: string(b), Label: s.label}}
+	return identity{user: connector.User{Kind: connector.Item, ID: id, Label: s.label}}
 }
