@@ -186,6 +186,7 @@ func (s *Server) usersRoutes() []route {
 		{http.MethodGet, "/users", Viewer, s.usersPage, ""},
 		{http.MethodPost, "/users/find", Viewer, s.usersFind, ""},
 		{http.MethodGet, "/users/{ref}", Viewer, s.userPage, ""},
+		{http.MethodPost, "/users/{ref}/reveal", Editor, s.userReveal, ""},
 		{http.MethodPost, "/users/{ref}/watch", Editor, s.userWatch, ""},
 		{http.MethodPost, "/users/{ref}/send", Editor, s.userSend, ""},
 		{http.MethodPost, "/users/{ref}/compare", Editor, s.userCompare, ""},
@@ -324,6 +325,8 @@ type userData struct {
 	Compared *UserCompared
 	Command  string
 	Wait     []string // what its queue waits for, in words
+	Masked   bool     // some values are masked for editors too
+	Revealed bool     // an editor asked for them
 }
 
 // userGroup is a subscription group and the user's state in it.
@@ -350,7 +353,8 @@ func (s *Server) showUser(r *request, v UsersViews, compared *UserCompared) erro
 	if err != nil {
 		return usersFault(err)
 	}
-	data := userData{UserView: u, Events: r.userEvents(u), Older: before != "", Compared: compared, Wait: r.waitWords(&u.Waiting)}
+	view := *u // its rows are masked below, and it may be another page's too
+	data := userData{UserView: &view, Events: r.userEvents(u), Older: before != "", Compared: compared, Wait: r.waitWords(&u.Waiting)}
 	for i := range u.Rows {
 		row := &u.Rows[i]
 		row.Why = r.orText(passKeys, row.Nothing)
@@ -361,6 +365,7 @@ func (s *Server) showUser(r *request, v UsersViews, compared *UserCompared) erro
 			data.Command = "brazecdc preview --model " + shellWord(row.Model) + " --key " + shellWord(r.mask(row.Key))
 		}
 	}
+	data.withoutPrivate(r)
 	return r.render(http.StatusOK, "users_one", "users.one.title", data)
 }
 

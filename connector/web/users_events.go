@@ -15,6 +15,8 @@ type userEvent struct {
 	Badge string
 	Head  string
 	Steps []userStep
+
+	Hidden bool // the payload is masked for editors too
 }
 
 // userStep is one step on a change's way, with the time since the step before.

@@ -107,6 +107,29 @@ func testUser() *UserView {
 	}
 }
 
+func TestPrivateValuesOfAUser(t *testing.T) {
+	f := &fakeUsers{view: testUser()}
+	f.view.Rows[0].Fields = append(f.view.Rows[0].Fields, UserField{Name: "iban", Value: `"DE89 3704"`, State: FieldAgrees})
+	f.view.Past[0].Payload = `{"iban":"DE89 3704"}`
+	f.compared = &UserCompared{Row: f.view.Rows[0], Fields: []UserDiff{{Name: "iban", Source: `"DE89 3704"`, Held: `"DE89 3704"`, Equal: true}}}
+	s, store := usersSite(t, f, nil)
+	s.server.cfg.Quarantine, s.server.cfg.Access = redacting{}, func() Access { return Access{SignIn: true, Users: twoUsers()} }
+	const path = "/users/" + testRef
+	kim := signIn(t, s, "kim")
+	kim.get(path).wants(t, http.StatusOK, "•••", "pro", "Show them", "looks private")
+	for _, a := range []answer{kim.get(path), kim.post(path+"/compare", url.Values{"row": {"0"}})} {
+		a.lacks(t, "DE89")
+	}
+	kim.post(path+"/reveal", nil).wants(t, http.StatusOK, "DE89 3704", "Hide them")
+	kim.get(path).lacks(t, "DE89")
+	if got := activity(t, store); !strings.Contains(got, "users.did.revealed "+testRef) {
+		t.Errorf("the activity is %s", got)
+	}
+	jo := signIn(t, s, "jo")
+	jo.post(path+"/reveal", nil).wants(t, http.StatusForbidden)
+	jo.get(path).lacks(t, "DE89", "Show them")
+}
+
 // usersSite serves the pages of a user, with an activity log.
 func usersSite(t *testing.T, f *fakeUsers, api control.API) (*site, *draft.Store) {
 	t.Helper()
