@@ -271,7 +271,7 @@ func (p *Pipeline) finish(ctx context.Context, drained bool) error {
 	}
 	if !drained {
 		open, _, _, _ := p.tracker.state()
-		return &StopError{Code: ExitDeadline, What: fmt.Sprintf("stopped with %d changes not yet accepted by Braze; they come again at the next start", open),
+		return &StopError{Code: ExitDeadline, What: fmt.Sprintf("stopped with %s not yet accepted by Braze, for the next start to bring again", plural(open, "change")),
 			Fix: "nothing, or raise limits.drain"}
 	}
 	return nil

@@ -54,6 +54,7 @@ type app struct {
 	listen   string        // where health and metrics are served, once they are
 	lastStop *control.Stop // how the run before ended, nil where that is not known
 	closing  sync.Once
+	noWait   bool // another process that works is a fault
 }
 
 // open takes the lock on data/, reads the tables' shapes, compiles the mapping and makes the pipeline. Nothing is created in the database yet and nothing is
@@ -64,7 +65,7 @@ func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger
 
 // openAs is open; idle makes an app whose pipeline reads nothing: its topics are not joined, and how it ends is no end of a run.
 func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logger, watch watcher, idle bool) (_ *app, err error) {
-	a := &app{cfg: cfg, file: p.config, dataPath: p.beside(cfg.Data.Path), log: log, started: time.Now()}
+	a := &app{cfg: cfg, file: p.config, dataPath: p.beside(cfg.Data.Path), log: log, started: time.Now(), noWait: p.noWait}
 	defer func() {
 		if err == nil {
 			return
@@ -216,8 +217,17 @@ func (a *app) openSource(ctx context.Context) (err error) {
 	if err = a.look(ctx); err != nil || a.cfg.Source.Kafka == nil {
 		return err
 	}
-	if a.topics, err = a.openTopics(); err == nil {
-		a.source = a.topics
+	if a.topics, err = a.openTopics(); err != nil {
+		return err
+	}
+	a.source = a.topics
+	if !a.noWait {
+		return nil
+	}
+	members, err := a.topics.Members(ctx)
+	if err == nil && len(members) > 0 {
+		err = &connector.StopError{Code: connector.ExitSlotInUse, What: fmt.Sprintf("group %q has live members: %v", a.cfg.Source.Kafka.Group, members),
+			Fix: "stop them, or start without --no-wait to share the partitions"}
 	}
 	return err
 }
@@ -226,7 +236,9 @@ func (a *app) openSource(ctx context.Context) (err error) {
 // sees the newest records first, and a stream's must come in order.
 func (a *app) look(ctx context.Context) (err error) {
 	if a.cfg.Source.Kafka == nil {
-		pg, err := postgres.New(postgresConfig(a.cfg.Source.Postgres, a.log))
+		c := postgresConfig(a.cfg.Source.Postgres, a.log)
+		c.NoWait = a.noWait
+		pg, err := postgres.New(c)
 		if err != nil {
 			return err
 		}

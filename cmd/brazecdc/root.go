@@ -31,6 +31,7 @@ func (e *silentError) Error() string { return fmt.Sprintf("exit code %d", e.code
 type program struct {
 	terminal
 	config  string            // path of the configuration file
+	noWait  bool              // run ends where another process works
 	draft   bool              // the pages' draft counts in place of the file
 	exit    func(code int)    // ends the process at once
 	started bool              // a subcommand's own work began: later faults are not the command line's
@@ -92,11 +93,11 @@ First steps:
 
 Exit codes:
    0  stopped on request, everything confirmed
-   1  unexpected fault, or verify found drift      2  wrong flags
-   3  configuration invalid                       4  check, preview or demo found faults
+   1  unexpected fault                             2  wrong flags
+   3  configuration invalid                       4  check, verify, preview or demo found faults
   10  source not reachable within start_timeout  11  login or rights refused
   12  slot missing, lost or invalidated          13  slot recreated, or its position does not fit the record
-  14  slot in use                                15  offset out of range, or a topic made anew
+  14  slot or group in use, with --no-wait       15  offset out of range, or a topic made anew
   16  publication, table or identity unfit       17  slot of another plugin or database
   18  another server                             19  another timeline, or the server is behind the position
   20  Braze refuses the key                      21  Braze's endpoint is wrong

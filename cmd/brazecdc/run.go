@@ -19,7 +19,7 @@ import (
 )
 
 func newRun(p *program) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Move changes into Braze until stopped",
 		Long: `run follows the row changes of the models' tables and sends what comes of them to Braze.
@@ -45,6 +45,9 @@ log.format count from the next start on. With web.stay: true a stop with exit co
 With log.level: debug each change's end is a line of its own on standard error, as JSON where that is no terminal: time, table, operation, position, endpoint,
 fields, outcome, reason, and the user as a keyed hash.
 
+A process that finds its slot in use stands by and takes over when the other one ends; with --no-wait it ends with exit code 14 instead, and so it does where
+the Kafka group has members.
+
 How the last run ended is shown by "brazecdc status". Exit codes: see "brazecdc --help".`,
 		Example: "  brazecdc run\n  brazecdc run --config /etc/brazecdc/shop.yaml",
 		Args:    cobra.NoArgs,
@@ -52,6 +55,8 @@ How the last run ended is shown by "brazecdc status". Exit codes: see "brazecdc 
 			return p.run(cmd.Context())
 		},
 	}
+	cmd.Flags().BoolVar(&p.noWait, "no-wait", false, "end with exit code 14 where another process uses the slot, or is a member of the group")
+	return cmd
 }
 
 func (p *program) run(ctx context.Context) error {

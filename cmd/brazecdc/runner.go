@@ -74,6 +74,7 @@ func (r *runner) run(ctx context.Context) (err error) {
 		}
 	}()
 	w, err := r.begin(ctx, r.f.config(), r.f.content(), false)
+	r.p.noWait = false // of the start alone: a slot that this process gave up a moment ago may still count as used
 	for {
 		if err == nil {
 			var o *order

@@ -14,9 +14,6 @@ import (
 	"brazecdc/connector/control"
 )
 
-// exitDrift is the exit code of verify where Braze holds something else than the source.
-const exitDrift = 1
-
 // typesAtLook is how long a command that looks waits for the types of custom attributes.
 const typesAtLook = 5 * time.Second
 
@@ -52,7 +49,7 @@ if a load, which leaves NULLs out, was the last to send the row. Fields that no 
 never deletes. With Kafka there is nothing to send again from here: it names the replay that does.
 
 It prints ids, and values only with --values. It asks at most --rate times a minute, with 50 users each (an email or phone as identifier costs a request of its
-own). Exit code 0 if all is equal or was repaired, 1 if something differs.`,
+own). Exit code 0 if all is equal or was repaired, 4 if something differs.`,
 		Example: "  brazecdc verify --model customers\n  brazecdc verify --model customers --sample 2000 --json\n  brazecdc verify --model customers --key 1042 --key 1043 --values --repair",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -116,7 +113,7 @@ func (p *program) verify(ctx context.Context, q *verifyAsk) error {
 		return err
 	}
 	if report.drift() > report.Repaired {
-		return &silentError{code: exitDrift}
+		return &silentError{code: connector.ExitFaults}
 	}
 	return nil
 }

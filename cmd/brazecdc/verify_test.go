@@ -116,7 +116,7 @@ func TestVerify(t *testing.T) {
 		b.post("/users/track", `{"attributes":[{"external_id":"u-3","plan":"secret-plan"},{"external_id":"u-4","credits":null,"plan":"x"},{"external_id":"u-5","tags":["b","a"]},`+
 			`{"external_id":"u-6","_merge_objects":true,"prefs":{"mail":{"freq":3}}},{"external_id":"u-2","first_name":"Bob"}]}`)
 		b.post("/users/delete", `{"external_ids":["u-7","u-8"]}`)
-		r := b.verify(exitDrift, "--sample", "40")
+		r := b.verify(connector.ExitFaults, "--sample", "40")
 		if r.Drifting != 5 || r.Missing != 2 || r.Equal != 33 || r.Living != 0 || r.Repaired != 0 {
 			t.Errorf("%+v", r)
 		}
@@ -147,7 +147,7 @@ func TestVerify(t *testing.T) {
 	t.Run("finds users that live on although their row is gone or dead", func(t *testing.T) {
 		b.t = t
 		b.exec("DELETE FROM users WHERE id = 'u-9'; UPDATE users SET note = 'dead' WHERE id = 'u-10'")
-		r := b.verify(exitDrift, "--key", "u-9", "--key", "u-10", "--key", "u-11", "--repair")
+		r := b.verify(connector.ExitFaults, "--key", "u-9", "--key", "u-10", "--key", "u-11", "--repair")
 		if r.Living != 2 || r.Equal != 1 || r.Repaired != 0 || len(r.LivingUsers) != 2 {
 			t.Errorf("%+v", r)
 		}
@@ -209,7 +209,7 @@ func TestVerifyTopic(t *testing.T) {
 	b.env = append(b.env, "TEST_ENDPOINT="+endpointOf(b.text))
 	produce(t, cl, debezium("c", "u-1", "old", 1), debezium("c", "u-2", "free", 2), debezium("c", "u-3", "free", 3), debezium("u", "u-1", "pro", 1), debezium("d", "u-3", "free", 3))
 	b.post("/users/track", `{"attributes":[{"external_id":"u-1","plan":"pro","credits":1},{"external_id":"u-2","plan":"pro","credits":2},{"external_id":"u-3","plan":"free","credits":3}]}`)
-	r := b.verify(exitDrift)
+	r := b.verify(connector.ExitFaults)
 	if r.Rows != 3 || r.Equal != 1 || r.Drifting != 1 || r.Living != 1 || r.field(t, "plan").Differs != 1 || r.LivingUsers[0].User != "u-3" {
 		t.Errorf("%+v", r)
 	}
