@@ -49,7 +49,8 @@ func newDemo(p *program) *cobra.Command {
 		Long: `demo starts a throw-away Postgres server, a simulator of Braze's API, and the connector between them, on the tables of a small shop: customers, and their
 addresses as a second model of the same users. Then customers sign up, spend, move house and leave, and each line shows a row change and the call
 that came of it. The pages show all of it in a browser, at the address that is
-printed; what is changed there is applied to the demo's own file. Nothing leaves this machine, except that the server may have to be fetched first; demo says what and how large it is.
+printed; what is changed there is applied to the demo's own file. Nothing leaves this machine, except that the server may have to be
+fetched first; demo says what and how large it is.
 
 The server comes from the PATH, the distribution's folder, apt-get (as root), or Maven; else demo names the package to install. Postgres
 refuses to run as root, so then it runs under another account. Everything is gone when demo ends, whichever way it ends.
