@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 
 	"brazecdc/connector"
 	"brazecdc/connector/config"
@@ -221,6 +222,15 @@ func (s *Server) donePage(r *request) error {
 	if err != nil || s.cfg.Connections == nil {
 		return errUnavailable()
 	}
-	d := doneData{Sent: s.cfg.Connections.FirstSent(), Running: r.running(), Command: r.command("run"), Instance: instanceOf(readWritten(v.Text).Braze.Endpoint)}
+	sent := s.cfg.Connections.FirstSent()
+	if h := r.references(); sent != nil && len(h) > 0 {
+		shown := *sent
+		shown.Calls = slices.Clone(sent.Calls)
+		for i := range shown.Calls {
+			shown.Calls[i].Body = h.body(shown.Calls[i].Body)
+		}
+		sent = &shown
+	}
+	d := doneData{Sent: sent, Running: r.running(), Command: r.command("run"), Instance: instanceOf(readWritten(v.Text).Braze.Endpoint)}
 	return r.render(http.StatusOK, "connections_done", "connections.done.title", d)
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -312,7 +313,7 @@ func TestModelsSend(t *testing.T) {
 		t.Errorf("%d %v", a.Code, api.sent)
 	}
 	log, _, err := store.Activity(draft.Filter{Key: "models.send"})
-	if err != nil || len(log) != 1 || strings.Contains(strings.Join(log[0].What.Args, " "), " 7") {
+	if err != nil || len(log) != 1 || slices.Contains(log[0].What.Args, "7") {
 		t.Errorf("%v %+v", err, log)
 	}
 	api.err = errors.New("refused by Braze")

@@ -52,7 +52,7 @@ func (r *request) downloadHeld(api heldAPI, a *heldAct) error {
 
 // eachEntry reads the entries that an action is about, one at a time.
 func (r *request) eachEntry(api heldAPI, a *heldAct, fn func(*connector.Entry) error) error {
-	ctx := r.Context()
+	ctx, named := r.Context(), r.references()
 	one := func(id uint64) error {
 		e, err := api.Entry(ctx, id)
 		if err != nil {
@@ -65,6 +65,15 @@ func (r *request) eachEntry(api heldAPI, a *heldAct, fn func(*connector.Entry) e
 			return err
 		}
 		r.withoutPrivate(e)
+		if e.Effect != nil {
+			for i := range e.Effect.Fields {
+				f := &e.Effect.Fields[i]
+				f.JSON = json.RawMessage(named.value(f.Name, string(f.JSON)))
+			}
+			if v := e.Effect.Event; v != nil {
+				v.JSON = json.RawMessage(named.body(string(v.JSON)))
+			}
+		}
 		return fn(e)
 	}
 	for _, id := range a.Scope.IDs {

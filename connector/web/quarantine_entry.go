@@ -214,15 +214,16 @@ func (r *request) entryValues(page *entryPage, e *connector.Entry) {
 	slices.SortFunc(page.Columns, func(a, b entryColumn) int { return cmp.Compare(a.Name, b.Name) })
 	if e.Effect != nil {
 		page.Effect = e.Effect.Kind.String()
+		named := r.references()
 		for _, f := range e.Effect.Fields {
-			x := entryField{Name: f.Name, Value: r.maskJSON(f.JSON), Left: f.Omit}
+			x := entryField{Name: f.Name, Value: r.maskJSON([]byte(named.value(f.Name, string(f.JSON)))), Left: f.Omit}
 			if string(f.JSON) != "null" && r.hides(e.Model, f.Name) {
 				x.Value, page.Masked = hiddenValue, true
 			}
 			page.Fields = append(page.Fields, x)
 		}
 		if v := e.Effect.Event; v != nil {
-			page.Fields = append(page.Fields, entryField{Name: v.Name, Value: r.maskJSON(v.JSON)})
+			page.Fields = append(page.Fields, entryField{Name: v.Name, Value: r.maskJSON([]byte(named.body(string(v.JSON))))})
 		}
 	}
 	page.Source = r.entrySource(e.Original)

@@ -83,6 +83,7 @@ type Server struct {
 	board  board
 	events *events
 
+	named     namedReferences
 	heldUsers userRefs
 	jobs      heldJobs
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -354,7 +355,8 @@ func (s *Server) showUser(r *request, v UsersViews, compared *UserCompared) erro
 		return usersFault(err)
 	}
 	view := *u // its rows are masked below, and it may be another page's too
-	data := userData{UserView: &view, Events: r.userEvents(u), Older: before != "", Compared: compared, Wait: r.waitWords(&u.Waiting)}
+	compared = r.hideReferences(&view, compared)
+	data := userData{UserView: &view, Events: r.userEvents(&view), Older: before != "", Compared: compared, Wait: r.waitWords(&u.Waiting)}
 	for i := range u.Rows {
 		row := &u.Rows[i]
 		row.Why = r.orText(passKeys, row.Nothing)
@@ -367,6 +369,35 @@ func (s *Server) showUser(r *request, v UsersViews, compared *UserCompared) erro
 	}
 	data.withoutPrivate(r)
 	return r.render(http.StatusOK, "users_one", "users.one.title", data)
+}
+
+// hideReferences takes out what variables and files hold, in copies: what it is given may be another page's too.
+func (r *request) hideReferences(u *UserView, compared *UserCompared) *UserCompared {
+	h := r.references()
+	if len(h) == 0 {
+		return compared
+	}
+	u.Rows, u.Past = slices.Clone(u.Rows), slices.Clone(u.Past)
+	for i := range u.Rows {
+		u.Rows[i].Fields = slices.Clone(u.Rows[i].Fields)
+		for j := range u.Rows[i].Fields {
+			f := &u.Rows[i].Fields[j]
+			f.Value = h.value(f.Name, f.Value)
+		}
+	}
+	for i := range u.Past {
+		u.Past[i].Payload = h.body(u.Past[i].Payload)
+	}
+	if compared == nil {
+		return nil
+	}
+	shown := *compared
+	shown.Fields = slices.Clone(compared.Fields)
+	for i := range shown.Fields {
+		f := &shown.Fields[i]
+		f.Source, f.Held = h.value(f.Name, f.Source), h.value(f.Name, f.Held)
+	}
+	return &shown
 }
 
 // shellWord quotes a word for a shell where it has to be.
