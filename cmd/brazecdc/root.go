@@ -113,7 +113,7 @@ Exit codes:
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newRun(p), newUI(p), newCheck(p), newPreview(p), newVerify(p), newSend(p), newInit(p), newDemo(p), newQuarantine(p), newConfirm(p), newForget(p), newReplay(p), newResync(p),
-		newUser(p), newStatus(p), newTeardown(p), newHealthcheck(p), newLogLevel(p), newSchema(p), newVersion(p),
+		newUser(p), newStatus(p), newTeardown(p), newHealthcheck(p), newLogLevel(p), newSchema(p), newOps(p), newVersion(p),
 	)
 	return root
 }

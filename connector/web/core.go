@@ -60,11 +60,22 @@ func (s *Server) helpPage(r *request) error {
 		Words:   helpWords,
 		Classes: heldClasses,
 		Codes:   exitCodes,
+		Alerts:  Alerts,
 	})
 }
 
+// Alerts are those that "brazecdc ops alerts" makes rules of, each with a text core.alert.NAME.
+var Alerts = []string{
+	"BrazecdcDown", "BrazecdcLate", "BrazecdcStuck", "BrazecdcSlotAtRisk", "BrazecdcKeyRefused", "BrazecdcBrazeFailing", "BrazecdcThrottled",
+	"BrazecdcDeletesHeld", "BrazecdcModelPaused", "BrazecdcQuarantineGrowing", "BrazecdcFieldLeftOut", "BrazecdcPointsSurge", "BrazecdcScheduleMissed", "BrazecdcConfigReloadFailed", "BrazecdcStoreLarge", "BrazecdcRestarting",
+}
+
+// AlertAnchor is where the help page explains an alert.
+func AlertAnchor(name string) string { return "alert-" + name }
+
 type helpPage struct {
 	Words, Classes []string
+	Alerts         []string
 	Codes          []exitCode
 }
 
