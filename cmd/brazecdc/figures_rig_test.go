@@ -84,7 +84,9 @@ func roomyDir() string {
 func (f *figures) build() string {
 	f.t.Helper()
 	dir := filepath.Join(f.dir, "bin")
-	out, err := exec.CommandContext(f.ctx, "go", "build", "-o", dir+string(filepath.Separator), "brazecdc/cmd/brazecdc", "brazecdc/cmd/brazesim").CombinedOutput()
+	build := exec.CommandContext(f.ctx, "go", "build", "-o", dir+string(filepath.Separator), "brazecdc/cmd/brazecdc", "brazecdc/cmd/brazesim")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as "make build" and the image do: the stores' memory is then the collector's too
+	out, err := build.CombinedOutput()
 	if err != nil {
 		f.t.Fatalf("build both programs: %v\n%s", err, out)
 	}

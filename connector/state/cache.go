@@ -138,7 +138,7 @@ func openPebble(folder string, disk tolerantFS, log *slog.Logger) (db *pebble.DB
 	blocks := pebble.NewCache(cacheBlocks)
 	defer blocks.Unref()
 	o := &pebble.Options{
-		FS: disk, Cache: blocks, MemTableSize: cacheTable, MemTableStopWritesThreshold: 3, MaxOpenFiles: 64,
+		FS: disk, Cache: blocks, MemTableSize: cacheTable, MemTableStopWritesThreshold: 3, MaxOpenFiles: 256,
 		L0CompactionThreshold: firstLevelTables, L0StopWritesThreshold: 3 * firstLevelTables,
 		FormatMajorVersion: pebble.FormatNewest, Logger: quietLogger{log, disk.failure},
 		// Without a listener damage that is met later would end the process.
