@@ -170,7 +170,9 @@ func groupViewOf(f groupForm, d *drafted, m *connector.Model, plan *ModelPlan, p
 		v.Names = append(v.Names, name)
 	}
 	slices.Sort(v.Names)
-	v.Builder = builderOf(f.Rule, v.Prefix, v.Columns)
+	if v.Builder = builderOf(f.Rule, v.Prefix, v.Columns); f.byBuilder { // its rows were refused, and wait to be finished
+		v.Builder = builderOfRule(f.builder, v.Prefix, v.Columns)
+	}
 	v.Clock = strings.Contains(f.Rule, "now()")
 	return v
 }
@@ -178,12 +180,15 @@ func groupViewOf(f groupForm, d *drafted, m *connector.Model, plan *ModelPlan, p
 // builderOf makes the rows of inputs for a rule, with empty ones to fill.
 func builderOf(expr, prefix string, columns []RelationColumn) builderView {
 	rule, ok := ParseRule(expr)
-	v := builderView{Prefix: prefix, Rich: !ok, All: columns}
 	if !ok {
-		return v
+		return builderView{Prefix: prefix, Rich: true, All: columns}
 	}
-	v.Any = rule.Any
-	v.Rows = builderRows(rule.Rows, prefix+".r", columns)
+	return builderOfRule(rule, prefix, columns)
+}
+
+// builderOfRule makes the rows of inputs for the rows of a rule, which may not be finished.
+func builderOfRule(rule Rule, prefix string, columns []RelationColumn) builderView {
+	v := builderView{Prefix: prefix, Any: rule.Any, Rows: builderRows(rule.Rows, prefix+".r", columns), All: columns}
 	block := Rule{Any: !rule.Any}
 	if rule.Block != nil {
 		block = *rule.Block
@@ -428,13 +433,7 @@ func (s *Server) ruleCheck(r *request) error {
 		}
 		f.Rule = text
 		if bad != nil && r.PostFormValue("redraw") != "" {
-			v := builderView{Prefix: prefix, Any: f.builder.Any, Rows: builderRows(f.builder.Rows, prefix+".r", columns), All: columns}
-			block := Rule{Any: !f.builder.Any}
-			if f.builder.Block != nil {
-				block = *f.builder.Block
-			}
-			v.Block = &builderView{Prefix: prefix, Any: block.Any, Rows: builderRows(block.Rows, prefix+".b", columns), All: columns}
-			if out.Builder, err = r.builderText(d, m, v); err != nil {
+			if out.Builder, err = r.builderText(d, m, builderOfRule(f.builder, prefix, columns)); err != nil {
 				return err
 			}
 		}

@@ -357,8 +357,8 @@ func (s *Server) showUser(r *request, v UsersViews, compared *UserCompared) erro
 	view := *u // its rows are masked below, and it may be another page's too
 	compared = r.hideReferences(&view, compared)
 	data := userData{UserView: &view, Events: r.userEvents(&view), Older: before != "", Compared: compared, Wait: r.waitWords(&u.Waiting)}
-	for i := range u.Rows {
-		row := &u.Rows[i]
+	for i := range view.Rows {
+		row := &view.Rows[i]
 		row.Why = r.orText(passKeys, row.Nothing)
 		for _, f := range row.Groups {
 			data.Groups = append(data.Groups, userGroup{UserField: f, Subscribed: f.Value == `"subscribed"`})
