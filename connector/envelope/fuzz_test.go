@@ -99,22 +99,27 @@ func FuzzDecode(f *testing.F) {
 	}
 	registry[200], registry[201] = fuzzSchema, schemas.RowChangeAvro
 	f.Add([]byte("k"), confluent(200, fuzzSeed()), []byte(nil), uint8(0))
+	f.Add([]byte{}, []byte(`{"a":1}`), []byte{0, 0, 0, 0, 0, 0, 0, 200}, uint8(39)) // without a registry
+	f.Add([]byte("k"), fuzzSeed(), []byte{0, 0, 0, 0, 0, 0, 0, 200}, uint8(3))
 	if b, err := (schemas.RowChange{Key: map[string]any{"id": 1}, After: map[string]any{"id": 1, "l": []any{1, nil}}}).Append(nil); err == nil {
 		f.Add([]byte("k"), b, []byte(nil), uint8(0))
 	}
 	f.Add([]byte(nil), []byte(schemas.RowChangeExample), []byte(nil), uint8(0))
 	formats := []Config{{}, {Format: RowsJSON}, {Envelope: Append}, {Format: RowChange}, {ReplicaIdentityFull: func(string) bool { return true }},
 		{Columns: []Columns{{Topics: only("t"), Types: map[string]string{"id": "numeric(10,2)", "a": "timestamp(3)", "name": "json", "b": "date[]", "v": "interval", "raw": "bytea"}}}}, {Format: DebeziumJSON}}
-	f.Fuzz(func(t *testing.T, key, value, oldKey []byte, n uint8) {
+	names := []string{"__debezium.oldkey", "__debezium.oldkey", "__op", valueHeaders[0], keyHeaders[1]}
+	f.Fuzz(func(t *testing.T, key, value, header []byte, n uint8) {
 		cfg := formats[int(n)%len(formats)]
-		cfg.Schemas = registry
+		if n%8 != 7 {
+			cfg.Schemas = registry
+		}
 		d := decoder(t, cfg)
 		if len(value) == 0 && n > 128 {
 			value = nil
 		}
 		r := &Record{Topic: "t", Key: key, Value: value, Offset: int64(n)}
-		if oldKey != nil {
-			r.Headers = []Header{{"__debezium.oldkey", oldKey}}
+		if header != nil {
+			r.Headers = []Header{{names[int(n)%len(names)], header}}
 		}
 		for range 2 {
 			out, _, err := d.Decode(context.Background(), nil, r)

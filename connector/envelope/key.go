@@ -35,7 +35,7 @@ func (d *Decoder) parseKey(ctx context.Context, w *worker, t *topic, rec *Record
 	}
 	if id, rest, ok, err := schemaID(rec, rec.Key, &keyHeaders); err != nil {
 		return nil, err
-	} else if ok && (d.cfg.Schemas != nil || rec.Key[0] != 0) {
+	} else if ok && (d.cfg.Schemas != nil || len(rest) == len(rec.Key)) { // without a registry five bytes that begin with a zero are a key as any other
 		s, err := d.schemas.get(ctx, id)
 		if err != nil {
 			return nil, err

@@ -240,6 +240,17 @@ func TestPoison(t *testing.T) {
 			decodeAll(t, d, []*Record{good})
 		})
 	}
+	t.Run("a key in Avro, or of no bytes, where no registry is configured", func(t *testing.T) {
+		for _, key := range [][]byte{{}, {0}, {2}} {
+			_, _, err := decoder(t, Config{}).Decode(context.Background(), nil, &Record{Topic: "t", Key: key, Value: []byte(`{"id":1}`),
+				Headers: []Header{{"apicurio.key.globalId", []byte{0, 0, 0, 0, 0, 0, 0, 7}}}})
+			var p *Poison
+			if !errors.As(err, &p) || !strings.Contains(p.Reason, "no schema registry is configured") {
+				t.Errorf("key %x: %v", key, err)
+			}
+		}
+		same(t, told(t, decoder(t, Config{}), []*Record{{Topic: "t", Key: []byte{0, 0, 0, 0, 'a'}, Value: []byte(`{"id":1}`)}}), "update \x00\x00\x00\x00a after{id=int 1 _key=text \"\\x00\\x00\\x00\\x00a\"}")
+	})
 	t.Run("cdc 89: a registry that does not answer is waited for", func(t *testing.T) {
 		d := decoder(t, Config{Schemas: lookup})
 		_, _, err := d.Decode(context.Background(), nil, &Record{Topic: "t", Key: key, Value: confluent(3, []byte{2})})
