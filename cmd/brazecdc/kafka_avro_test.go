@@ -20,6 +20,7 @@ type registryServer struct {
 	mu      sync.RWMutex
 	schemas map[string]string
 	up      atomic.Bool
+	lost    atomic.Bool // what answers is a proxy that does not find the registry
 	asked   atomic.Int64
 }
 
@@ -60,6 +61,10 @@ func (r *registryServer) learn(as, id string) {
 
 func (r *registryServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.asked.Add(1)
+	if r.lost.Load() {
+		http.Error(w, "default backend - 404", http.StatusNotFound)
+		return
+	}
 	w.Header().Set("Content-Type", "application/vnd.schemaregistry.v1+json")
 	user, password, _ := req.BasicAuth()
 	id, one := strings.CutPrefix(req.URL.Path, "/schemas/ids/")
@@ -100,7 +105,14 @@ custom: { name: name, age: age }`)
 	if n := b.status().Quarantine; n != 0 || b.sim.Stats().Endpoints["/users/track"].Requests > probes {
 		t.Errorf("%d records are held back, %d requests were made while the registry was away", n, b.sim.Stats().Endpoints["/users/track"].Requests-probes)
 	}
+	reg.lost.Store(true)
 	reg.up.Store(true)
+	asked := reg.asked.Load()
+	b.until("a proxy in front of the registry is asked as well", func() bool { return reg.asked.Load() > asked+1 })
+	if n := b.status().Quarantine; n != 0 {
+		t.Errorf("%d records are held back for a proxy's word", n)
+	}
+	reg.lost.Store(false)
 	left := finalRows(t, recordedTopic(t, "json", "public.users"), "name") // the same rows
 	for id, name := range left {
 		b.until("the name of "+id+" is "+name, func() bool {
@@ -108,7 +120,7 @@ custom: { name: name, age: age }`)
 			return json.Unmarshal([]byte(b.profile(id, "name")), &got) == nil && got == name
 		})
 	}
-	asked := reg.asked.Load()
+	asked = reg.asked.Load()
 	// A schema that the registry does not have makes the record undecodable, and its neighbours arrive.
 	unknown := append([]byte{0, 0, 0, 0x7f, 0x7f}, recs[0].Value[5:]...)
 	produce(t, cl, &kgo.Record{Topic: "shop.users", Key: recs[0].Key, Value: unknown}, recs[0])

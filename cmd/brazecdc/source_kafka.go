@@ -195,12 +195,13 @@ func newRegistry(r *config.Registry) (*registry, error) {
 	return &registry{c}, nil
 }
 
-// Schema implements envelope.SchemaLookup.
+// Schema implements envelope.SchemaLookup. A registry says with an error_code that it does not know an id (Confluent Schema Registry API reference: 40403). Without
+// one, 404 is the word of a proxy whose registry is away, or of a wrong address: then the records wait, since each would be held back.
 func (r *registry) Schema(ctx context.Context, id uint32) (string, error) {
 	s, err := r.client.SchemaByID(ctx, int(id))
 	var answer *sr.ResponseError
 	switch {
-	case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:
+	case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound && answer.ErrorCode != 0:
 		return "", fmt.Errorf("schema %d: %w", id, envelope.ErrUnknownSchema)
 	case err != nil:
 		return "", fmt.Errorf("the schema registry gives no answer: %w", err)
