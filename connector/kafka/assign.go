@@ -164,6 +164,15 @@ func (s *Source) newAssignment(p partition, b begin, end int64) *assignment {
 	return a
 }
 
+// fetchable takes away what may be left of an earlier assignment's pause: one that came as the partition was being taken away outlives it in the client.
+func (s *Source) fetchable(fresh []*assignment) {
+	paused := map[string][]int32{}
+	for _, a := range fresh {
+		paused[a.topic] = append(paused[a.topic], a.num)
+	}
+	s.group.ResumeFetchPartitions(paused)
+}
+
 // install puts assignments in place and starts their workers. One that is still there for the same partition ends: the group gave it to us anew.
 func (s *Source) install(fresh []*assignment) {
 	var old []*assignment
@@ -189,6 +198,7 @@ func (s *Source) install(fresh []*assignment) {
 	if len(old) > 0 {
 		s.finish(old)
 	}
+	s.fetchable(fresh)
 	for _, a := range fresh {
 		s.log.Info("partition assigned", "stream", a.stream, "offset", a.begin.offset, "end", a.end, "first", a.begin.first, "gap", a.begin.gap)
 		s.wg.Go(func() { s.work(a) })

@@ -105,6 +105,20 @@ func TestRevocation(t *testing.T) {
 			t.Errorf("no partition that came back got a new stream: %v", streams)
 		}
 	})
+	t.Run("a pause that came as a partition was taken away does not outlive its return", func(t *testing.T) {
+		b := newBed(t)
+		b.topic("users", 2)
+		m := start(t, b.config("users"), nil, false)
+		assigned(t, 2, m)
+		other := start(t, b.config("users"), nil, false)
+		assigned(t, 2, m, other)
+		away := other.src.Lags()[0].Partition
+		m.src.group.PauseFetchPartitions(map[string][]int32{"users": {away}})
+		other.close()
+		assigned(t, 2, m)
+		b.write("users", away, 0, 1)
+		m.wait(1)
+	})
 	t.Run("cdc 82: what was read and not acknowledged is not committed at a revocation", func(t *testing.T) {
 		b := newBed(t)
 		b.topic("users", 2)
