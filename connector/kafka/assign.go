@@ -18,6 +18,7 @@ type survey struct {
 	topics      kadm.TopicDetails
 	commits     kadm.OffsetResponses
 	first, last kadm.ListedOffsets
+	stable      kadm.ListedOffsets // the logs' ends, but before the first transaction that is still open
 	at          kadm.ListedOffsets // of Config.StartTime
 }
 
@@ -38,6 +39,9 @@ func (s *Source) survey(ctx context.Context, topics []string) (*survey, error) {
 		if v.at, err = s.adm.ListOffsetsAfterMilli(ctx, s.cfg.StartTime.UnixMilli(), topics...); err != nil {
 			return nil, fmt.Errorf("ask for offsets at %s: %w", s.cfg.StartTime.Format(time.RFC3339), err)
 		}
+	}
+	if v.stable, err = s.adm.ListCommittedOffsets(ctx, topics...); err != nil {
+		return nil, fmt.Errorf("ask where the logs' open transactions begin: %w", err)
 	}
 	if v.last, err = s.adm.ListEndOffsets(ctx, topics...); err != nil {
 		return nil, fmt.Errorf("ask where the logs end: %w", err)
@@ -105,7 +109,10 @@ func (s *Source) begin(ctx context.Context, v *survey, p partition) (begin, erro
 		return begin{}, fmt.Errorf("the log of partition %d of topic %s cannot be asked for its ends yet: %w", p.num, p.topic, err)
 	}
 	f := facts{topic: p.topic, partition: p.num, topicID: detail.ID, parts: int32(len(detail.Partitions)), first: first.Offset, last: last.Offset,
-		start: s.cfg.Start, load: s.cfg.Load(p.topic), at: last.Offset, resets: s.cfg.resets()}
+		stable: last.Offset, start: s.cfg.Start, load: s.cfg.Load(p.topic), at: last.Offset, resets: s.cfg.resets()}
+	if o, ok := v.stable.Lookup(p.topic, p.num); ok && o.Err == nil {
+		f.stable = o.Offset
+	}
 	if at, ok := v.at.Lookup(p.topic, p.num); ok && at.Err == nil && at.Offset >= 0 {
 		f.at = at.Offset
 	}
@@ -136,9 +143,9 @@ func (s *Source) begin(ctx context.Context, v *survey, p partition) (begin, erro
 	s.mu.Unlock()
 	f.added = !old || addedLater(v.commits, p, f.topicID) || s.matchedLater(v.commits, p.topic)
 	b, err := f.decide()
-	if err == nil && b.first && b.offset == f.last && f.last > f.first {
+	if err == nil && b.first && b.offset == f.stable && f.stable > f.first {
 		s.log.Warn("nothing was read of this partition before; what it holds is passed over", "topic", p.topic, "partition", p.num, "start", s.cfg.Start,
-			"load", f.load, "offset", b.offset, "records", f.last-f.first)
+			"load", f.load, "offset", b.offset, "records", f.stable-f.first)
 	}
 	return b, err
 }

@@ -310,6 +310,31 @@ func TestStart(t *testing.T) {
 			t.Errorf("begins with %s", got[0])
 		}
 	})
+	t.Run("load none: what a transaction wrote that is still open comes when it ends", func(t *testing.T) {
+		b := newBed(t)
+		b.topic("users", 1)
+		b.write("users", 0, 0, 3)
+		tx, err := kgo.NewClient(kgo.SeedBrokers(b.brokers...), kgo.TransactionalID("tx"), kgo.DefaultProduceTopic("users"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Close()
+		if err := tx.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.ProduceSync(t.Context(), &kgo.Record{Key: []byte("k"), Value: []byte("of the transaction")}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		cfg := b.config("users")
+		cfg.Load = func(string) bool { return false }
+		m := start(t, cfg, nil, false)
+		assigned(t, 1, m)
+		if err := tx.EndTransaction(t.Context(), kgo.TryCommit); err != nil {
+			t.Fatal(err)
+		}
+		m.wait(1)
+		m.classes(t, []class{{4, false, false}})
+	})
 	t.Run("earliest, latest and timestamp decide where nothing is committed", func(t *testing.T) {
 		b := newBed(t)
 		b.topic("users", 1)

@@ -97,8 +97,10 @@ type facts struct {
 	topicID     [16]byte
 	parts       int32 // that the topic has now
 	first, last int64 // the log's start and end
-	committed   *known
-	recorded    *known
+	// stable is where the first transaction begins that is still open, else last: what it wrote can be read only when it ends.
+	stable    int64
+	committed *known
+	recorded  *known
 	// shared is what the processes of the group keep together, and committed is behind of by a moment after a kill.
 	shared *known
 	// added: the partition or its topic was created after the group began to read, so that nothing in it is old.
@@ -183,8 +185,8 @@ func (f facts) unknown() begin {
 		b.offset = f.first
 	case f.start == StartTimestamp:
 		b.offset = f.at
-	default:
-		b.offset = f.last
+	default: // behind what can be read now; what open transactions hold comes later, and is new then
+		b.offset, b.note.load = f.stable, f.stable
 	}
 	return b
 }

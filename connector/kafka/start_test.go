@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"testing"
@@ -22,11 +23,14 @@ func TestDecide(t *testing.T) {
 		committed, recorded *known
 		start               string
 		load, added         bool
+		stable              int64
 		want                begin
 		stop                string
 	}{
 		{name: "nobody read it, load all", load: true, start: StartCommitted, want: begin{offset: 10, epoch: -1, first: true, note: note{topicID: id, parts: 4, load: 100}}},
 		{name: "nobody read it, load none", start: StartCommitted, want: begin{offset: 100, epoch: -1, first: true, note: note{topicID: id, parts: 4, load: 100}}},
+		{name: "latest, before a transaction that is open", start: StartLatest, stable: 90, want: begin{offset: 90, epoch: -1, first: true, note: note{topicID: id, parts: 4, load: 90}}},
+		{name: "load all, beside a transaction that is open", load: true, start: StartCommitted, stable: 90, want: begin{offset: 10, epoch: -1, first: true, note: note{topicID: id, parts: 4, load: 100}}},
 		{name: "added later, load none", start: StartCommitted, added: true, want: begin{offset: 10, epoch: -1, first: true, note: note{topicID: id, parts: 4, load: 10}}},
 		{name: "latest goes before load", load: true, start: StartLatest, want: begin{offset: 100, epoch: -1, first: true, note: note{topicID: id, parts: 4, load: 100}}},
 		{name: "committed", committed: ours(50), start: StartEarliest, want: begin{offset: 50, epoch: 3, note: note{topicID: id, parts: 4, load: 30}}},
@@ -48,7 +52,7 @@ func TestDecide(t *testing.T) {
 		{name: "a tool's offset behind the log", committed: tool(101), stop: "truncated"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := facts{topic: "users", topicID: id, parts: 4, first: 10, last: 100, at: 100, committed: c.committed, recorded: c.recorded, start: c.start, load: c.load, added: c.added}
+			f := facts{topic: "users", topicID: id, parts: 4, first: 10, last: 100, stable: cmp.Or(c.stable, 100), at: 100, committed: c.committed, recorded: c.recorded, start: c.start, load: c.load, added: c.added}
 			got, err := f.decide()
 			if c.stop != "" {
 				if connector.ExitCode(err) != connector.ExitOffsetRange || !strings.Contains(err.Error(), c.stop) {
