@@ -237,9 +237,7 @@ func (r *Replay) Push(ctx context.Context, rows []ReplayRow) (n uint64, left map
 		case why != "":
 			left[why]++
 			over = append(over, share{k, 1})
-		case len(users) > 0 && users[len(users)-1].user == s.user && users[len(users)-1].kind == s.kind && s.kind == Track:
-			fold(users[len(users)-1], s)
-		default:
+		case !foldReplayed(users, s):
 			users = append(users, s)
 		}
 	}
@@ -256,6 +254,26 @@ func (r *Replay) Push(ctx context.Context, rows []ReplayRow) (n uint64, left map
 	return n, left, nil
 }
 
+// foldReplayed folds a row of a replay into an older one of its user, if one stands at the end of the list. Of each kind a user has one step then, so that their order
+// in the queue, where each goes in front, says nothing; events stay what they are.
+func foldReplayed(steps []*step, s *step) bool {
+	if s.event != nil {
+		return false
+	}
+	for i := len(steps) - 1; i >= 0 && steps[i].user == s.user; i-- {
+		switch old := steps[i]; {
+		case old.event != nil:
+		case s.user.Kind == Item:
+			steps[i] = foldItem(old, s)
+			return true
+		case old.kind == s.kind && (s.kind == Track || s.kind == Subscribe):
+			fold(old, s)
+			return true
+		}
+	}
+	return false
+}
+
 // because prefers why the replay was given up to what followed from it.
 func (r *Replay) because(err error) error {
 	if lost := r.Err(); lost != nil {
@@ -270,6 +288,9 @@ func stepBytes(e *StoredEffect) int64 {
 	for i := range e.Fields {
 		n += fieldBytes + len(e.Fields[i].JSON)
 	}
+	if e.Event != nil {
+		n += fieldBytes + len(e.Event.JSON)
+	}
 	return int64(n)
 }
 
@@ -281,11 +302,11 @@ func (r *Replay) step(row *ReplayRow, t *ticket) (s *step, why string) {
 		return nil, LeftModel
 	}
 	for _, at := range e.Rows {
-		if r.has(maphash.Comparable(touchSeed, touchedRow(at.Key))) {
+		if e.Event == nil && r.has(maphash.Comparable(touchSeed, touchedRow(at.Key))) {
 			return nil, LeftChanged
 		}
 	}
-	if r.has(maphash.Comparable(touchSeed, touchedUser{model, e.User})) {
+	if e.Event == nil && r.has(maphash.Comparable(touchSeed, touchedUser{model, e.User})) {
 		return nil, LeftChanged
 	}
 	if r.has(maphash.Comparable(touchSeed, touchedUser{-1, e.User})) || p.deletedBefore(model, e.User) {
@@ -304,7 +325,7 @@ func (r *Replay) step(row *ReplayRow, t *ticket) (s *step, why string) {
 	s.share1[0] = share{t, 1}
 	s.shares = s.share1[:1]
 	for i := range s.rows {
-		s.rows[i].stream, s.rows[i].ends = row.Stream, s.kind == DeleteUser
+		s.rows[i].stream, s.rows[i].ends = row.Stream, s.kind == DeleteUser || s.kind == DeleteItem
 		p.ids.hold(s, &Effect{Kind: s.kind, User: s.user, Model: s.rows[i].model, Key: s.rows[i].key})
 	}
 	p.care.join(s, p)
@@ -319,7 +340,7 @@ func (r *Replay) has(hash uint64) bool {
 // deletedBefore tells whether a profile was deleted, or renamed away, and not begun anew: a row of another model than the owner does not bring it back.
 func (p *Pipeline) deletedBefore(model int, u User) bool {
 	c := p.cache()
-	if c == nil || !p.others || p.models[model].Owner {
+	if c == nil || !p.others || p.models[model].Owner || u.Kind == Item {
 		return false
 	}
 	_, ok, err := c.RowUser(deletedUsers, Key{ID: u.ID})
@@ -354,13 +375,21 @@ func (q *queue) pushOlder(steps []*step) (out []*step) {
 			continue
 		}
 		u := q.users[s.user]
-		if u != nil && (u.settling() || u.again || slices.ContainsFunc(u.steps, func(w *step) bool { return w.kind != Track }) ||
+		if u != nil && (u.settling() || u.again || slices.ContainsFunc(u.steps, func(w *step) bool { return w.kind == DeleteUser || w.kind == Rename || w.user.Kind == Item }) ||
 			s.kind == DeleteUser && (u.busy || len(u.steps) > 0)) || s.user.Kind == ExternalID && q.renamed[s.user.ID] {
 			out = append(out, s)
 			continue
 		}
 		u = q.user(s.user)
-		q.insertOlder(u, s)
+		switch {
+		case s.event != nil:
+			q.behind(u, s)
+		case s.kind == Track:
+			q.insertOlder(u, s)
+		default:
+			u.steps = append([]*step{s}, u.steps...)
+			q.steps++
+		}
 		q.schedule(u, now)
 	}
 	q.signal()
@@ -434,7 +463,7 @@ func (p *Pipeline) Stored(e *Effect) *StoredEffect {
 // Shown gives what a stored effect is as a call's part, NULLs included: for showing it to a person.
 func (p *Pipeline) Shown(e *StoredEffect) Effect {
 	s := p.restore(e)
-	out := Effect{Kind: s.kind, User: s.user, To: s.to, Fields: s.fields, UpdateOnly: s.updateOnly, Owner: s.owner, Creates: s.creates}
+	out := Effect{Kind: s.kind, User: s.user, To: s.to, Event: s.event, Fields: s.fields, UpdateOnly: s.updateOnly, Owner: s.owner, Creates: s.creates}
 	if len(s.rows) > 0 {
 		out.Model, out.Key = s.rows[0].model, s.rows[0].key
 	}

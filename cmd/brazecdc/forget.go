@@ -30,9 +30,9 @@ and left out: they don't bring the profile back. A new row of the model that own
 erased before. So delete the rows at the source too.
 
 It works through the running process, where the delete keeps its place among the user's other changes, or alone, under the lock of data/. An error leaves the
-hash in place; the same command then goes on. A load that is under way keeps the key that it has come to until it goes on, and a resync of single rows their keys
-until its end. Logs, the database, Kafka topics and what other tools write to Braze are not touched: what lies in topics of
-brazecdc is told with its position.`,
+hash in place; the same command then goes on. A load that is under way keeps the key that it has come to until it goes on, and a resync of single rows their
+keys until its end. Logs, the database, Kafka topics and what other tools write to Braze are not touched: what lies in topics of brazecdc is told with its
+position.`,
 		Example: "  brazecdc forget --user u-1042\n  brazecdc forget --user 1042 --label crm      # the alias 1042 of label crm",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

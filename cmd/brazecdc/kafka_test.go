@@ -54,7 +54,7 @@ func newTopicBench(t *testing.T, partitions int32, model string) (*bench, *kgo.C
 	}
 	t.Cleanup(func() { _ = b.sim.Close() })
 	t.Cleanup(func() { sourcetest.NothingRefused(t, b.sim.Unasked(), append(checkProbes, b.asked...)...) })
-	b.env = append(os.Environ(), "BRAZE_API_KEY="+testKey, "NO_COLOR=1")
+	b.env = append(os.Environ(), "BRAZE_API_KEY="+testKey, "TEST_ENDPOINT="+endpoint, "NO_COLOR=1")
 	b.write(fmt.Sprintf(`version: 1
 braze:
   workspace: test

@@ -28,7 +28,10 @@ workspace, for a field that was added, or for what was in quarantine too long. T
 It never puts an older value over a newer one. Rows that changed behind --to are left out, and rows that change while it works; users that are deleted or
 renamed meanwhile stay away. A row that is deleted, or that the filter keeps out, at the end of the range is not sent. What subscribed or opted in is not
 renewed. NULLs are sent. What Braze is known to have is sent again with --all-values only. Deletes are sent with --deletes only, for rows that the
-model's mode deletes, and not where the user has another row. Only models of users are replayed: events would happen twice.
+model's mode deletes, and not where the user has another row; they also delete items of catalogs and end subscriptions of rows that are gone. Events and
+purchases are sent with --events only, all of the range that are not older than max_age: each happens in Braze a second time, and what is under way when the
+replay is stopped may happen a third time. They make no profile of a user whom Braze does not know any more. Subscriptions are renewed only by groups with
+resubscribe: always.
 
 First it scans and says how many users and data points it means, what is left out and why, and that it can start campaigns in Braze; then it asks. With
 --dry-run it ends there and shows the first calls.
@@ -64,6 +67,7 @@ What it collects lies in cache/. Ctrl-C stops it, and the same command goes on w
 	f.StringArrayVar(&q.Models, "model", nil, "only this `model`; may be repeated")
 	f.Int32SliceVar(&q.Partitions, "partition", nil, "only this `number`; may be repeated")
 	f.BoolVar(&q.Deletes, "deletes", false, "delete the users of rows that are deleted at the end of the range; can't be undone in Braze")
+	f.BoolVar(&q.Events, "events", false, "send events and purchases too: they happen a second time in Braze")
 	f.BoolVar(&q.AllValues, "all-values", false, "send also what Braze is known to have: after somebody changed or archived profiles there")
 	f.BoolVar(&q.DryRun, "dry-run", false, "send nothing; show what would be sent")
 	f.BoolVar(&q.Restart, "restart", false, "begin anew instead of going on with an earlier run")
@@ -194,7 +198,16 @@ func (p *program) stopReplay(ctx context.Context, api control.Replays, id string
 // showPlan prints what a replay found.
 func (p *program) showPlan(plan *control.ReplayPlan, q control.ReplayRequest) {
 	p.printf("%s of topic %s say:\n", plural(int(plan.Records), "record"), q.Topic)
-	p.printf("  to be sent: %s, %s, at most %s", plural(int(plan.Users), "user"), plural(int(plan.Rows), "row"), plural(int(plan.DataPoints), "data point"))
+	who := plural(int(plan.Users), "user")
+	if items := plural(int(plan.Items), "item"); plan.Items > 0 && plan.Users == 0 {
+		who = items
+	} else if plan.Items > 0 {
+		who += ", " + items
+	}
+	p.printf("  to be sent: %s, %s, at most %s", who, plural(int(plan.Rows), "row"), plural(int(plan.DataPoints), "data point"))
+	if q.Events {
+		p.printf(", %s", plural(int(plan.Events), "event"))
+	}
 	if q.Deletes {
 		p.printf(", %s", plural(int(plan.Deletes), "delete"))
 	}
@@ -211,10 +224,13 @@ func (p *program) showPlan(plan *control.ReplayPlan, q control.ReplayRequest) {
 	switch {
 	case q.DryRun:
 		p.printf("Nothing was sent.\n")
-	case plan.Rows+plan.Deletes == 0:
+	case plan.Total() == 0:
 		p.printf("There is nothing to send.\n")
 	default:
 		p.printf("Braze starts campaigns on changed attributes, new e-mail addresses and new users.\n")
+		if plan.Events > 0 {
+			p.printf("%s\n", p.fail("Events and purchases happen a second time: campaigns, counts and revenue take them twice."))
+		}
 		if plan.Deletes > 0 {
 			p.printf("%s\n", p.fail("Deletes can't be undone: profiles go with their history."))
 		}
@@ -229,7 +245,7 @@ func (p *program) replayEnded(s *control.ReplayStatus, q control.ReplayRequest) 
 	again := "the same command goes on where it was; --restart begins anew"
 	switch {
 	case s.Phase == control.ReplayDone:
-		if !q.DryRun && s.Plan != nil && s.Plan.Rows+s.Plan.Deletes > 0 {
+		if !q.DryRun && s.Plan != nil && s.Plan.Total() > 0 {
 			known := ", or known to be at Braze already"
 			if q.AllValues {
 				known = ""

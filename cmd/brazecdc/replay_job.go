@@ -56,6 +56,7 @@ type replayNote struct {
 	Seen       map[int32]int64      `json:"seen"` // behind the last record that was read
 	Records    int64                `json:"records"`
 	Poison     int64                `json:"poison"`
+	Late       int64                `json:"late,omitempty"`    // events that are older than max_age
 	Emptied    map[string]time.Time `json:"emptied,omitempty"` // topics with a TRUNCATE, and its time: rows before it are gone
 	Met        []string             `json:"met,omitempty"`     // of the keys asked for
 	SentTo     []byte               `json:"sent_to,omitempty"` // the place of the last user that is done
@@ -131,7 +132,7 @@ func (j *replayJob) work(ctx context.Context) error {
 	if err := j.count(ctx); err != nil {
 		return err
 	}
-	if j.q.DryRun || j.plan.Rows+j.plan.Deletes == 0 {
+	if j.q.DryRun || j.plan.Total() == 0 {
 		return nil
 	}
 	if err := j.ask(ctx); err != nil {
@@ -256,7 +257,7 @@ func (j *replayJob) scan(ctx context.Context, look *topics) error {
 		}
 		j.note.Records++
 		for i := range r.Changes {
-			if err := j.collect(&r, &r.Changes[i]); err != nil {
+			if err := j.collect(&r, i); err != nil {
 				return err
 			}
 		}

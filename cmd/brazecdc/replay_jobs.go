@@ -163,7 +163,7 @@ func (r *replays) prepare(q control.ReplayRequest) (*replayJob, error) {
 	if j.mapper, err = a.ownMapper(); err != nil {
 		return nil, err
 	}
-	if j.models, err = replayModels(a.cfg.Models, j.mapper, q); err != nil {
+	if j.models, err = replayModels(j.mapper, q); err != nil {
 		return nil, err
 	}
 	if len(q.Keys) > 0 {
@@ -184,16 +184,19 @@ func (r *replays) prepare(q control.ReplayRequest) (*replayJob, error) {
 	return j, nil
 }
 
-// replayModels gives the models of users that a topic feeds, or those of them that are asked for. What other models make of a row (events) would happen twice.
-func replayModels(conf []connector.Model, m *mapping.Mapper, q control.ReplayRequest) (models []int, err error) {
+// replayModels gives the models that a topic feeds, or those of them that are asked for. What models of events make of a row happens a second time, so they
+// have to be asked for.
+func replayModels(m *mapping.Mapper, q control.ReplayRequest) (models []int, err error) {
 	infos := m.Models()
 	var names, fed []string
+	happens := false
 	for i := range infos {
 		names = append(names, infos[i].Name)
-		if kind := conf[i].Kind; kind != "users" && kind != "" {
+		if infos[i].Happens && !q.Events {
 			if slices.Contains(q.Models, infos[i].Name) {
-				return nil, badReplay("--model %s: only models of users are replayed, and this one's kind is %s", infos[i].Name, kind)
+				return nil, badReplay("--model %s: its events would happen a second time; say so with --events", infos[i].Name)
 			}
+			happens = happens || infos[i].On(q.Topic)
 			continue
 		}
 		if infos[i].On(q.Topic) {
@@ -211,12 +214,15 @@ func replayModels(conf []connector.Model, m *mapping.Mapper, q control.ReplayReq
 			return nil, badReplay("--model %s: topic %s does not feed it; it feeds %v", name, q.Topic, fed)
 		}
 	}
-	if len(fed) == 0 {
+	switch {
+	case len(fed) == 0 && happens:
+		return nil, badReplay("--topic %s: only models of events read it, and these would happen a second time; say so with --events", q.Topic)
+	case len(fed) == 0:
 		var topics []string
 		for i := range infos {
 			topics = append(topics, infos[i].Table)
 		}
-		return nil, badReplay("--topic %s: no model of users reads it; the models read %v", q.Topic, slices.Compact(topics))
+		return nil, badReplay("--topic %s: no model reads it; the models read %v", q.Topic, slices.Compact(topics))
 	}
 	return models, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"brazecdc/connector"
@@ -10,7 +11,8 @@ import (
 )
 
 // collect brings one change of the topic into what is known of its row, for each model.
-func (j *replayJob) collect(r *kafka.Replayed, c *connector.Change) error {
+func (j *replayJob) collect(r *kafka.Replayed, n int) error {
+	c := &r.Changes[n]
 	if c.Op == connector.Truncate {
 		if j.note.Emptied == nil {
 			j.note.Emptied = map[string]time.Time{}
@@ -35,6 +37,10 @@ func (j *replayJob) collect(r *kafka.Replayed, c *connector.Change) error {
 	for _, m := range j.models {
 		var err error
 		switch {
+		case j.mapper.Models()[m].Happens:
+			if wanted && !r.Beyond {
+				err = j.collectEvents(r, n, m)
+			}
 		case r.Beyond:
 			err = j.collectLater(r, c, m, wanted)
 		case wanted:
@@ -88,15 +94,45 @@ func (j *replayJob) collectRow(r *kafka.Replayed, c *connector.Change, m int) er
 		return j.spool.Put(name, key, &now)
 	}
 	e := &effects[0]
-	if e.Kind != connector.Track {
-		return nil
-	}
 	e.Key, e.Change = c.Key, nil
 	now.Effect = j.r.a.pipeline.Stored(e)
 	if row.Standing == state.Kept && !j.emptied(c.Key.Table, row.At) {
 		now.Effect = j.r.a.pipeline.FoldStored(row.Effect, now.Effect)
 	}
 	return j.spool.Put(name, key, &now)
+}
+
+// collectEvents takes what happened with a change of the range. It is kept by its place in the log, so that no other event of the row takes its own.
+func (j *replayJob) collectEvents(r *kafka.Replayed, n, m int) error {
+	c := &r.Changes[n]
+	name := j.mapper.Models()[m].Name
+	events, err := mapEvents(j.mapper, c, spoolIDs{j, &state.SpoolRow{}}, m)
+	switch {
+	case err != nil && !ofRow(err):
+		return err
+	case err != nil:
+		return j.spool.Put(name, eventPlace(r, n, 0), &state.SpoolRow{Standing: state.Unmapped, At: c.Time, Partition: r.Partition})
+	}
+	for i := range events {
+		e := &events[i]
+		if e.Event.Old {
+			j.note.Late++
+			continue
+		}
+		// The user may have been deleted since: what happened long ago makes no profile.
+		e.Key, e.Change, e.UpdateOnly = c.Key, nil, true
+		now := state.SpoolRow{Standing: state.Kept, At: c.Time, Partition: r.Partition, Offset: r.Offset, Effect: j.r.a.pipeline.Stored(e)}
+		if err := j.spool.Put(name, eventPlace(r, n, i), &now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eventPlace is how the spool knows an event.
+func eventPlace(r *kafka.Replayed, change, event int) connector.Key {
+	c := &r.Changes[change]
+	return connector.Key{Table: c.Key.Table, ID: fmt.Sprintf("event\x00%d.%d.%d.%d", r.Partition, r.Offset, change, event)}
 }
 
 // overtaken tells whether a newer change of the row was read before: partitions are read side by side, and a row whose key changes goes on in another one.
@@ -168,7 +204,7 @@ func (j *replayJob) gone(r *kafka.Replayed, c *connector.Change, m int, name str
 			return err
 		}
 		for i := range effects {
-			if e := &effects[i]; e.Model == m && e.Kind == connector.DeleteUser && e.Owner {
+			if e := &effects[i]; e.Model == m && (e.Kind == connector.DeleteUser && e.Owner || e.Kind == connector.DeleteItem || e.Kind == connector.Subscribe && e.Ends) {
 				e.Key, e.Change = key, nil
 				now.Standing, now.Effect = state.Kept, j.r.a.pipeline.Stored(e)
 			}

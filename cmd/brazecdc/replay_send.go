@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ const (
 	leftUnmapped = "their last change cannot be mapped"
 	leftLives    = "deletes of users who have another row"
 	leftPoison   = "records that cannot be decoded"
+	leftLate     = "events older than max_age"
 )
 
 const (
@@ -37,6 +39,10 @@ func (j *replayJob) sendable(rows []state.SpoolRow, left func(why string)) (out 
 	lives := false
 	for i := range rows {
 		e := rows[i].Effect
+		if e.Event != nil {
+			out = append(out, rows[i]) // what happened is not overtaken
+			continue
+		}
 		if len(e.Rows) > 0 && j.emptied(e.Rows[0].Key.Table, rows[i].At) {
 			left(leftGone)
 			continue
@@ -49,18 +55,20 @@ func (j *replayJob) sendable(rows []state.SpoolRow, left func(why string)) (out 
 			left(leftLater)
 			continue
 		}
-		lives = lives || e.Kind == connector.Track && e.Owner
+		lives = lives || e.Kind == connector.Track && e.Owner || e.Kind == connector.PutItem
 		out = append(out, rows[i])
 	}
 	kept := out[:0]
 	for i := range out {
-		if lives && out[i].Effect.Kind == connector.DeleteUser {
+		if k := out[i].Effect.Kind; lives && (k == connector.DeleteUser || k == connector.DeleteItem) {
 			left(leftLives)
 			continue
 		}
 		kept = append(kept, out[i])
 	}
-	slices.SortStableFunc(kept, func(a, b state.SpoolRow) int { return a.At.Compare(b.At) })
+	slices.SortStableFunc(kept, func(a, b state.SpoolRow) int {
+		return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
+	})
 	return kept, nil
 }
 
@@ -81,6 +89,9 @@ func (j *replayJob) count(ctx context.Context) error {
 	if j.note.Poison > 0 {
 		plan.Left[leftPoison] = j.note.Poison
 	}
+	if j.note.Late > 0 {
+		plan.Left[leftLate] = j.note.Late
+	}
 	j.progress(func(s *control.ReplayStatus) { s.Total = counts[state.Kept] })
 	seen := int64(0)
 	err = j.spool.Users(j.note.SentTo, func(_ []byte, rows []state.SpoolRow) error {
@@ -90,12 +101,19 @@ func (j *replayJob) count(ctx context.Context) error {
 		if err != nil || len(out) == 0 {
 			return err
 		}
-		plan.Users++
+		if out[0].Effect.User.Kind == connector.Item {
+			plan.Items++
+		} else {
+			plan.Users++
+		}
 		for i := range out {
 			e := out[i].Effect
-			if e.Kind == connector.DeleteUser {
+			switch {
+			case e.Event != nil:
+				plan.Events++
+			case e.Kind == connector.DeleteUser || e.Kind == connector.DeleteItem:
 				plan.Deletes++
-			} else {
+			default:
 				plan.Rows++
 			}
 			shown := j.r.a.pipeline.Shown(e)
@@ -121,7 +139,7 @@ type pushed struct {
 
 // send walks the users in the spool's order and pushes their rows. What is done is noted every second, so that another run goes on behind it.
 func (j *replayJob) send(ctx context.Context, topics *topics) error {
-	j.phase(control.ReplaySends, j.plan.Rows+j.plan.Deletes)
+	j.phase(control.ReplaySends, j.plan.Total())
 	var batch []connector.ReplayRow
 	var open []pushed
 	var place []byte

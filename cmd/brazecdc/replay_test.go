@@ -148,7 +148,7 @@ func TestReplay(t *testing.T) {
 			"say which topic":         {},
 			"neither a time":          {"--topic", "shop.users", "--from", "yesterday"},
 			"no terminal":             {"--topic", "shop.users"},
-			"no model of users":       {"--topic", "shop.orders", "--yes"},
+			"no model reads it":       {"--topic", "shop.orders", "--yes"},
 			"no such model":           {"--topic", "shop.users", "--model", "orders", "--yes"},
 			"has the key [u-99]":      {"--topic", "shop.users", "--key", "u-99", "--yes"},
 			"partitions 0 to 2":       {"--topic", "shop.users", "--partition", "7", "--yes"},

@@ -29,6 +29,7 @@ type ReplayRequest struct {
 	Models     []string `json:"models,omitempty"`
 	Partitions []int32  `json:"partitions,omitempty"` // empty: all that there are here
 	Deletes    bool     `json:"deletes,omitempty"`    // send deletes too
+	Events     bool     `json:"events,omitempty"`     // send events and purchases, a second time
 	AllValues  bool     `json:"all_values,omitempty"` // send also what Braze is known to have
 	DryRun     bool     `json:"dry_run,omitempty"`    // end with the question
 	Restart    bool     `json:"restart,omitempty"`    // forget what an earlier run of the same had done
@@ -80,11 +81,16 @@ type ReplayPlan struct {
 	Users      int64            `json:"users"`   // that are to be sent
 	Rows       int64            `json:"rows"`
 	Deletes    int64            `json:"deletes"`
+	Items      int64            `json:"items,omitempty"`  // of catalogs, that are to be written or deleted
+	Events     int64            `json:"events,omitempty"` // and purchases, that happen a second time
 	DataPoints int64            `json:"data_points"`
 	Left       map[string]int64 `json:"left,omitempty"`    // rows left out, by reason; records, where they cannot be decoded
 	Others     []int32          `json:"others,omitempty"`  // partitions that other members of the group have
 	Samples    []ReplaySample   `json:"samples,omitempty"` // the first calls, of a dry run
 }
+
+// Total is how much is to be sent.
+func (p *ReplayPlan) Total() int64 { return p.Rows + p.Deletes + p.Events }
 
 // ReplaySample is a call that would be made.
 type ReplaySample struct {

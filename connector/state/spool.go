@@ -39,6 +39,7 @@ type SpoolRow struct {
 	Effect    *connector.StoredEffect // what is to be sent; only where it is Kept
 	At        time.Time               // of the row's last change
 	Partition int32
+	Offset    int64 // of an event: which of two of the same time came first
 }
 
 // Spool is a store on disk that outlives a kill, for as long as a replay works: the last state of every row, in the order of users. It belongs to one
@@ -209,6 +210,9 @@ func effectSize(e *connector.StoredEffect) int {
 	for i := range e.Fields {
 		n += 80 + len(e.Fields[i].JSON)
 	}
+	if e.Event != nil {
+		n += 80 + len(e.Event.JSON)
+	}
 	return n
 }
 
@@ -264,6 +268,7 @@ func (s *Spool) Flush(note []byte) error {
 		s.value.effect(p.Effect)
 		s.value.time(p.At)
 		s.value.uint(uint64(p.Partition))
+		s.value.uint(uint64(p.Offset))
 		if err := b.Set(effectKey(user, id), s.value, nil); err != nil {
 			return s.explain(err)
 		}
@@ -316,7 +321,7 @@ func (s *Spool) Users(last []byte, fn func(place []byte, rows []SpoolRow) error)
 			place = append(place[:0], user...)
 		}
 		d := decoder{b: it.Value()}
-		r := SpoolRow{Standing: Kept, Effect: d.effect(), At: d.time(), Partition: int32(d.uint())}
+		r := SpoolRow{Standing: Kept, Effect: d.effect(), At: d.time(), Partition: int32(d.uint()), Offset: int64(d.lastUint())}
 		if derr := d.end(); derr != nil || r.Effect == nil {
 			err = s.explain(errors.Join(derr, errors.New("a row of it cannot be read")))
 			break
