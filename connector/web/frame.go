@@ -16,6 +16,7 @@ type frame struct {
 	Mark      string // ok, busy, warn, bad or off: icon and colour of the state
 	Nav       []navItem
 	Draft     bool // something waits to be applied
+	ReadOnly  bool // the file can't be written here
 	Flash     string
 	Problems  []problem
 	User      User
@@ -60,7 +61,7 @@ func (r *request) frame() *frame {
 	if status != nil {
 		held = status.Quarantine
 	}
-	f.Draft = r.s.draftPending()
+	f.Draft, f.ReadOnly = r.s.draftState()
 	f.Nav = r.nav(held)
 	return f
 }
@@ -116,13 +117,14 @@ func (r *request) nav(held int64) []navItem {
 	return out
 }
 
-func (s *Server) draftPending() bool {
+// draftState tells whether something waits to be applied, and whether the file can't be written here.
+func (s *Server) draftState() (pending, readOnly bool) {
 	if s.cfg.Draft == nil {
-		return false
+		return false, false
 	}
 	v, err := s.cfg.Draft.View()
 	if err != nil {
 		s.log.Warn("the draft can't be read", "component", "web", "err", err)
 	}
-	return err == nil && v.Pending
+	return err == nil && v.Pending, err == nil && v.Exists && v.ReadOnly
 }
