@@ -143,6 +143,7 @@ func (p *Pipeline) record(ctx context.Context, clean bool) error {
 	if !any && !clean && len(positions) == 0 && len(loads) == 0 {
 		return nil
 	}
+	began := p.traceTime()
 	if len(positions) > 0 {
 		if err := p.syncLoads(); err != nil {
 			return &StopError{Code: ExitCode(err), What: "write what loads noted of users", Err: err, Fix: "see the error; nothing was confirmed to the source"}
@@ -171,6 +172,7 @@ func (p *Pipeline) record(ctx context.Context, clean bool) error {
 	for _, x := range positions {
 		p.source.Commit(x.Position)
 	}
+	p.traceConfirmed(positions, began)
 	for _, fn := range then {
 		fn()
 	}

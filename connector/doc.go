@@ -25,7 +25,8 @@
 //	How is a range of a topic brought again?            replay.go (why nothing older overwrites anything newer)
 //	What does a source, a mapping, a sink, a store owe? source.go, effect.go (Mapper), sink.go, journal.go
 //	What travels?                                       row.go, value.go, effect.go, key.go; model.go (the configuration's models), ids.go (whose row is it?)
-//	How is it doing?                                    health.go, status.go, metrics.go, waiting.go (one user's queue), ending.go (for a history)
+//	How is it doing?                                    health.go, status.go, metrics.go, waiting.go (one user's queue), ending.go (for a history),
+//	                                                    pulse.go (what the senders do), trace.go (for traces)
 //	How does a fault say what to do?                    errors.go
 //
 // Beside it, each importing only this package (envelope and sourcetest also schemas, the connector's own records):
@@ -39,6 +40,7 @@
 //	connector/state      data/ and cache/ on disk, quarantine
 //	connector/control    the local socket that the command line talks to
 //	connector/draft      the configuration file as people edit it: one draft, versions, activity
+//	connector/tracing    batches and calls as OpenTelemetry spans, where somebody traces
 //	connector/history    what became of each user's changes, without values
 //	connector/web        the pages in the browser
 //	connector/sourcetest conformance suite for Sources

@@ -40,6 +40,8 @@ type Config struct {
 	Watching func() bool
 	// Ended hears of each step's end, for a history; nil: nobody keeps one. Called by several goroutines, for each row: it must not wait for anything.
 	Ended func(*Ending)
+	// Tracer makes traces; nil: nobody traces.
+	Tracer Tracer
 }
 
 // Pipeline moves changes from its Source to its Sink: one reader maps them and puts them into the users' queues, senders take them out, one committer

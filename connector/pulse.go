@@ -61,10 +61,7 @@ type endpointNamer interface{ EndpointOf(k Kind) string }
 // holdups are sentences on what keeps objects from being delivered, for a position that does not move.
 func (p *Pipeline) holdups(now time.Time) (all []string) {
 	for _, e := range p.ends {
-		where := e.kind.String()
-		if named, ok := p.sink.(endpointNamer); ok {
-			where = named.EndpointOf(e.kind)
-		}
+		where := p.endpointName(e.kind)
 		calls, lookups := 0, 0
 		var first, asked time.Time
 		for _, x := range e.pulses() {

@@ -16,6 +16,10 @@ func (p *Pipeline) read(ctx context.Context, grow func()) error {
 		p.inNext.Store(true)
 		b, err := p.source.Next(ctx)
 		p.inNext.Store(false)
+		var came time.Time
+		if p.cfg.Tracer != nil {
+			came = time.Now()
+		}
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
@@ -34,12 +38,19 @@ func (p *Pipeline) read(ctx context.Context, grow func()) error {
 		if err != nil {
 			return nil // stopped while waiting for room: the batch was not taken
 		}
+		if p.cfg.Tracer != nil {
+			t.trace = p.cfg.Tracer.Read(&b, came)
+			came = time.Now()
+		}
 		if err := r.batch(ctx, &b, t); err != nil {
 			p.tracker.abandon(t)
 			if ctx.Err() != nil {
 				return nil
 			}
 			return err
+		}
+		if p.cfg.Tracer != nil {
+			p.cfg.Tracer.Mapped(t.trace, came)
 		}
 		p.tracker.finish(t)
 	}

@@ -383,8 +383,10 @@ func (s *sender) deliver(ctx context.Context, lo, hi int) error {
 	}
 	sending, note := s.calling(ctx, batch, len(calls))
 	s.pulse.beat(phaseCall)
+	began := s.p.traceTime()
 	err := s.p.sink.Send(sending, s.e.kind, calls)
 	s.pulse.beat(phaseWork)
+	s.traced(batch, len(calls), began, err)
 	note.answered()
 	var retry *RetryableError
 	var refused *RejectedError

@@ -48,6 +48,8 @@ type Batch struct {
 	Replayed bool
 	// Memo is the source's own note, recorded with Position and handed back in Start. Nil keeps the last one.
 	Memo []byte
+	// Traces are the W3C traceparents that its records carry, where somebody traces; empty ones are left out.
+	Traces []string
 	// Load is set on a chunk of a load: recorded with the chunk's Position once its rows are done.
 	Load *LoadProgress
 }

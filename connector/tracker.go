@@ -53,6 +53,7 @@ type ticket struct {
 	changes  int
 	oldest   time.Time
 	replayed bool
+	trace    TraceRef // nil: nobody traces
 }
 
 // share is how many changes of a ticket an effect answers for.

@@ -54,7 +54,8 @@ type app struct {
 	listen   string        // where health and metrics are served, once they are
 	lastStop *control.Stop // how the run before ended, nil where that is not known
 	closing  sync.Once
-	noWait   bool // another process that works is a fault
+	noWait   bool             // another process that works is a fault
+	tracer   connector.Tracer // nil: nobody traces
 }
 
 // open takes the lock on data/, reads the tables' shapes, compiles the mapping and makes the pipeline. Nothing is created in the database yet and nothing is
@@ -65,7 +66,7 @@ func (p *program) open(ctx context.Context, cfg *config.Config, log *slog.Logger
 
 // openAs is open; idle makes an app whose pipeline reads nothing: its topics are not joined, and how it ends is no end of a run.
 func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logger, watch watcher, idle bool) (_ *app, err error) {
-	a := &app{cfg: cfg, file: p.config, dataPath: p.beside(cfg.Data.Path), log: log, started: time.Now(), noWait: p.noWait}
+	a := &app{cfg: cfg, file: p.config, dataPath: p.beside(cfg.Data.Path), log: log, started: time.Now(), noWait: p.noWait, tracer: p.tracer}
 	defer func() {
 		if err == nil {
 			return
@@ -128,7 +129,7 @@ func (a *app) parts(plans []connector.Schedule) connector.Config {
 		Source: a.source, Sink: learningSink{a.sink, a.mapper.Accepted}, Mapper: a.mapping(), Journal: a.journal, Eraser: a.eraser(), Prints: a.cache, Redact: a.mapper.Redact,
 		OpenChanges: cfg.Limits.OpenChanges, OpenBytes: cfg.Limits.OpenBytes, Drain: cfg.Limits.Drain, Retention: cfg.Quarantine.Retention,
 		UserGap: cfg.Braze.UserGap, Settle: cfg.Braze.Settle, Attempts: cfg.Braze.Attempts, Senders: cfg.Braze.Senders,
-		LoadMark: cfg.LoadMark, Schedules: plans, Log: a.log.With("component", "pipeline"), Ended: a.ended(),
+		LoadMark: cfg.LoadMark, Tracer: a.tracer, Schedules: plans, Log: a.log.With("component", "pipeline"), Ended: a.ended(),
 	}
 }
 

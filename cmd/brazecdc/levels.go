@@ -13,7 +13,7 @@ import (
 )
 
 // logComponents are the values of component in the log, each of which can have a level of its own for a while.
-var logComponents = []string{"audit", "braze", "control", "envelope", "history", "kafka", "mapping", "ops", "outcome", "pipeline", "postgres", processComponent, "reload", "replay", "state", "web"}
+var logComponents = []string{"audit", "braze", "control", "envelope", "history", "kafka", "mapping", "ops", "outcome", "pipeline", "postgres", processComponent, "reload", "replay", "state", "trace", "web"}
 
 // processComponent is of lines that name no other.
 const processComponent = "process"

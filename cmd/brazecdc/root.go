@@ -31,6 +31,7 @@ func (e *silentError) Error() string { return fmt.Sprintf("exit code %d", e.code
 type program struct {
 	terminal
 	config  string            // path of the configuration file
+	tracer  connector.Tracer  // of run, where the environment asks for traces
 	noWait  bool              // run ends where another process works
 	draft   bool              // the pages' draft counts in place of the file
 	exit    func(code int)    // ends the process at once

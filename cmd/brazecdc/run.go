@@ -16,6 +16,7 @@ import (
 	"brazecdc/connector/config"
 	"brazecdc/connector/control"
 	"brazecdc/connector/kafka"
+	"brazecdc/connector/tracing"
 )
 
 func newRun(p *program) *cobra.Command {
@@ -121,6 +122,11 @@ func (p *program) follow(ctx context.Context, cfg *config.Config, text []byte, l
 	r := newRunner(p, log, f)
 	defer r.hangups(ctx)()
 	defer f.levels.fold.flush(context.WithoutCancel(ctx))
+	endTraces, err := p.trace(ctx, v, log.With("component", "trace"))
+	if err != nil {
+		return err
+	}
+	defer endTraces()
 	stopListeners, err := p.listen(cfg, f, log)
 	if err != nil {
 		return err
@@ -131,6 +137,28 @@ func (p *program) follow(ctx context.Context, cfg *config.Config, text []byte, l
 		stopListeners(ctx)
 	}()
 	return r.run(ctx)
+}
+
+// tracesLeft is how long the end of a process waits until its last traces are sent.
+const tracesLeft = 2 * time.Second
+
+// trace begins traces where the environment asks for them.
+func (p *program) trace(ctx context.Context, version string, log *slog.Logger) (end func(), err error) {
+	t, stop, err := tracing.Start(ctx, version, log)
+	if err != nil {
+		return nil, &connector.StopError{Code: connector.ExitConfig, What: "the OTEL_ variables can't be used", Err: err, Fix: "correct them, or set OTEL_SDK_DISABLED=true"}
+	}
+	if t != nil {
+		p.tracer = t
+		log.Info("traces are sent")
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tracesLeft)
+		defer cancel()
+		if err := stop(ctx); err != nil {
+			log.Warn("the last traces were not sent", "err", err)
+		}
+	}, nil
 }
 
 // stoppedOnRequest makes nothing of an error that is only the request to stop.

@@ -36,6 +36,7 @@ type hooks struct {
 	assigned   func(ctx context.Context, a kafka.Assignment) error
 	recorded   func(ctx context.Context, part string) (connector.Recorded, bool, error)
 	revoke     func(ctx context.Context, streams []string)
+	traces     bool
 }
 
 // newTopics makes the source of the models' topics without connecting.
@@ -72,7 +73,7 @@ func newTopics(cfg *config.Config, log *slog.Logger, h hooks) (*topics, error) {
 		StartTimeout: k.StartTimeout, MetadataEvery: metadataEvery,
 		TLS:    kafka.TLS{On: cfg.Given("source.kafka.tls"), CA: beside(k.TLS.CA), Cert: beside(k.TLS.Cert), Key: beside(k.TLS.Key)},
 		SASL:   kafka.SASL{Mechanism: k.SASL.Mechanism, User: k.SASL.User, Password: k.SASL.Password.Reveal()},
-		Decode: t.decode, Quarantine: h.quarantine, Assigned: h.assigned, Recorded: h.recorded, Revoke: h.revoke, Drain: cfg.Limits.Drain,
+		Decode: t.decode, Quarantine: h.quarantine, Assigned: h.assigned, Recorded: h.recorded, Revoke: h.revoke, Traces: h.traces, Drain: cfg.Limits.Drain,
 		Load: func(topic string) bool {
 			return t.feeds.any(cfg, topic, func(m *connector.Model) bool { return m.Load == "all" })
 		},
@@ -164,6 +165,7 @@ func (a *app) openTopics() (*topics, error) {
 		assigned:   a.takeOver,
 		recorded:   a.recorded,
 		revoke:     func(ctx context.Context, streams []string) { a.pipeline.Revoke(ctx, streams) },
+		traces:     a.tracer != nil,
 	})
 }
 

@@ -42,6 +42,8 @@ type Config struct {
 	// quarantine, a *WaitError holds its partition until it can be decoded, any other error ends the source. It is called by one goroutine per partition; the
 	// Record is reused after it returns, its Key, Value and Headers are not.
 	Decode func(ctx context.Context, r *Record) (changes []connector.Change, skip string, err error)
+	// Traces asks for the traceparents of records in Batch.Traces.
+	Traces bool
 	// Load tells whether what a topic holds already is loaded (true) or the group starts behind it; nil loads all. Only StartCommitted asks.
 	Load func(topic string) bool
 	// Quarantine keeps a record that cannot be decoded, durably, before it returns. Nil: such a record ends the source.

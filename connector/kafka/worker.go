@@ -127,6 +127,9 @@ func (s *Source) decode(a *assignment, recs []*kgo.Record) (item, int, error) {
 		}
 		if !r.Attrs.IsControl() { // a transaction's end carries no row, but moves the position
 			a.setBusy(time.Now())
+			if s.cfg.Traces {
+				it.batch.Traces = appendTrace(it.batch.Traces, r)
+			}
 			if err := s.decodeOne(a, &rec, r, &it.batch); err != nil {
 				return it, n, err
 			}
@@ -137,6 +140,19 @@ func (s *Source) decode(a *assignment, recs []*kgo.Record) (item, int, error) {
 		n++
 	}
 	return it, n, nil
+}
+
+// maxTraces bounds the traceparents kept of a batch: a span takes no more links.
+const maxTraces = 128
+
+// appendTrace adds a record's traceparent (W3C Trace Context), where it has one.
+func appendTrace(to []string, r *kgo.Record) []string {
+	for _, h := range r.Headers {
+		if h.Key == "traceparent" && len(to) < maxTraces {
+			return append(to, string(h.Value))
+		}
+	}
+	return to
 }
 
 // decodeOne adds one record's changes to the batch, or puts the record into quarantine.
