@@ -246,6 +246,8 @@ type ModelInfo struct {
 	IDFromKey bool
 	// IDColumn is the column that is the external_id, "" where it is an expression: then rows of a user cannot be looked up.
 	IDColumn string
+	// EmailColumn is the column of the addresses that name users, where the model names some of them so.
+	EmailColumn string
 	// IDUnique: a unique key of the table covers the external_id, so two living rows never share it.
 	IDUnique bool
 	Load     bool // load: all

@@ -39,7 +39,7 @@ func SplitKey(t *Table, id string) ([]Equal, error) {
 	case 0:
 		return nil, fmt.Errorf("table %s has no key", t.Name)
 	case 1:
-		return []Equal{{names[0], id}}, nil
+		return []Equal{{Column: names[0], Text: id}}, nil
 	}
 	var where []Equal
 	rest := id
@@ -49,7 +49,7 @@ func SplitKey(t *Table, id string) ([]Equal, error) {
 		if _, err := fmt.Sscanf(head, "%d", &n); !ok || err != nil || n < 0 || n > len(tail) {
 			return nil, fmt.Errorf("key %q does not fit the %d key columns of %s; it looks like %q", id, len(names), t.Name, JoinKey(names))
 		}
-		where = append(where, Equal{name, tail[:n]})
+		where = append(where, Equal{Column: name, Text: tail[:n]})
 		rest = tail[n:]
 	}
 	if rest != "" {

@@ -10,10 +10,14 @@ import (
 // expression, or the source has no living rows, they cannot be looked up, and known is false. What it reads is not older than any change handed out so far, and older than any that waits.
 func (p *Pipeline) rowsOf(ctx context.Context, model int, u User) (steps []*step, known bool, err error) {
 	m := &p.models[model]
-	if m.IDColumn == "" || u.Kind != ExternalID {
+	where := Equal{Column: m.IDColumn, Text: u.ID}
+	if u.Kind == Email {
+		where.Column, where.Fold = m.EmailColumn, true
+	}
+	if where.Column == "" || u.Kind != ExternalID && u.Kind != Email {
 		return nil, false, nil
 	}
-	rows, err := p.source.Rows(ctx, Query{Table: m.Table, Where: []Equal{{Column: m.IDColumn, Text: u.ID}}, Limit: 100})
+	rows, err := p.source.Rows(ctx, Query{Table: m.Table, Where: []Equal{where}, Limit: 100})
 	if errors.Is(err, ErrNotReadable) {
 		return nil, false, nil
 	}

@@ -32,17 +32,30 @@ func (p *Pipeline) settler(ctx context.Context) {
 	}
 }
 
+// settleSingles is how many addresses and phone numbers are asked for at once: each is a request of its own, and Braze grants few of these.
+const settleSingles = 3
+
 // settlingWaiters gives up to n settling users that have something to send and are out of their gap.
 func (q *queue) settlingWaiters(n int) []User {
 	now := time.Now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var users []User
+	singles := 0 // asked by a request each
 	for _, u := range q.parked {
 		if len(users) == n {
 			break
 		}
-		if u.settling() && u.from.early && len(u.steps) > 0 && !u.busy && u.gapEnd < at(now) && u.id.Kind == ExternalID {
+		if u.settling() && u.from.early && len(u.steps) > 0 && !u.busy && u.gapEnd < at(now) {
+			switch u.id.Kind {
+			case ExternalID:
+			case Email, Phone:
+				if singles++; singles > settleSingles {
+					continue
+				}
+			default:
+				continue
+			}
 			users = append(users, u.id)
 		}
 	}

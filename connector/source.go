@@ -145,6 +145,8 @@ type Query struct {
 type Equal struct {
 	Column string
 	Text   string
+	// Fold: blanks around the column's text, and small or capital letters, make no difference, as in an e-mail address.
+	Fold bool
 }
 
 // SourceHealth is a Source's view of itself at one moment.

@@ -357,6 +357,9 @@ func (j *job) moved(dst []connector.Effect, from, to connector.User, after, befo
 			What: fmt.Sprintf("the %s of a row of %s changed (model %q, on_id_change: stop)", j.idName(), j.p.table.Name, mo.conf.Name),
 			Fix:  "set on_id_change: rename or create, or mend the row",
 		}
+	case mo.conf.OnIDChange != "create" && j.admitted(from) && (from.Kind != connector.ExternalID || to.Kind != connector.ExternalID):
+		j.m.cfg.Note(mo.index, from.Kind.String(), noteNoRename)
+		return j.track(dst, to, after, connector.Row{}, fresh)
 	case mo.conf.OnIDChange == "create", from.Kind != connector.ExternalID, to.Kind != connector.ExternalID, !j.admitted(from):
 		return j.track(dst, to, after, connector.Row{}, fresh)
 	}
@@ -365,6 +368,9 @@ func (j *job) moved(dst []connector.Effect, from, to connector.User, after, befo
 	dst = append(dst, e)
 	return j.track(dst, to, after, before, whole{proof: before.Exists()})
 }
+
+// noteNoRename is the note of a changed identifier that Braze cannot change: only an external_id can be renamed.
+const noteNoRename = "the identifier changed, and Braze renames only external_ids: the profile under the old one stays there, the new one gets the whole row"
 
 // left maps a row that the filter no longer lets in.
 func (j *job) left(dst []connector.Effect, after, before connector.Row, old *plan) ([]connector.Effect, error) {

@@ -320,6 +320,11 @@ func (mo *model) describe() {
 	if len(mo.ids) == 1 && mo.ids[0].kind == connector.ExternalID && mo.ids[0].prog == nil {
 		mo.info.IDColumn = mo.ids[0].column
 	}
+	for i := range mo.ids {
+		if mo.ids[i].kind == connector.Email {
+			mo.info.EmailColumn = mo.ids[i].column
+		}
+	}
 	if mo.table == nil || len(mo.ids) == 0 || mo.feeds != nil {
 		return // of topics that are still to come nothing is known, and rows of two may name one user
 	}

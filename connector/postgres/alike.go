@@ -48,13 +48,19 @@ func (l *Look) Alike(ctx context.Context, q AlikeQuery) (rows []connector.Row, e
 	return rows, err
 }
 
+// alikeText is what counts of a column's text.
+func alikeText(column string, fold bool) string {
+	text := `btrim(` + column + `::text, E' \t\n\x0b\f\r')`
+	if fold {
+		return "lower(" + text + ")"
+	}
+	return text
+}
+
 // alikeSQL is the statement of a query, and the columns of its result.
 func alikeSQL(rel *relation, sh *shape, q *AlikeQuery) (string, []int) {
 	column := ident(q.Column) + "::text"
-	text := `btrim(` + column + `, E' \t\n\x0b\f\r')` // what counts of it
-	if q.Fold {
-		text = "lower(" + text + ")"
-	}
+	text := alikeText(ident(q.Column), q.Fold)
 	where := func(cond string) string {
 		if sh.filter != "" {
 			cond = "(" + sh.filter + ") AND " + cond

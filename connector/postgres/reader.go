@@ -190,6 +190,8 @@ func (s *Source) rowsSQL(rel *relation, sh *shape, q connector.Query) (string, e
 		base, typ := s.tables.types.resolve(col.typeOID)
 		name, value := ident(e.Column), literal(e.Text)
 		switch {
+		case e.Fold:
+			where = append(where, alikeText(name, true)+" = lower("+value+")")
 		case !hasEquality(base):
 			where = append(where, name+"::text = "+value)
 		case base == oidNumeric || typ.category == 'S' && base != oidBpchar: // equal values may have more than one text
@@ -211,7 +213,7 @@ func (s *Source) rowsSQL(rel *relation, sh *shape, q connector.Query) (string, e
 func matches(r connector.Row, where []connector.Equal) bool {
 	for _, e := range where {
 		c := r.Cells[r.Table.Column(e.Column)]
-		if c.State != connector.Set || c.Raw != e.Text {
+		if c.State != connector.Set || c.Raw != e.Text && !(e.Fold && strings.EqualFold(strings.TrimSpace(c.Raw), e.Text)) {
 			return false
 		}
 	}
