@@ -80,7 +80,7 @@ func TestModelsInBrowser(t *testing.T) {
 				w.click(`button[name="add"][value="=plan"]`)
 				w.see(word("Saved in the draft", "Im Entwurf gespeichert"))
 				w.fill(`#at-custom-plan .line-name`, "Email")
-				w.see("written like the profile field")
+				w.see("only in case")
 				w.fill(`#at-custom-plan .line-name`, "tarif")
 				w.see(`"tarif": "`)
 				fair("fields")

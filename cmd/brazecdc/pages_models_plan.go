@@ -39,7 +39,7 @@ func (v *modelViews) Plan(ctx context.Context, draft []byte, name string) (*web.
 	_, faults := newMapping(s.mappingConfig(tables), s.topics != nil)
 	out.Faults = slices.Clone(s.faults)
 	for _, f := range s.cfg.Resolve(faults) {
-		if !slices.ContainsFunc(out.Faults, func(o config.Fault) bool { return o.Path == f.Path && !o.Warn }) {
+		if !slices.ContainsFunc(out.Faults, func(o config.Fault) bool { return o.Path == f.Path && (!o.Warn || sameCase(o, f)) }) {
 			out.Faults = append(out.Faults, f)
 		}
 	}
@@ -64,6 +64,11 @@ func (v *modelViews) Plan(ctx context.Context, draft []byte, name string) (*web.
 	s.lines(out, tables, m, rows)
 	s.identifiers(ctx, out, m, table)
 	return out, nil
+}
+
+// sameCase tells whether reading the file and compiling it warn of one and the same thing: a name that differs from a profile field's only in case.
+func sameCase(read, compiled config.Fault) bool {
+	return compiled.Warn && strings.Contains(read.What, "only in case") && strings.Contains(compiled.What, "is written like the profile field")
 }
 
 // lines maps the rows and tells what became of each line.

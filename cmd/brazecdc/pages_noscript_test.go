@@ -50,7 +50,7 @@ func TestFirstRunWithoutScriptsInBrowser(t *testing.T) {
 	b.see("Saved in the draft")
 	b.fill(`#at-custom-plan .line-name`, "Email")
 	b.click(".save-bar button.primary")
-	b.see("written like the profile field")
+	b.see("only in case")
 	b.picture("noscript_fields")
 
 	// A group, by the rows of the builder alone: a column first, then its operator and value.

@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"path"
 
 	"brazecdc/connector/config"
 	"brazecdc/connector/draft"
@@ -106,7 +107,14 @@ func (r *request) findSetup() *setupBar {
 	step := map[string]string{"/setup/source": "source", "/setup/braze": "braze", "/setup/start": "start", "/setup/done": "start", "/models/-/add": "table"}[r.URL.Path]
 	model := r.PathValue("name")
 	if step == "" && r.route.family == "models" && model != "" {
-		step = map[string]string{"": "fields", "fields": "fields", "groups": "groups", "options": "mode", "preview": "preview"}[r.URL.Query().Get("tab")]
+		tab := r.URL.Query().Get("tab")
+		if tab == "" { // the answer to a form
+			tab = path.Base(r.URL.Path)
+		}
+		if tab == model {
+			tab = "fields"
+		}
+		step = map[string]string{"fields": "fields", "groups": "groups", "options": "mode", "text": "mode", "delete": "mode", "preview": "preview", "send": "preview"}[tab]
 	}
 	if step == "" {
 		return nil

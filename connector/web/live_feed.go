@@ -387,7 +387,6 @@ type view struct {
 	minutes  []point // the last day
 	recent   []*counts
 	hourly   []hourly
-	days     dayCounts
 	accepted map[string]time.Time
 	marks    []mark
 	first    map[string]time.Time
