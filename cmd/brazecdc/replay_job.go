@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ type replayJob struct {
 	note    replayNote
 	replay  *connector.Replay
 	streams map[int32]string // the live stream of each partition that is read
+	topic   string           // the topic's id
 	plan    control.ReplayPlan
 
 	mu        sync.Mutex
@@ -51,6 +53,7 @@ type replayJob struct {
 
 // replayNote is what a spool notes of the job with each write, so that another run can go on.
 type replayNote struct {
+	Topic      string               `json:"topic"` // its id
 	Partitions []int32              `json:"partitions"`
 	Next       map[int32]int64      `json:"next"` // where the scan goes on
 	Seen       map[int32]int64      `json:"seen"` // behind the last record that was read
@@ -148,6 +151,7 @@ func (j *replayJob) choose(ctx context.Context, look *topics) error {
 		return err
 	}
 	all := infos[0].Partitions
+	j.topic = hex.EncodeToString(infos[0].ID[:])
 	for _, num := range j.q.Partitions {
 		if num < 0 || int(num) >= all {
 			return badReplay("--partition %d: topic %s has the partitions 0 to %d", num, j.q.Topic, all-1)
@@ -189,7 +193,8 @@ func (j *replayJob) choose(ctx context.Context, look *topics) error {
 	return nil
 }
 
-// openSpool opens what an earlier run of the same left, unless it read other partitions.
+// openSpool opens what an earlier run of the same left, unless it read other partitions, or another topic of this name: its rows may be older than what is in
+// this one below the offset at which it stopped.
 func (j *replayJob) openSpool() (err error) {
 	log := j.r.a.log
 	j.r.sweep(j.folder)
@@ -203,7 +208,7 @@ func (j *replayJob) openSpool() (err error) {
 	}
 	if b := j.spool.Note(); b != nil {
 		old := replayNote{}
-		if err := json.Unmarshal(b, &old); err == nil && slices.Equal(old.Partitions, j.rng.Partitions) {
+		if err := json.Unmarshal(b, &old); err == nil && old.Topic == j.topic && slices.Equal(old.Partitions, j.rng.Partitions) {
 			j.note = old
 			j.rng.Resume = old.Next
 			for _, k := range old.Met {
@@ -212,7 +217,8 @@ func (j *replayJob) openSpool() (err error) {
 			j.progress(func(s *control.ReplayStatus) { s.Resumed, s.Sent = true, old.Sent })
 			return nil
 		}
-		log.Warn("an earlier run of this replay read other partitions, and it begins anew", "component", "replay", "then", old.Partitions, "now", j.rng.Partitions)
+		log.Warn("an earlier run of this replay read other partitions, or a topic that was deleted and made again, and it begins anew", "component", "replay",
+			"then", old.Partitions, "now", j.rng.Partitions, "topic_id_then", old.Topic, "topic_id_now", j.topic)
 		if err := j.spool.Remove(); err != nil {
 			return err
 		}
@@ -220,7 +226,7 @@ func (j *replayJob) openSpool() (err error) {
 			return err
 		}
 	}
-	j.note = replayNote{Partitions: j.rng.Partitions, Next: map[int32]int64{}, Seen: map[int32]int64{}}
+	j.note = replayNote{Topic: j.topic, Partitions: j.rng.Partitions, Next: map[int32]int64{}, Seen: map[int32]int64{}}
 	return nil
 }
 

@@ -316,8 +316,9 @@ func TestReplayResumes(t *testing.T) {
 	}
 }
 
-func TestReplayStops(t *testing.T) {
-	t.Parallel()
+// stoppedReplay has a running process deliver 200 users of a topic and begins to replay them, until it sends and is stopped.
+func stoppedReplay(t *testing.T) (*bench, *kgo.Client, *process) {
+	t.Helper()
 	b, cl := newTopicBench(t, 1, topicModel)
 	for u := range 200 {
 		produce(t, cl, debezium("c", "u-"+strconv.Itoa(u), "free", u))
@@ -336,11 +337,40 @@ func TestReplayStops(t *testing.T) {
 	}
 	wantIn(t, replay.out.String(), "Stopped after 0 rows", "the same command goes on")
 	b.sim.ClearFaults("/users/track")
+	return b, cl, p
+}
+
+func TestReplayStops(t *testing.T) {
+	t.Parallel()
+	b, _, p := stoppedReplay(t)
 	wantIn(t, b.must("replay", "--topic", "shop.users", "--all-values", "--yes"), "An earlier run is gone on with", "Done: 200 rows delivered")
 	b.holds("u-150", "credits", "150")
 	if code := p.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
+}
+
+// TestReplayOfANewTopic: what a replay collected of a topic that was deleted since is not what the new one of its name holds.
+func TestReplayOfANewTopic(t *testing.T) {
+	t.Parallel()
+	b, cl, p := stoppedReplay(t)
+	p.stop()
+	if _, err := kadm.NewClient(cl).DeleteTopic(t.Context(), "shop.users"); err != nil {
+		t.Fatal(err)
+	}
+	createTopics(t, cl, "shop.users")
+	anew, err := kgo.NewClient(cl.Opts()...) // the old one goes on writing to the topic that is gone
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer anew.Close()
+	produce(t, anew, debezium("c", "u-150", "new", 1500))
+	out := b.must("replay", "--topic", "shop.users", "--all-values", "--yes")
+	wantIn(t, out, "Done: 1 row delivered")
+	if strings.Contains(out, "gone on with") {
+		t.Errorf("it goes on in another topic:\n%s", out)
+	}
+	b.holds("u-150", "credits", "1500")
 }
 
 func TestReplayCompacted(t *testing.T) {
