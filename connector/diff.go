@@ -2,6 +2,7 @@ package connector
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"slices"
 )
@@ -56,11 +57,44 @@ func diff(dst []Field, s *step, know knowledge) (fields []Field, merge, send boo
 		}
 	}
 	merge = putParts(fields, parts)
+	fields = withReset(fields, s, know)
 	if len(fields) == 0 && s.creates && !s.updateOnly && !s.noProof && !exists && len(s.fields) == 0 {
 		_, exists = know.prints(s.rows[0].model) // a row with nothing but its user: is the profile there?
 	}
 	return fields, merge, len(fields) > 0 || s.creates && !s.updateOnly && !exists
 }
+
+// withReset adds the state of consent that goes along with a new address, since Braze starts a new one as subscribed: an unsubscribe of the same row, or one
+// of another model that Braze is known to have accepted.
+func withReset(fields []Field, s *step, know knowledge) []Field {
+	for i := range fields {
+		state := fields[i].Def.Resets
+		if state == nil || isNull(fields[i].JSON) {
+			continue
+		}
+		place, there := slices.BinarySearchFunc(fields, state.Order, func(f Field, order int) int { return cmp.Compare(f.Def.Order, order) })
+		if there {
+			return fields
+		}
+		value := jsonUnsubscribed
+		if j := slices.IndexFunc(s.fields, func(f Field) bool { return f.Def == state }); j >= 0 {
+			value = s.fields[j].JSON
+		} else if known, ok := know.prints(state.Model); ok {
+			if sum, ok := printFor(known, fieldLeaf(state)); !ok || sum != sumOf(state, nil, jsonUnsubscribed) {
+				return fields
+			}
+		} else {
+			return fields
+		}
+		if bytes.Equal(value, jsonUnsubscribed) {
+			fields = slices.Insert(fields, place, Field{Def: state, JSON: value})
+		}
+		return fields
+	}
+	return fields
+}
+
+var jsonUnsubscribed = []byte(`"unsubscribed"`)
 
 // part is a field of which less than the whole can be sent.
 type part struct {

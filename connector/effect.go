@@ -150,6 +150,8 @@ type FieldDef struct {
 	By    string
 	// Group makes the field the state of that subscription group, "subscribed" or "unsubscribed", inside the profile's object.
 	Group string
+	// Resets is the state of consent that Braze forgets when this field, the address, is new; nil where no model writes it, and in all other fields.
+	Resets *FieldDef
 	// Type is what the field's settings and its column say of its values; AnyType where each row decides, and for Braze's own fields.
 	Type AttrType
 	// Hash is a stable fingerprint of the field's settings; it changes when the configuration of the field does.
@@ -179,7 +181,7 @@ type Field struct {
 	Proof Proof
 	// Omit: a NULL that need not be sent because the profile is new (insert, load). A null that must be sent has Omit false.
 	Omit bool
-	// Again: it goes although Braze may hold it, since another field of the effect resets it: a new email makes Braze forget an unsubscribe.
+	// Again: it goes although Braze may hold it, since what was before was not sent.
 	Again bool
 	// Varied: values that differ were folded into it, one of which may have been sent.
 	Varied bool

@@ -91,6 +91,33 @@ func TestCasesOfConsent(t *testing.T) {
 		c.update("plan = 'pro'")
 		c.want("case_56_no_reset")
 	})
+	t.Run("case 56: a new address takes the unsubscribe along where no old row shows that it is new", func(t *testing.T) {
+		t.Parallel()
+		c := newCase(t, rigConfig{models: []connector.Model{fieldModel(loadAll)}}, fieldColumns, row(1), `UPDATE users SET opt = 'unsubscribed'`)
+		c.update("first_name = 'Bo'") // takes the NULLs along that the load left out
+		c.calls()
+		c.update("email = 'b@x.io'")
+		c.want("case_56_reset")
+		c.update("plan = 'pro'")
+		c.want("case_56_no_reset")
+	})
+	t.Run("case 56: a new address takes along the unsubscribe of a table of its own", func(t *testing.T) {
+		t.Parallel()
+		consent := connector.Model{Name: "consent", Kind: "users", Table: "public.consent", Mode: "sync", Load: "all", OnIDChange: "rename", ReplicaIdentity: "auto", Path: "models[1]",
+			Identify: connector.Identify{ExternalID: connector.ValueFrom{Column: "user_id"}},
+			Fields:   []connector.FieldMap{{Name: "email_subscribe", ValueFrom: connector.ValueFrom{Column: "opt"}, OnNull: "clear", Blank: "keep", Path: "models[1].fields.email_subscribe"}}}
+		c := newCase(t, rigConfig{models: []connector.Model{baseModel(loadAll), consent}}, baseFull, row(1), row(2),
+			`CREATE TABLE consent(user_id text PRIMARY KEY, opt text)`, `INSERT INTO consent VALUES ('u1', 'unsubscribed'), ('u2', NULL)`)
+		c.calls()
+		c.sql(`UPDATE users SET email = 'b@x.io' WHERE id = 1`)
+		c.want("case_56_reset")
+		c.update("plan = 'pro'")
+		c.want("case_56_no_reset")
+		c.sql(`UPDATE users SET email = 'c@x.io' WHERE id = 2`)
+		if got := c.calls(); len(got) != 1 || string(got[0].Body) != `{"email":"c@x.io","external_id":"u2"}` {
+			t.Errorf("calls %s", got)
+		}
+	})
 	t.Run("case 28: a load does not subscribe, a live change does, and the same state again does not", func(t *testing.T) {
 		t.Parallel()
 		c := newCase(t, rigConfig{models: []connector.Model{fieldModel(loadAll)}}, fieldColumns, baseFull, row(1), `UPDATE users SET opt = 'subscribed'`)

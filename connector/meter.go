@@ -114,6 +114,9 @@ func (m *Meter) count(s *step, call *Effect) {
 	for i := range s.fields {
 		f := &s.fields[i]
 		spent := 0
+		for j < len(sent) && sent[j].Def.Order < f.Def.Order {
+			j++ // what goes along with another field is not of the step
+		}
 		if j < len(sent) && sent[j].Def == f.Def { // both are sorted
 			spent = sent[j].Points()
 			j++

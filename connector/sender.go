@@ -317,7 +317,7 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 			}
 		}
 		s.p.care.joinLate(st, s.p)
-		if need := len(st.fields) + 1; cap(s.fields)-len(s.fields) < need {
+		if need := len(st.fields) + 2; cap(s.fields)-len(s.fields) < need {
 			s.fields = make([]Field, 0, max(2*cap(s.fields), 128*need))
 		}
 		n := len(s.fields)

@@ -135,24 +135,22 @@ func (j *job) live() bool { return j.c != nil && j.c.Op != connector.Snapshot &&
 // loading tells whether the row is one of a load, and not one that is read again.
 func (j *job) loading() bool { return j.load || j.c != nil && !j.live() }
 
-// resetByEmail marks an unsubscribe that has to go along with a new address: Braze starts a new address as subscribed (Braze docs, "Managing email
-// subscriptions").
-func (mo *model) resetByEmail(run []connector.Field) {
-	if mo.email == nil || mo.emailState == nil {
-		return
-	}
-	var address, state *connector.Field
-	for i := range run {
-		switch run[i].Def {
-		case mo.email.def:
-			address = &run[i]
-		case mo.emailState.def:
-			state = &run[i]
+// resets tells the pipeline which field Braze forgets when a user's address is new: it starts a new address as subscribed (Braze docs, "Managing email
+// subscriptions"). Another model may write the state, where consent has a table of its own.
+func resets(models []*model) {
+	var state *connector.FieldDef
+	for _, mo := range models {
+		if mo.emailState != nil {
+			state = mo.emailState.def
 		}
 	}
-	if address == nil || state == nil || address.Proof == connector.Unchanged || string(address.JSON) == "null" ||
-		string(state.JSON) != `"`+stateUnsubscribed+`"` {
-		return
+	for _, mo := range models {
+		switch {
+		case mo.email == nil:
+		case mo.emailState != nil:
+			mo.email.def.Resets = mo.emailState.def
+		default:
+			mo.email.def.Resets = state
+		}
 	}
-	state.Proof, state.Was, state.Again = connector.NoProof, 0, address.Proof == connector.Changed
 }

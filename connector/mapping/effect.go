@@ -76,7 +76,6 @@ func (j *job) track(dst []connector.Effect, u connector.User, after, before conn
 		e.Fields, e.Creates, e.Whole = j.a.keepFields(run), true, complete
 		return append(dst, e), nil
 	}
-	mo.resetByEmail(run)
 	creates := w.creates && !mo.enrich
 	if len(run) == 0 && !creates && (j.c == nil || j.c.OldKey == connector.Key{}) {
 		return j.pass(dst, "no fields")

@@ -124,6 +124,7 @@ func New(cfg Config) (*Mapper, []connector.Fault) {
 			return nil, c.faults
 		}
 	}
+	resets(m.models)
 	m.attrs, m.fields = c.attrs, make([]*field, c.order)
 	for _, mo := range m.models {
 		m.infos = append(m.infos, mo.info)
