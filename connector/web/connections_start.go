@@ -173,6 +173,9 @@ func (r *request) startStream(d *startData) error {
 		return r.render(http.StatusUnprocessableEntity, "connections_start", "connections.start.title", d)
 	}
 	r.s.forgetStatus()
+	if r.s.live != nil {
+		r.s.live.wake()
+	}
 	r.note("connections.did.start", "/")
 	return r.redirect("/setup/done", "")
 }

@@ -147,6 +147,9 @@ func (f *feed) look(ctx context.Context) {
 	f.ask(ctx, ticks%oldestEvery == 0)
 }
 
+// wake has the files looked at although no page shows the charts: somebody has just started the process, and they are to begin with it.
+func (f *feed) wake() { f.asked.Store(f.now().UnixNano()) }
+
 // ask takes one sample now.
 func (f *feed) ask(ctx context.Context, oldest bool) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
@@ -395,11 +398,10 @@ type view struct {
 
 // view gives the present moment.
 func (f *feed) view() *view {
-	now := f.now()
-	f.asked.Store(now.UnixNano())
+	f.wake()
 	f.mu.RLock()
 	defer f.mu.RUnlock()
-	return f.present(now)
+	return f.present(f.now())
 }
 
 // present is view under the lock.

@@ -237,4 +237,11 @@ func TestFeedIdle(t *testing.T) {
 	if looks(20); f.asked != 5 {
 		t.Errorf("the files were read %d times for a page that is open, want 4 more", f.asked-1)
 	}
+	looks(100) // nobody looks any more
+	before := f.asked
+	feed.wake()
+	f.st = running(c.t, 0)
+	if looks(20); f.asked < before+15 {
+		t.Errorf("a process that was just started was asked %d times in 20 seconds", f.asked-before)
+	}
 }
