@@ -198,7 +198,7 @@ func (r *request) shownNotes(v *view) (out []shownNote) {
 	slices.SortFunc(all, func(a, b note) int { return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.text, b.text)) })
 	for _, n := range all[:min(len(all), notesListed)] {
 		field, reason, _ := strings.Cut(n.text, ": ")
-		out = append(out, shownNote{n.model, field, reason, r.t("live.care.times", n.n)})
+		out = append(out, shownNote{n.model, field, r.noteText(reason), r.t("live.care.times", n.n)})
 	}
 	return out
 }

@@ -239,10 +239,10 @@ func (r *request) kindText(g *connector.EntryGroup) string {
 
 // reasonText is an entry's reason as this reader may see it: a reason can hold values of the row.
 func (r *request) reasonText(reason string) string {
-	if r.editor() {
-		return reason
+	if !r.editor() {
+		reason = connector.ReasonKind(reason)
 	}
-	return connector.ReasonKind(reason)
+	return r.noteText(reason)
 }
 
 // heldEntry is a line of a list of entries.
