@@ -114,7 +114,7 @@ func TestPagesOfABusyProcess(t *testing.T) {
 	})
 	w.open("/quarantine")
 	group := eval[string](w, `document.querySelector('.groups th a').getAttribute('href')`)
-	pages := append(append([]string(nil), plainPages...), "/models/users", "/models/users?tab=groups", "/models/users?tab=options", "/models/users?tab=preview", "/models/users?tab=load", "/models/-/add",
+	pages := append(append([]string(nil), plainPages...), "/models/users", "/models/users?tab=groups", "/models/users?tab=options", "/models/users?tab=preview", "/models/-/add",
 		"/users/"+history.Ref([]byte(testKey), connector.User{ID: "u-20"}), group, "/quarantine/e/", "/quarantine/decide/users", "/quarantine/decide/users?do=send", "/loads/new", "/loads/schedule/users",
 		"/versions/1", "/?span=day&watch=on")
 	for _, lang := range []string{"en", "de"} {
