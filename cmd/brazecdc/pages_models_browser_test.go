@@ -82,7 +82,7 @@ func TestModelsInBrowser(t *testing.T) {
 				w.fill(`#at-custom-plan .line-name`, "Email")
 				w.see("only in case")
 				w.fill(`#at-custom-plan .line-name`, "tarif")
-				w.see(`"tarif": "`)
+				w.see(`"tarif": "`, word("A load now: about 300 users", "Eine Erstbefüllung jetzt: etwa 300 Profile"), word("unknown until a day has passed", "unbekannt, bis ein Tag vergangen ist"))
 				fair("fields")
 			})
 			t.Run("an expression says what it gives, and what is wrong with it", func(t *testing.T) {

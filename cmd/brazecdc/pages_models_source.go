@@ -88,6 +88,9 @@ func (v *modelViews) Relation(ctx context.Context, draft []byte, name string) (*
 	}
 	defer s.close()
 	rel, _, err := s.relation(ctx, name, nil)
+	if err == nil && rel.Topic {
+		s.sizeTopic(ctx, rel)
+	}
 	return rel, err
 }
 
@@ -128,6 +131,16 @@ func (s *sight) relation(ctx context.Context, name string, used []string) (*web.
 		}
 	}
 	return &rel, rows, nil
+}
+
+// sizeTopic tells how many messages a topic has, and what they look like. Without an answer that stays unknown.
+func (s *sight) sizeTopic(ctx context.Context, rel *web.Relation) {
+	if infos, err := s.topics.Topics(ctx, rel.Name); err == nil && len(infos) == 1 {
+		rel.Rows = infos[0].Offsets
+	}
+	if recs, err := s.topics.Sample(ctx, rel.Name, 1); err == nil && len(recs) > 0 && len(recs[0].Value) > 0 {
+		rel.Format = formatOf(recs[0].Value)
+	}
 }
 
 // mayRead are the columns whose values may be read for a page; nil would read all.

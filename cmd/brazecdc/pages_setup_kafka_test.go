@@ -77,7 +77,7 @@ func firstRunOfTopic(t *testing.T, lang string) {
 	b.sound()
 	b.picture(name + "3_topics")
 	b.click(`a[href="/models/-/add?table=shop.users"]`)
-	b.see("@example.com")
+	b.see("@example.com", "Debezium JSON", word("42 messages", "42 Nachrichten"))
 	b.sound()
 	b.picture(name + "3_topic")
 	b.click("label[for=mode-additive]")

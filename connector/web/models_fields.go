@@ -62,6 +62,7 @@ type fieldsData struct {
 	Free      []presetGroup // preset fields that no line writes
 	Addable   int           // unused columns that could be custom attributes
 	Preview   *previewData
+	Estimate  *modelEstimate
 	Rows      int
 	Rich      bool // some lines have no form
 	Suggested int
@@ -241,6 +242,7 @@ func (r *request) fieldsData(d *drafted, m *connector.Model) *fieldsData {
 		}
 	}
 	data.unused(m, plan, written)
+	data.Estimate = r.estimate(d, m, plan)
 	if p, err := r.preview(d, m, PreviewAsk{Row: "newest"}); err == nil {
 		data.Preview = p
 	}

@@ -30,8 +30,9 @@ type ModelsViews interface {
 type Relation struct {
 	Name     string // "public.users", or the topic
 	Topic    bool
-	Rows     int64 // an estimate, of a topic the number of its messages at most; negative: not known
-	Readable bool  // the login may read it
+	Rows     int64  // an estimate, of a topic the number of its messages at most; negative: not known
+	Format   string // of a topic's newest message, as it looks; empty where that is not known
+	Readable bool   // the login may read it
 	Columns  []RelationColumn
 	Identity string // replica identity: default, full, index, nothing; empty of a topic
 	Email    bool   // a column looks like an e-mail address
