@@ -95,7 +95,7 @@ type DropReason uint8
 
 // The reasons for which the pipeline drops the cache, or a part of it.
 const (
-	DropStale     DropReason = iota // it covers less than the record
+	DropStale     DropReason = iota // it covers less than the record, or there is none
 	DropGap                         // changes were never seen here
 	DropPartition                   // others went on with a partition
 	DropFailed                      // it could not be written or read, and is not used any more

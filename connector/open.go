@@ -70,7 +70,8 @@ func (p *Pipeline) creating(ctx context.Context, stream string) error {
 	return p.journal.Apply(ctx, &Record{Positions: []Recorded{{Position: Position{Stream: stream}}}})
 }
 
-// dropStaleCache forgets a cache that covers less than what was recorded: it may be an old copy, or its last writes were lost.
+// dropStaleCache forgets a cache that covers less than what was recorded: it may be an old copy, or its last writes were lost. Beside a data/ that has no record
+// at all nothing tells whether it is one.
 func (p *Pipeline) dropStaleCache(st *State) error {
 	if p.cfg.Prints == nil {
 		return nil
@@ -79,18 +80,25 @@ func (p *Pipeline) dropStaleCache(st *State) error {
 	for _, c := range p.cfg.Prints.Covered() {
 		covered[c.Stream] = c.Offset
 	}
+	if st.New && len(covered) > 0 {
+		return p.dropCache("data/ is new, and nothing tells how old cache/ is: it is dropped; that costs calls")
+	}
 	for _, r := range st.Positions {
 		if covered[r.Position.Stream] >= r.Position.Offset {
 			continue
 		}
-		p.log.Warn("cache/ covers less than the record and is dropped; that costs calls", "stream", r.Position.Stream)
-		if err := p.cfg.Prints.Drop(""); err != nil {
-			return fmt.Errorf("drop the cache: %w", err)
-		}
-		p.metrics.dropped[DropStale].Add(1)
-		p.cacheLost = true
-		return nil
+		return p.dropCache("cache/ covers less than the record and is dropped; that costs calls", "stream", r.Position.Stream)
 	}
+	return nil
+}
+
+func (p *Pipeline) dropCache(why string, about ...any) error {
+	p.log.Warn(why, about...)
+	if err := p.cfg.Prints.Drop(""); err != nil {
+		return fmt.Errorf("drop the cache: %w", err)
+	}
+	p.metrics.dropped[DropStale].Add(1)
+	p.cacheLost = true
 	return nil
 }
 
