@@ -206,6 +206,12 @@ func TestStopping(t *testing.T) {
 			t.Error("the key is in the output")
 		}
 		wantIn(t, b.must("status"), "last stop", "exit code 20")
+		b.write(strings.Replace(b.text, "mode: sync", "mode: ${NOT_SET_HERE}", 1))
+		r := b.brazecdc("status")
+		if r.code != 3 {
+			t.Errorf("exit code %d of a status with a configuration that is not whole", r.code)
+		}
+		wantIn(t, r.out, "last stop", "exit code 20")
 	})
 }
 

@@ -45,6 +45,7 @@ func (p *program) status(ctx context.Context, asJSON, watch bool) error {
 	for {
 		s, err := p.askStatus(ctx)
 		if err != nil {
+			p.printLastStop(asJSON)
 			return err
 		}
 		switch {
@@ -66,6 +67,19 @@ func (p *program) status(ctx context.Context, asJSON, watch bool) error {
 			return nil
 		case <-time.After(watchEvery):
 		}
+	}
+}
+
+// printLastStop tells how the last run ended where the configuration has a fault, or a variable of it is missing in this shell, so that nothing else can be told.
+func (p *program) printLastStop(asJSON bool) {
+	if !asJSON {
+		p.printStop(control.ReadStop(p.beside(p.glance().Data.Path)))
+	}
+}
+
+func (p *program) printStop(s *control.Stop) {
+	if s != nil {
+		p.printf("last stop: %s, exit code %d: %s\n", since(s.At), s.Code, orElse(s.Reason, "stopped on request, everything confirmed"))
 	}
 }
 
@@ -103,9 +117,7 @@ func (p *program) printStatus(s *control.Status) error {
 	if len(s.NeedsRestart) > 0 {
 		p.printf("counts from the next start on: %s\n", strings.Join(s.NeedsRestart, ", "))
 	}
-	if s.LastStop != nil {
-		p.printf("last stop: %s, exit code %d: %s\n", since(s.LastStop.At), s.LastStop.Code, orElse(s.LastStop.Reason, "stopped on request, everything confirmed"))
-	}
+	p.printStop(s.LastStop)
 	if s.PID != 0 {
 		p.printSourceAndSink(s)
 	}
