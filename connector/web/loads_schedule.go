@@ -330,7 +330,7 @@ func (s *Server) scheduleSave(r *request) error {
 	if edit.Remove && !had {
 		return r.redirect("/loads", "loads.schedule.same")
 	}
-	if err := s.cfg.Draft.Edit(r.who(), edit); err != nil {
+	if err := s.cfg.Draft.Edit(r.User.Name, edit); err != nil {
 		r.problem("", err.Error())
 		return r.render(http.StatusConflict, "loads_schedule", r.t("loads.schedule.title", p.Model), p)
 	}

@@ -100,15 +100,12 @@ func (r *request) edit(edits ...config.Edit) bool {
 	if len(edits) == 0 {
 		return true
 	}
-	if err := r.s.cfg.Draft.Edit(r.who(), edits...); err != nil {
+	if err := r.s.cfg.Draft.Edit(r.User.Name, edits...); err != nil {
 		r.problem("", r.t("models.edit.refused", err.Error()))
 		return false
 	}
 	return true
 }
-
-// who is the name under which the user's changes are noted.
-func (r *request) who() string { return cmp.Or(r.User.Name, r.t("models.someone")) }
 
 // modelAt reads the draft and the model that the path names.
 func (r *request) modelAt() (*drafted, *connector.Model, error) {

@@ -152,10 +152,15 @@ for (const group of document.querySelectorAll('form[data-rule]')) {
     radio.addEventListener('change', show);
   }
   show();
-  group.closest('details')?.addEventListener('toggle', () => {
-    if (text.value && !count.childElementCount) {
+  const details = group.closest('details');
+  const first = () => {
+    if (details.open && text.value && !count.childElementCount) {
       source.value ||= 'text';
       send(false);
     }
-  });
+  };
+  details?.addEventListener('toggle', first);
+  if (details?.open) {
+    first(); // it came open from the server, before anybody listened
+  }
 }
