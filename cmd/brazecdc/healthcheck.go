@@ -72,6 +72,10 @@ func (p *program) healthcheck(ctx context.Context, url string, timeout time.Dura
 	if err != nil {
 		return fmt.Errorf("read the answer of %s: %w", url, err)
 	}
+	if kind := resp.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/plain") {
+		return &connector.StopError{Code: 1, What: url + " answers " + resp.Status + ", and not as brazecdc does",
+			Fix: "--url takes the address without a path, like http://127.0.0.1:8080"}
+	}
 	p.printf("%s", body)
 	if resp.StatusCode != http.StatusOK {
 		return &silentError{code: 1}

@@ -223,6 +223,10 @@ ops: { token: "${OPS_TOKEN}" }`)
 		if r := b.brazecdc("healthcheck", "--live", "--url", "https://"+b.listen); r.code != 0 {
 			t.Errorf("healthcheck: %d %s", r.code, r.err)
 		}
+		if r := b.brazecdc("healthcheck", "--url", "https://"+b.listen+"/help"); r.code != 1 || r.out != "" || !strings.Contains(r.err, "without a path") {
+			t.Errorf("healthcheck of an address with a path: %d %.80s %s", r.code, r.out, r.err)
+		}
+
 		if out, code := userCommand(t, b.config(), "another password\n", "passwd", "kim"); code != 0 {
 			t.Fatalf("exit code %d\n%s", code, out)
 		}
