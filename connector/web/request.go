@@ -109,7 +109,7 @@ func (r *request) mask(value string) string {
 	if r.editor() || value == "" {
 		return value
 	}
-	if name, host, ok := strings.Cut(value, "@"); ok && name != "" && host != "" && !strings.ContainsAny(value, " \t\n") {
+	if name, host, ok := strings.Cut(strings.TrimPrefix(value, `"`), "@"); ok && name != "" && host != "" && !strings.ContainsAny(value, " \t\n") {
 		first, _ := utf8.DecodeRuneInString(name)
 		return string(first) + "…@…"
 	}
