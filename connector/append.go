@@ -14,6 +14,8 @@ func (q *queue) append(u *user, s *step) (done *step) {
 			return s // deleted already, and nothing was sent since
 		case s.kind == Track && s.updateOnly && !s.creates:
 			return s // there is no profile that it could update
+		case s.kind == Subscribe && s.ended():
+			return s // nor one with a state to end
 		}
 	}
 	if s.load {

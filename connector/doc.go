@@ -62,6 +62,7 @@
 //     cache, nobody knows which profiles were deleted under rows of a model that does not own its users: there only a new load makes proof.
 //   - A delete keeps what other models' changes waited with before it, for the case that it is dropped. A user that comes again, or a name that was renamed
 //     away and is used again, gets the living rows of all its models, whichever model's row starts it.
+//   - Of a user who was deleted nothing is ended: a call for a subscription would begin an empty profile. What starts a profile goes.
 //   - A fingerprint is of what Braze accepted last, is written before the user's next step can leave, and is dropped with the user's profile. It is not asked where
 //     values that differ were folded and one of them may have been sent. Update-only calls prove nothing but their nulls.
 //   - Of a partition that another process has now, nothing leaves any more: not what waits, not what comes back from a failed call, not what is still being

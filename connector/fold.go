@@ -96,6 +96,11 @@ type rowRef struct {
 	change  *Change
 }
 
+// ended tells whether all rows of a step are no more.
+func (s *step) ended() bool {
+	return len(s.rows) > 0 && !slices.ContainsFunc(s.rows, func(r rowRef) bool { return !r.ends })
+}
+
 // part is the partition that a step belongs to, "" where the source has none.
 func (s *step) part() string {
 	if len(s.rows) == 0 {

@@ -297,6 +297,9 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 			return false
 		}
 		call.Fields = st.fields // PUT replaces the item, so it goes whole
+	case st.kind == Subscribe && st.ended() && (f.gone || s.p.wasDeleted(st)):
+		s.p.suppressed(f) // the call would begin a profile, only to end a state in it
+		return false
 	case st.kind == Track || st.kind == Subscribe:
 		if st.reread {
 			if err := s.asking(func() error { return s.p.refetch(ctx, st) }); err != nil {

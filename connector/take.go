@@ -12,6 +12,7 @@ type flight struct {
 	more  []*step // events of the user behind s, in order
 	calls int     // objects of the call that are its own: s (unless nothing of it is sent) and more
 	free  bool    // not the step itself but the removal of a deprecated id before it
+	gone  bool    // the user was deleted, and no row started the profile anew
 	id    User    // whom Free is for
 }
 
@@ -51,7 +52,7 @@ func (q *queue) take(dst []flight, k Kind, n int) []flight {
 				}
 				q.endOf(u) // the clock has only not come by yet
 			}
-			f := flight{u: u, s: s, id: u.id}
+			f := flight{u: u, s: s, id: u.id, gone: u.again}
 			if s.kind == Rename {
 				f.u, f.to = q.users[s.user], q.users[s.to]
 				if f.to == nil || f.to.busy || f.to.queued || len(f.to.steps) == 0 || f.to.steps[0] != s {
