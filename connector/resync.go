@@ -123,10 +123,10 @@ func (p *Pipeline) PauseLoad(ctx context.Context, model string, pause bool) (Loa
 	}
 	c := p.care
 	c.mu.Lock()
-	st := c.running(model)
-	if st == nil || st.Closing {
+	st, err := c.underWay(model)
+	if err != nil {
 		c.mu.Unlock()
-		return LoadState{}, fmt.Errorf("model %q: %w", model, errNoLoad)
+		return LoadState{}, err
 	}
 	was := st.Paused
 	st.Paused = pause
@@ -158,10 +158,10 @@ func (p *Pipeline) PaceLoad(ctx context.Context, model string, faster bool) (Loa
 	}
 	c := p.care
 	c.mu.Lock()
-	st := c.running(model)
-	if st == nil || st.Closing {
+	st, err := c.underWay(model)
+	if err != nil {
 		c.mu.Unlock()
-		return LoadState{}, fmt.Errorf("model %q: %w", model, errNoLoad)
+		return LoadState{}, err
 	}
 	step := slices.Index(loadShares, cmp.Or(st.Share, 100))
 	if faster {
@@ -183,6 +183,14 @@ func (p *Pipeline) PaceLoad(ctx context.Context, model string, faster bool) (Loa
 	c.mu.Unlock()
 	control.PaceLoad(now.ID, share) // where it is paused, its share counts once it goes on
 	return now, p.keepLoad(ctx, now.ID)
+}
+
+// underWay gives the load of a model that can still be steered. The lock is held.
+func (c *care) underWay(model string) (*LoadState, error) {
+	if st := c.running(model); st != nil && !st.Closing {
+		return st, nil
+	}
+	return nil, fmt.Errorf("model %q: %w", model, errNoLoad)
 }
 
 // keepLoad puts a load into the next record as it is then, and waits for that: a record that came before may know more of it than who asks.
@@ -209,10 +217,10 @@ func (c *care) takeLoads(rec *Record) {
 func (p *Pipeline) CancelLoad(ctx context.Context, model string) (LoadState, error) {
 	c := p.care
 	c.mu.Lock()
-	st := c.running(model)
-	if st == nil || st.Closing {
+	st, err := c.underWay(model)
+	if err != nil {
 		c.mu.Unlock()
-		return LoadState{}, fmt.Errorf("model %q: %w", model, errNoLoad)
+		return LoadState{}, err
 	}
 	run := p.loads.get(st.ID)
 	st.giveUp(time.Now())

@@ -4,21 +4,16 @@ import "time"
 
 // HoldLoad implements connector.LoadControl.
 func (s *Source) HoldLoad(id string, hold bool) bool {
-	s.loads.mu.Lock()
-	l := s.loads.by[id]
-	s.loads.mu.Unlock()
-	if l == nil {
-		return false
-	}
-	l.mu.Lock()
-	l.held = hold
-	l.signal()
-	l.mu.Unlock()
-	return true
+	return s.steer(id, func(l *load) { l.held = hold })
 }
 
 // PaceLoad implements connector.LoadControl.
 func (s *Source) PaceLoad(id string, share int) bool {
+	return s.steer(id, func(l *load) { l.pace.share = share })
+}
+
+// steer changes a load that runs; false where none of that id does.
+func (s *Source) steer(id string, change func(*load)) bool {
 	s.loads.mu.Lock()
 	l := s.loads.by[id]
 	s.loads.mu.Unlock()
@@ -26,7 +21,7 @@ func (s *Source) PaceLoad(id string, share int) bool {
 		return false
 	}
 	l.mu.Lock()
-	l.pace.share = share
+	change(l)
 	l.signal()
 	l.mu.Unlock()
 	return true
