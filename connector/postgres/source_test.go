@@ -61,21 +61,17 @@ func TestLoad(t *testing.T) {
 		if err := r.s.StartLoad(testContext(t), connector.Load{ID: "a", Table: "public.users"}); err != nil {
 			t.Fatal(err)
 		}
-		done := false
 		seen := map[string]int{}
-		r.until("load", func() bool {
-			return done || func() bool {
-				b, err := r.next(testTime)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, c := range b.Changes {
-					seen[c.Key.ID]++
-				}
-				done = b.Load != nil && b.Load.Done
-				return done
-			}()
-		})
+		for done := false; !done; {
+			b, err := r.next(testTime)
+			if err != nil {
+				t.Fatalf("%d rows came: %v", len(seen), err)
+			}
+			for _, c := range b.Changes {
+				seen[c.Key.ID]++
+			}
+			done = b.Load != nil && b.Load.Done
+		}
 		if len(seen) != 1050 {
 			t.Errorf("%d rows, want 1050", len(seen))
 		}
