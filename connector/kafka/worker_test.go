@@ -2,9 +2,13 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -59,4 +63,68 @@ func TestRoom(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The issue wants the neighbours of a record that cannot be decoded delivered within a second. What stands for the second is a clock that moves only while
+// everybody waits for it: whatever the machine takes, the neighbours go on at the very moment that the record came, so no pause or retry held them up. That the
+// clock tells is seen by a partition whose registry is away.
+func TestPoisonHoldsNobody(t *testing.T) {
+	const away = 5 * time.Second
+	group, err := kgo.NewClient() // partitions are paused at it; it asks nobody
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(group.Close)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*away)
+		defer cancel()
+		began := time.Now()
+		var held []int64
+		s := &Source{group: group, log: slog.New(slog.DiscardHandler), out: make(chan item), cfg: Config{BatchChanges: 10,
+			Decode: func(_ context.Context, r *Record) ([]connector.Change, string, error) {
+				switch {
+				case string(r.Value) == "poison":
+					return nil, "", &PoisonError{Reason: "it is cut off"}
+				case string(r.Value) == "waits" && time.Since(began) < away:
+					return nil, "", &WaitError{Err: errors.New("the registry is away")}
+				}
+				return append(r.Room, connector.Change{Op: connector.Update, Key: connector.Key{ID: string(r.Key)}}), "", nil
+			},
+			Quarantine: func(_ context.Context, p Poison) error {
+				held = append(held, p.Offset)
+				return nil
+			}}}
+		all := map[int32][]*kgo.Record{
+			0: {{Key: []byte("beside")}},
+			1: {{Key: []byte("before")}, {Value: []byte("poison")}, {Value: []byte("poison")}, {Key: []byte("between")}, {Value: []byte("poison")}, {Key: []byte("behind")}},
+			2: {{Key: []byte("of a registry"), Value: []byte("waits")}},
+		}
+		for num, recs := range all {
+			a := &assignment{partition: partition{"users", num}, ctx: ctx, more: make(chan struct{}, 1), done: make(chan struct{})}
+			for i, r := range recs {
+				r.Topic, r.Partition, r.Offset = "users", num, int64(i)
+			}
+			a.push(recs, int64(len(recs)))
+			go s.work(a)
+		}
+		at := map[string]time.Duration{}
+		for len(at) < 5 {
+			select {
+			case it := <-s.out:
+				for i := range it.batch.Changes {
+					at[it.batch.Changes[i].Key.ID] = time.Since(began)
+				}
+			case <-ctx.Done():
+				t.Fatalf("after %s only these came: %v", time.Since(began), at)
+			}
+		}
+		for id, after := range at {
+			if registry := id == "of a registry"; !registry && after != 0 || registry && after < away {
+				t.Errorf("%s came after %s", id, after)
+			}
+		}
+		if !slices.Equal(held, []int64{1, 2, 4}) {
+			t.Errorf("held back: %v", held)
+		}
+	})
 }
