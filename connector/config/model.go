@@ -160,10 +160,23 @@ func (d *decoder) topic(o object, m *connector.Model) {
 		d.bad(t, "is "+t.describe()+", no regular expression: "+string(bad.Code)+" at "+strconv.Quote(bad.Expr), "write one as Go reads it (RE2), in single quotes in YAML")
 	case err != nil:
 		d.bad(t, "is "+t.describe()+", no regular expression", "write one as Go reads it (RE2), in single quotes in YAML")
-	case matches(""), matches("a" + strings.Repeat("0", 200)):
+	case everyTopic(matches):
 		d.warn(t, "matches every topic", "name the part that the topics share")
 	}
 }
+
+// everyTopic tells whether a pattern leaves nothing out: each letter that a name may have is tried alone (of a single dot Kafka makes no topic), and in longer names.
+func everyTopic(matches func(string) bool) bool {
+	for c := range topicLetters {
+		letter := topicLetters[c : c+1]
+		if letter != "." && !matches(letter) || !matches(strings.Repeat(letter, 3)) || !matches(strings.Repeat(letter, 249)) {
+			return false
+		}
+	}
+	return true
+}
+
+const topicLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 
 // columns reads what the records of a topic do not tell of their columns. Which types there are, the decoder of records knows.
 func (d *decoder) columns(o object, m *connector.Model) {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,22 @@ func TestTopics(t *testing.T) {
 		reads := (&connector.Model{TopicPattern: "a|b"}).Reads()
 		if !reads("a") || !reads("b") || reads("ab") || reads("xb") {
 			t.Error("an alternative is not bound to the name's ends")
+		}
+	})
+	t.Run("only a pattern that leaves no topic out is said to match every one", func(t *testing.T) {
+		for pattern, want := range map[string]bool{".*": true, ".+": true, `[a-zA-Z0-9._-]+`: true, `\S*`: true, `a|.*`: true,
+			"a.*": false, "x*": false, "": false, "[^_].*": false, ".*[^0]": false, `.*\.users`: false, "[a-z0-9.]+": false, ".{2,}": false, ".{1,200}": false} {
+			if got := everyTopic((&connector.Model{TopicPattern: pattern}).Reads()); got != want {
+				t.Errorf("%q matches every topic: %v", pattern, got)
+			}
+		}
+	})
+	t.Run("a pattern that begins with a letter is not warned of", func(t *testing.T) {
+		text := strings.Replace(string(text), `pattern: ".*"`, `pattern: "a.*"`, 1)
+		for _, w := range parse(t, text).Warnings {
+			if strings.Contains(w.Error(), "every topic") {
+				t.Error(w)
+			}
 		}
 	})
 	t.Run("a topic that brazecdc writes is not one of rows", func(t *testing.T) {
