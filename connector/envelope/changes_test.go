@@ -193,6 +193,8 @@ func TestReplicaIdentity(t *testing.T) {
 			d := decoder(t, Config{Schemas: registered(t, folder)})
 			same(t, told(t, d, sample(t, folder, "public.nopk_full")), `insert 1:11:x after{a=int 1 b=text "x"}`,
 				`update 1:11:y was 1:11:x before{a=int 1 b=text "x"} after{a=int 1 b=text "y"}`, `delete 1:11:y before{a=int 1 b=text "y"}`, `(tombstone)`, `truncate `)
+			restarted := decoder(t, Config{Schemas: registered(t, folder)}) // between the delete and its tombstone
+			same(t, told(t, restarted, sample(t, folder, "public.nopk_full")[3:]), `(neither key nor value)`, `truncate `)
 		}
 	})
 	t.Run("USING INDEX: the index is the key", func(t *testing.T) {
@@ -229,7 +231,7 @@ func TestTables(t *testing.T) {
 	})
 	t.Run("unwrapped rows of a table without a key need append", func(t *testing.T) {
 		for _, l := range told(t, decoder(t, Config{}), sample(t, "unwrap_tombstone", "public.nopk_full")) {
-			if !strings.HasPrefix(l, "undecodable: ") {
+			if !strings.HasPrefix(l, "undecodable: ") && l != "(neither key nor value)" { // the delete of a row that nobody could name, so that it was never sent
 				t.Error(l)
 			}
 		}

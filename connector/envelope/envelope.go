@@ -113,11 +113,12 @@ const (
 	SkipMessage          // a logical decoding message
 	SkipSchema           // a record of a schema change topic
 	SkipAppend           // no new row, where every row is an event
+	SkipEmpty            // neither a key nor a value: it says nothing about any row
 )
 
 // String gives the reason in lower case.
 func (s Skip) String() string {
-	return [...]string{"", "tombstone", "key change", "heartbeat", "transaction metadata", "message", "schema change", "no new row"}[s]
+	return [...]string{"", "tombstone", "key change", "heartbeat", "transaction metadata", "message", "schema change", "no new row", "neither key nor value"}[s]
 }
 
 // Poison is a record that can never be decoded: it belongs in quarantine, and its neighbours are unaffected. Its text holds no value of a row.

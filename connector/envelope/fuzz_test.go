@@ -107,7 +107,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte(nil), []byte(schemas.RowChangeExample), []byte(nil), uint8(0))
 	formats := []Config{{}, {Format: RowsJSON}, {Envelope: Append}, {Format: RowChange}, {ReplicaIdentityFull: func(string) bool { return true }},
 		{Columns: []Columns{{Topics: only("t"), Types: map[string]string{"id": "numeric(10,2)", "a": "timestamp(3)", "name": "json", "b": "date[]", "v": "interval", "raw": "bytea"}}}}, {Format: DebeziumJSON}}
-	names := []string{"__debezium.oldkey", "__debezium.oldkey", "__op", valueHeaders[0], keyHeaders[1]}
+	names := []string{"__debezium.oldkey", "__debezium.oldkey", "__op", valueHeaders.content, keyHeaders.content}
 	f.Fuzz(func(t *testing.T, key, value, header []byte, n uint8) {
 		cfg := formats[int(n)%len(formats)]
 		if n%8 != 7 {

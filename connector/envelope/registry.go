@@ -70,21 +70,26 @@ func (r *registry) refuse(id uint32, b badSchema) error {
 	return poison(b.reason)
 }
 
-// The headers that Apicurio's converter writes, of a record's key and of its value.
+// idHeaders are the headers by which Apicurio's converter names a schema.
+type idHeaders struct{ content, global string }
+
 var (
-	keyHeaders   = [2]string{"apicurio.key.globalId", "apicurio.key.contentId"}
-	valueHeaders = [2]string{"apicurio.value.globalId", "apicurio.value.contentId"}
+	keyHeaders   = idHeaders{"apicurio.key.contentId", "apicurio.key.globalId"}
+	valueHeaders = idHeaders{"apicurio.value.contentId", "apicurio.value.globalId"}
 )
 
-// schemaID tells which schema bytes were written with: by Confluent's prefix (a zero, four bytes of id), else by Apicurio's header. ok is false where neither is there.
-func schemaID(rec *Record, b []byte, headers *[2]string) (id uint32, rest []byte, ok bool, err error) {
-	for _, name := range headers {
-		if h, found := rec.header(name); found {
-			if len(h) != 8 || binary.BigEndian.Uint64(h) > 1<<32-1 {
-				return 0, nil, false, poisonf("the header %s holds no usable id", name)
-			}
-			return uint32(binary.BigEndian.Uint64(h)), b, true, nil
+// schemaID tells which schema bytes were written with: by Apicurio's header, else by Confluent's prefix (a zero, four bytes of id). ok is false where neither is there.
+// The registry is asked by Confluent's interface, where Apicurio takes a number for a contentId: by a globalId it would give another schema, or none.
+func schemaID(rec *Record, b []byte, headers *idHeaders) (id uint32, rest []byte, ok bool, err error) {
+	if h, found := rec.header(headers.content); found {
+		if len(h) != 8 || binary.BigEndian.Uint64(h) > 1<<32-1 {
+			return 0, nil, false, poisonf("the header %s holds no usable id", headers.content)
 		}
+		return uint32(binary.BigEndian.Uint64(h)), b, true, nil
+	}
+	if _, found := rec.header(headers.global); found {
+		return 0, nil, false, poisonf("the header %s names its schema by Apicurio's globalId, under which Confluent's interface has another; "+
+			"set apicurio.registry.use-id to contentId at the producer's converter, or let it write Confluent's wire format", headers.global)
 	}
 	if len(b) >= 5 && b[0] == 0 {
 		return binary.BigEndian.Uint32(b[1:]), b[5:], true, nil

@@ -202,26 +202,28 @@ func TestPoison(t *testing.T) {
 		rec  Record
 		want string
 	}{
-		"case 10: JSON that is cut off":              {Record{Key: key, Value: []byte(`{"op":"c","af`)}, "the JSON is cut off"},
-		"cdc 89: an unknown schema":                  {Record{Key: key, Value: []byte{0, 0, 0, 0, 99, 255}}, "does not know schema 99"},
-		"cdc 89: no magic byte":                      {Record{Key: key, Value: []byte{7, 1, 2}}, "neither JSON nor Avro"},
-		"cdc 89: a value of no bytes":                {Record{Key: key, Value: []byte{}}, "empty"},
-		"a schema that is none":                      {Record{Key: key, Value: confluent(2, nil)}, "not valid"},
-		"Avro that is cut off":                       {Record{Key: key, Value: confluent(1, []byte{0x80})}, "cut off"},
-		"Avro with bytes behind it":                  {Record{Key: key, Value: confluent(1, []byte{2, 2})}, "does not fit"},
-		"case 9: a value of 20 MB":                   {Record{Key: key, Value: bytes.Repeat([]byte("x"), 20<<20)}, "larger than"},
-		"a row without a key":                        {Record{Value: []byte(`{"id":1}`)}, "no key"},
-		"neither key nor value":                      {Record{}, "neither a key nor a value"},
-		"JSON that is no object":                     {Record{Key: key, Value: []byte(`[1]`)}, "no object"},
-		"an unknown operation":                       {Record{Key: key, Value: []byte(`{"op":"x","before":null,"after":{"id":1},"source":{}}`)}, "none of c, u"},
-		"an update without a new row":                {Record{Key: key, Value: []byte(`{"op":"u","before":null,"after":null,"source":{}}`)}, "no new row"},
-		"a key that is cut off":                      {Record{Key: []byte(`{"id":`), Value: []byte(`{"id":1}`)}, "its key"},
-		"JSON nested without end":                    {Record{Key: key, Value: []byte(`{"a":` + strings.Repeat("[", 1<<20))}, "nested deeper"},
-		"a schema part that is no schema":            {Record{Key: key, Value: []byte(`{"schema":{"type":5},"payload":{"id":1}}`)}, "no Connect schema"},
-		"a row_change without a key":                 {Record{Key: key, Value: []byte(`{"op":"insert","after":{"id":1}}`)}, "its key is empty"},
-		"an Apicurio header that holds no id":        {Record{Key: key, Value: []byte{1}, Headers: []Header{{"apicurio.value.globalId", []byte{1}}}}, "no usable id"},
-		"an envelope whose JSON goes on behind it":   {Record{Key: key, Value: []byte(`{"id":1} {`)}, "malformed"},
-		"a row_change in another version's encoding": {Record{Key: key, Value: []byte(schemas.RowChangeHeader + "\x00")}, "cut off"},
+		"case 10: JSON that is cut off":                         {Record{Key: key, Value: []byte(`{"op":"c","af`)}, "the JSON is cut off"},
+		"cdc 89: an unknown schema":                             {Record{Key: key, Value: []byte{0, 0, 0, 0, 99, 255}}, "does not know schema 99"},
+		"cdc 89: no magic byte":                                 {Record{Key: key, Value: []byte{7, 1, 2}}, "neither JSON nor Avro"},
+		"cdc 89: a value of no bytes":                           {Record{Key: key, Value: []byte{}}, "empty"},
+		"a schema that is none":                                 {Record{Key: key, Value: confluent(2, nil)}, "not valid"},
+		"Avro that is cut off":                                  {Record{Key: key, Value: confluent(1, []byte{0x80})}, "cut off"},
+		"Avro with bytes behind it":                             {Record{Key: key, Value: confluent(1, []byte{2, 2})}, "does not fit"},
+		"case 9: a value of 20 MB":                              {Record{Key: key, Value: bytes.Repeat([]byte("x"), 20<<20)}, "larger than"},
+		"a row without a key":                                   {Record{Value: []byte(`{"id":1}`)}, "no key"},
+		"a key without a column, and no value":                  {Record{Key: []byte(`{}`)}, "its key is empty"},
+		"JSON that is no object":                                {Record{Key: key, Value: []byte(`[1]`)}, "no object"},
+		"an unknown operation":                                  {Record{Key: key, Value: []byte(`{"op":"x","before":null,"after":{"id":1},"source":{}}`)}, "none of c, u"},
+		"an update without a new row":                           {Record{Key: key, Value: []byte(`{"op":"u","before":null,"after":null,"source":{}}`)}, "no new row"},
+		"a key that is cut off":                                 {Record{Key: []byte(`{"id":`), Value: []byte(`{"id":1}`)}, "its key"},
+		"JSON nested without end":                               {Record{Key: key, Value: []byte(`{"a":` + strings.Repeat("[", 1<<20))}, "nested deeper"},
+		"a schema part that is no schema":                       {Record{Key: key, Value: []byte(`{"schema":{"type":5},"payload":{"id":1}}`)}, "no Connect schema"},
+		"a row_change without a key":                            {Record{Key: key, Value: []byte(`{"op":"insert","after":{"id":1}}`)}, "its key is empty"},
+		"an Apicurio header that holds no id":                   {Record{Key: key, Value: []byte{1}, Headers: []Header{{"apicurio.value.contentId", []byte{1}}}}, "no usable id"},
+		"Apicurio's globalId, whose number is another schema's": {Record{Key: key, Value: []byte{2}, Headers: []Header{{"apicurio.value.globalId", []byte{0, 0, 0, 0, 0, 0, 0, 1}}}}, "set apicurio.registry.use-id to contentId"},
+		"Apicurio's globalId of a key":                          {Record{Key: []byte{2}, Value: []byte(`{"id":1}`), Headers: []Header{{"apicurio.key.globalId", []byte{0, 0, 0, 0, 0, 0, 0, 1}}}}, "the header apicurio.key.globalId"},
+		"an envelope whose JSON goes on behind it":              {Record{Key: key, Value: []byte(`{"id":1} {`)}, "malformed"},
+		"a row_change in another version's encoding":            {Record{Key: key, Value: []byte(schemas.RowChangeHeader + "\x00")}, "cut off"},
 	} {
 		t.Run(name+", between good ones", func(t *testing.T) {
 			d := decoder(t, Config{Schemas: lookup})
@@ -243,7 +245,7 @@ func TestPoison(t *testing.T) {
 	t.Run("a key in Avro, or of no bytes, where no registry is configured", func(t *testing.T) {
 		for _, key := range [][]byte{{}, {0}, {2}} {
 			_, _, err := decoder(t, Config{}).Decode(context.Background(), nil, &Record{Topic: "t", Key: key, Value: []byte(`{"id":1}`),
-				Headers: []Header{{"apicurio.key.globalId", []byte{0, 0, 0, 0, 0, 0, 0, 7}}}})
+				Headers: []Header{{"apicurio.key.contentId", []byte{0, 0, 0, 0, 0, 0, 0, 7}}}})
 			var p *Poison
 			if !errors.As(err, &p) || !strings.Contains(p.Reason, "no schema registry is configured") {
 				t.Errorf("key %x: %v", key, err)

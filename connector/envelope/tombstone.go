@@ -16,11 +16,14 @@ func (d *Decoder) tombstone(w *worker, dst []connector.Change, t *topic, rec *Re
 	if _, moved := rec.header("__debezium.newkey"); moved {
 		return dst, SkipKeyChange, nil
 	}
-	if len(key) == 0 {
-		if t.deleted.followed(rec, "") {
-			return dst, SkipTombstone, nil
-		}
-		return dst, NoSkip, poison("it has neither a key nor a value")
+	switch {
+	case len(key) > 0:
+	case t.deleted.followed(rec, ""):
+		return dst, SkipTombstone, nil
+	case rec.Key == nil: // such as Debezium's tombstone behind the delete of a table without a key, read after a restart: the delete itself named the row
+		return dst, SkipEmpty, nil
+	default:
+		return dst, NoSkip, poison("its key is empty, and it has no value")
 	}
 	var source any = foundJSON
 	if last := t.current.Load(); last != nil {
