@@ -67,6 +67,19 @@ func TestKafkaUnreached(t *testing.T) {
 	}
 }
 
+// TestReplayWaits: a replay alone that finds no broker says so long before it gives up.
+func TestReplayWaits(t *testing.T) {
+	t.Parallel()
+	b := kafkaBench(t, `brokers: ["127.0.0.1:1"], start_timeout: 10m`)
+	p := start(t, b.env, "replay", "--topic", "shop.users", "--dry-run", "--config", b.config())
+	b.until("it says what it waits for", func() bool { return strings.Contains(p.err.String(), "no broker answers yet") })
+	p.stop()
+	wantIn(t, p.err.String(), "127.0.0.1:1", "at_most=10m0s", "connection refused")
+	if n := strings.Count(p.err.String(), "no broker answers yet"); n != 1 {
+		t.Errorf("it was said %d times", n)
+	}
+}
+
 // TestKafkaForeseen checks what a start would refuse: check says it in the same words.
 func TestKafkaForeseen(t *testing.T) {
 	t.Parallel()

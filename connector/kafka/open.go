@@ -1,11 +1,13 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -64,6 +66,15 @@ func (s *Source) reach(ctx context.Context) error {
 	return s.Ask(ctx, s.cfg.StartTimeout, func(context.Context) error { return nil })
 }
 
+// A question with more patience than shortWait, which is that of a look, does not leave a person without a word until its end: after saidAfter the log says
+// what is waited for.
+const (
+	shortWait = 10 * time.Second
+	saidAfter = 3 * time.Second
+)
+
+var errSilent = errors.New("no answer came")
+
 // Ask puts a question to the brokers until they answer, for as long as patience. What waiting does not mend ends it at once: a login or a certificate that is
 // refused, and a *connector.StopError of the question's own. Its errors are *connector.StopError, except that of ctx. It may be called without Open, and
 // concurrently.
@@ -72,6 +83,15 @@ func (s *Source) Ask(ctx context.Context, patience time.Duration, question func(
 	defer cancel()
 	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(3*time.Second), backoff.WithMaxElapsedTime(0))
 	var last error
+	var mu sync.Mutex // guards last
+	if patience > shortWait {
+		say := time.AfterFunc(saidAfter, func() {
+			mu.Lock()
+			defer mu.Unlock()
+			s.log.Warn("no broker answers yet; this waits for one", "brokers", strings.Join(s.cfg.Brokers, ", "), "at_most", patience.String(), "err", cmp.Or(last, errSilent))
+		})
+		defer say.Stop()
+	}
 	err := backoff.Retry(func() error {
 		err := s.ping(limit)
 		if err == nil {
@@ -84,7 +104,9 @@ func (s *Source) Ask(ctx context.Context, patience time.Duration, question func(
 		case errors.As(err, &stop):
 			return backoff.Permanent(err)
 		case last == nil || limit.Err() == nil:
+			mu.Lock()
 			last = err
+			mu.Unlock()
 			s.health.connected(false, err.Error())
 		}
 		return err
