@@ -14,10 +14,8 @@ import (
 
 	"brazecdc/connector"
 	"brazecdc/connector/config"
+	"brazecdc/connector/postgres"
 )
-
-// sampleRows is how many non-null values of a column are looked at to judge a suggestion.
-const sampleRows = 200
 
 func newInit(p *program) *cobra.Command {
 	var url, output string
@@ -27,8 +25,8 @@ func newInit(p *program) *cobra.Command {
 		Use:   "init --database URL",
 		Short: "Write a commented configuration from a live database, with suggested mappings",
 		Long: `init looks at the tables of a database and writes a configuration file: which column is the external_id, which columns look like Braze's profile
-fields (by name, and by up to 200 values of each), and the rest as comments to choose from. Columns that look private (password, token, iban, …) are
-named, not suggested, and never read.
+fields (by name, and by up to 200 values of each from all over the table), and the rest as comments to choose from. Columns that look private
+(password, token, iban, …) are named, not suggested, and never read.
 
 It only reads: nothing is created in the database, no password is written (the file says ${DATABASE_URL}), and an existing file is never overwritten.
 Two choices stay open, because each can hurt: mode and load. The lines are marked; "brazecdc check" names them until they are made.
@@ -78,19 +76,12 @@ func (p *program) init(ctx context.Context, url, output string, only []string) e
 			return err
 		}
 		tables, err = chooseTables(tables, only)
-		if err != nil {
-			return err
-		}
-		for i := range tables {
-			if tables[i].chosen {
-				if err := tables[i].sample(ctx, tx.Conn().PgConn()); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
+		return err
 	})
 	if err != nil {
+		return err
+	}
+	if err := p.lookAtValues(ctx, url, tables); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(output, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
@@ -106,6 +97,27 @@ func (p *program) init(ctx context.Context, url, output string, only []string) e
 	}
 	p.printf("Wrote %s, and beside it the schema for editors.\n\nNext:\n  1. choose mode and load in it (the lines marked CHOOSE), and look at the suggested fields\n"+
 		"  2. set DATABASE_URL, BRAZE_ENDPOINT and BRAZE_API_KEY in the environment\n  3. brazecdc check%s\n", output, configFlag(output))
+	return nil
+}
+
+// lookAtValues takes values of the chosen tables. Of a table that does not give them in time the names alone count.
+func (p *program) lookAtValues(ctx context.Context, url string, tables []initTable) error {
+	look, err := postgres.NewLook(postgres.Config{URL: url, Logger: p.quietLog()})
+	if err != nil {
+		return err
+	}
+	defer look.Close(context.WithoutCancel(ctx))
+	for i := range tables {
+		if !tables[i].chosen {
+			continue
+		}
+		if err := tables[i].sample(ctx, look, nil); err != nil {
+			if ctx.Err() != nil {
+				return err
+			}
+			p.warnf("%v; its fields are suggested by the names of the columns alone\n", err)
+		}
+	}
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"brazecdc/connector"
+	"brazecdc/connector/postgres"
 )
 
 // initTable is a table as init sees it.
@@ -184,18 +185,68 @@ func tableNames(tables []initTable, most int) string {
 	return strings.Join(names, ", ")
 }
 
-// sample reads values of the columns that a profile field is suggested for, and of no other.
-func (t *initTable) sample(ctx context.Context, c *pgconn.PgConn) error {
+// wanted are the columns that a profile field is suggested for by their names.
+func (t *initTable) wanted() []string {
+	var out []string
+	for _, x := range suggest(t.names(), nil) {
+		out = append(out, x.column)
+	}
+	return out
+}
+
+// take keeps the values that rows have of the columns that a profile field is suggested for.
+func (t *initTable) take(rows []connector.Row) {
 	t.samples = map[string][]string{}
-	for _, s := range suggest(t.names(), nil) {
-		column := pgx.Identifier{s.column}.Sanitize()
-		rows, err := textRows(ctx, c, fmt.Sprintf("SELECT %s::text FROM %s WHERE %s IS NOT NULL LIMIT %d",
-			column, pgx.Identifier{t.schema, t.name}.Sanitize(), column, sampleRows))
-		if err != nil {
-			return fmt.Errorf("look at values of %s.%s: %w", t.full(), s.column, err)
-		}
+	for _, column := range t.wanted() {
 		for _, r := range rows {
-			t.samples[s.column] = append(t.samples[s.column], r[0])
+			if i := r.Table.Column(column); i >= 0 && r.Cells[i].State == connector.Set {
+				t.samples[column] = append(t.samples[column], plainCell(r, i))
+			}
+		}
+	}
+}
+
+// sample takes the values of rows from all over the table, of the columns that a profile field is suggested for and of no other. rows were read so before; nil
+// reads them. A column that has few values in them is looked at once more, for its values alone.
+func (t *initTable) sample(ctx context.Context, look *postgres.Look, rows []connector.Row) error {
+	if len(t.wanted()) == 0 {
+		return nil
+	}
+	t.take(rows)
+	read := func(q postgres.LookQuery) (found []connector.Row, err error) {
+		q.Table, q.Order, q.Limit = t.full(), postgres.Across, looked
+		err = look.Rows(ctx, q, func(r connector.Row) bool {
+			found = append(found, r)
+			return true
+		})
+		if err != nil {
+			err = fmt.Errorf("look at values of %s: %w", t.full(), err)
+		}
+		return found, err
+	}
+	if rows == nil {
+		found, err := read(postgres.LookQuery{Columns: t.wanted()})
+		if err != nil {
+			return err
+		}
+		t.take(found)
+		rows = found
+	}
+	if len(rows) < looked { // that is all of them
+		return nil
+	}
+	for _, column := range t.wanted() {
+		if len(t.samples[column]) >= fewValues {
+			continue
+		}
+		found, err := read(postgres.LookQuery{Columns: []string{column}, NotNull: column})
+		if err != nil {
+			return err
+		}
+		one := initTable{columns: []initColumn{{name: column}}}
+		one.take(found)
+		if len(one.samples[column]) > len(t.samples[column]) {
+			t.samples[column] = one.samples[column]
 		}
 	}
 	return nil

@@ -16,9 +16,11 @@ import (
 )
 
 const (
-	// looked is how many rows a page judges a model by, shownRows how many values of a column it shows.
+	// looked is how many rows pages and init judge a table by, shownRows how many values of a column a page shows. A column with less than fewValues in those rows is
+	// looked at alone.
 	looked    = 200
 	shownRows = 5
+	fewValues = 40
 )
 
 // modelViews answers the pages of models from the source that a draft names. It keeps one Look at Postgres, whose sessions end when nobody asks.

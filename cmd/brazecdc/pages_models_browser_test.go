@@ -62,7 +62,7 @@ func TestModelsInBrowser(t *testing.T) {
 			w.see("public.customers", "public.notes")
 			fair("tables")
 			w.click(`a[href="/models/-/add?table=public.customers"]`)
-			w.see("kundin1@beispiel.de", word("Deleted row: the profile and its whole history are deleted", "das Profil und seine ganze Historie werden in Braze endgültig gelöscht"))
+			w.see("kundin299@beispiel.de", word("Deleted row: the profile and its whole history are deleted", "das Profil und seine ganze Historie werden in Braze endgültig gelöscht"))
 			if eval[int](w, `document.querySelectorAll('input[name=mode]:checked').length`) != 0 {
 				t.Error("a mode is chosen already")
 			}

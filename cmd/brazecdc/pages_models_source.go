@@ -116,7 +116,7 @@ func (s *sight) relation(ctx context.Context, name string, used []string) (*web.
 		rel.Columns[i].Kind = kindWord(t.Columns[i].Kind)
 		rel.Columns[i].Never = !mapping.MayLeave(s.cfg.NeverSend, t.Name, rel.Columns[i].Name)
 	}
-	rows, err := s.rows(ctx, name, postgres.LookQuery{Columns: mayRead(&rel, used), Limit: looked})
+	rows, err := s.rows(ctx, name, postgres.LookQuery{Columns: mayRead(&rel, used), Order: postgres.Across, Limit: looked})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -159,16 +159,9 @@ func mayRead(rel *web.Relation, used []string) []string {
 func (s *sight) suggestions(ctx context.Context, rel *web.Relation, it *initTable, rows []connector.Row) []web.Suggestion {
 	it.columns = slices.DeleteFunc(slices.Clone(it.columns), func(c initColumn) bool { return rel.Column(c.name).Never })
 	if s.look != nil {
-		_ = s.look.With(ctx, func(c *pgconn.PgConn) error { return it.sample(ctx, c) }) // without values the names alone count
+		_ = it.sample(ctx, s.look, rows) // without values the names alone count
 	} else {
-		it.samples = map[string][]string{}
-		for _, x := range suggest(it.names(), nil) {
-			for _, r := range rows {
-				if i := r.Table.Column(x.column); i >= 0 && r.Cells[i].State == connector.Set {
-					it.samples[x.column] = append(it.samples[x.column], plainCell(r, i))
-				}
-			}
-		}
+		it.take(rows)
 	}
 	var out []web.Suggestion
 	for _, x := range suggest(it.names(), it.samples) {

@@ -40,7 +40,7 @@ func (l *Look) Alike(ctx context.Context, q AlikeQuery) (rows []connector.Row, e
 		}
 		sql, cols := alikeSQL(rel, sh, &q)
 		rows = nil
-		return lookRows(ctx, c, rel.table, cols, sql, func(r connector.Row) bool {
+		return lookRows(ctx, c, rel.table, cols, sql, func(r connector.Row, _ []byte) bool {
 			rows = append(rows, r)
 			return true
 		})

@@ -98,12 +98,13 @@ func stale(err error) bool {
 type LookOrder uint8
 
 // Found is as the server finds them; Last goes down the key; Random is at random, of large tables in a few places; Spread is by blocks at random, for a share of
-// LookQuery.Percent.
+// LookQuery.Percent; Across is for judging a table by some of its rows, which lie all over it and are the same at each look (see across).
 const (
 	Found LookOrder = iota
 	Last
 	Random
 	Spread
+	Across
 )
 
 // smallTable is up to how many rows a table is put in a random order as a whole.
@@ -115,6 +116,7 @@ type LookQuery struct {
 	Columns []string
 	Where   []connector.Equal
 	Null    string // a column that must have no value
+	NotNull string // a column that must have one
 	Order   LookOrder
 	By      string  // with Last: the column that says what is newest, else the key
 	Percent float64 // with Spread
@@ -128,11 +130,11 @@ func (l *Look) Rows(ctx context.Context, q LookQuery, fn func(connector.Row) boo
 		if err != nil {
 			return err
 		}
-		sql, cols, err := l.sql(rel, sh, &q)
-		if err != nil {
-			return err
+		if q.Order == Across {
+			err = l.across(ctx, c, rel, sh, q, fn)
+		} else {
+			err = l.plain(ctx, c, rel, sh, &q, fn)
 		}
-		err = lookRows(ctx, c, rel.table, cols, sql, fn)
 		if err != nil {
 			l.s.tables.forget(q.Table) // its shape may have changed
 		}
@@ -144,8 +146,25 @@ func (l *Look) Rows(ctx context.Context, q LookQuery, fn func(connector.Row) boo
 	})
 }
 
-// lookRows reads the rows of one statement; cols are the columns of its result.
-func lookRows(ctx context.Context, c *pgconn.PgConn, t *connector.Table, cols []int, sql string, fn func(connector.Row) bool) error {
+// plain reads the rows of a query by one simple statement.
+func (l *Look) plain(ctx context.Context, c *pgconn.PgConn, rel *relation, sh *shape, q *LookQuery, fn func(connector.Row) bool) error {
+	cols, names, err := q.columns(rel)
+	if err != nil {
+		return err
+	}
+	where, err := l.where(rel, sh, q)
+	if err != nil {
+		return err
+	}
+	sql := "SELECT " + names + " FROM " + sh.from() + q.sample(rel.table.Rows) + where + q.order(rel)
+	if q.Limit > 0 {
+		sql += " LIMIT " + strconv.Itoa(q.Limit)
+	}
+	return lookRows(ctx, c, rel.table, cols, sql, func(row connector.Row, _ []byte) bool { return fn(row) })
+}
+
+// lookRows reads the rows of one statement; cols are the columns of its result. fn gets the value behind them too, nil where there is none.
+func lookRows(ctx context.Context, c *pgconn.PgConn, t *connector.Table, cols []int, sql string, fn func(row connector.Row, rest []byte) bool) error {
 	mrr := c.Exec(ctx, sql)
 	enough := false
 	for mrr.NextResult() {
@@ -155,70 +174,96 @@ func lookRows(ctx context.Context, c *pgconn.PgConn, t *connector.Table, cols []
 				continue // what the server has sent already
 			}
 			row := connector.Row{Table: t, Cells: make([]connector.Cell, len(t.Columns))}
+			var rest []byte
 			for i, v := range rr.Values() {
-				if v == nil {
+				if i == len(cols) {
+					rest = v
+				} else if v == nil {
 					row.Cells[cols[i]] = connector.Cell{State: connector.Null}
 				} else {
 					row.Cells[cols[i]] = connector.Cell{State: connector.Set, Raw: string(v)}
 				}
 			}
-			enough = !fn(row)
+			enough = !fn(row, rest)
 		}
 	}
 	return mrr.Close()
 }
 
-// sql is the statement of a query, and the columns of its result.
-func (l *Look) sql(rel *relation, sh *shape, q *LookQuery) (string, []int, error) {
-	var cols []int
-	var names []string
+// columns are the columns of a query's result, as places in the table and as SQL.
+func (q *LookQuery) columns(rel *relation) (cols []int, names string, err error) {
+	var list []string
 	for i := range rel.table.Columns {
 		name := rel.table.Columns[i].Name
 		if len(q.Columns) == 0 || slices.Contains(q.Columns, name) {
 			cols = append(cols, i)
-			names = append(names, ident(name))
+			list = append(list, ident(name))
 		}
 	}
 	if len(cols) == 0 {
-		return "", nil, unfit(fmt.Sprintf("table %s has none of the columns %s", q.Table, strings.Join(q.Columns, ", ")), "")
+		return nil, "", unfit(fmt.Sprintf("table %s has none of the columns %s", q.Table, strings.Join(q.Columns, ", ")), "")
 	}
+	return cols, strings.Join(list, ", "), nil
+}
+
+// where is the condition of a query with the word WHERE, empty without one.
+func (l *Look) where(rel *relation, sh *shape, q *LookQuery) (string, error) {
 	all, err := l.s.rowsSQL(rel, sh, connector.Query{Table: q.Table, Where: q.Where})
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
-	_, from, _ := strings.Cut(all, " FROM "+sh.from())
-	sql := "SELECT " + strings.Join(names, ", ") + " FROM " + sh.from()
-	rows := rel.table.Rows
-	switch {
-	case q.Order == Spread && q.Percent < 100:
-		sql += " TABLESAMPLE SYSTEM (" + strconv.FormatFloat(max(q.Percent, 0.000001), 'f', 6, 64) + ")"
-	case q.Order == Random && rows > smallTable:
-		sql += " TABLESAMPLE SYSTEM (" + strconv.FormatFloat(max(0.000001, 100*sampleKeys/float64(rows)), 'f', 6, 64) + ")"
-	}
-	sql += from
-	if q.Null != "" && rel.table.Column(q.Null) >= 0 {
-		word := " WHERE "
-		if len(q.Where) > 0 || sh.filter != "" {
-			word = " AND "
+	_, where, _ := strings.Cut(all, " FROM "+sh.from())
+	for _, x := range []struct{ column, is string }{{q.Null, " IS NULL"}, {q.NotNull, " IS NOT NULL"}} {
+		if x.column == "" || rel.table.Column(x.column) < 0 {
+			continue
 		}
-		sql += word + ident(q.Null) + " IS NULL"
+		word := " AND "
+		if where == "" {
+			word = " WHERE "
+		}
+		where += word + ident(x.column) + x.is
 	}
+	return where, nil
+}
+
+// sample is the part of a statement that has it read some blocks of a table of so many rows; empty where it reads all.
+func (q *LookQuery) sample(rows int64) string {
+	switch {
+	case q.Order == Spread:
+		return tableSample(q.Percent)
+	case q.Order == Random && rows > smallTable:
+		return tableSample(100 * sampleKeys / float64(rows))
+	}
+	return ""
+}
+
+// tableSample reads so many percent of a table's blocks.
+func tableSample(percent float64) string {
+	if percent >= 100 {
+		return ""
+	}
+	return " TABLESAMPLE SYSTEM (" + strconv.FormatFloat(max(percent, 0.000001), 'f', 6, 64) + ")"
+}
+
+// order is the part of a statement that puts its rows in order.
+func (q *LookQuery) order(rel *relation) string {
 	switch {
 	case q.Order == Random:
-		sql += " ORDER BY random()"
+		return " ORDER BY random()"
 	case q.Order == Last && q.By != "" && rel.table.Column(q.By) >= 0:
-		sql += " ORDER BY " + ident(q.By) + " DESC NULLS LAST"
+		return " ORDER BY " + ident(q.By) + " DESC NULLS LAST"
 	case q.Order == Last && len(rel.key) > 0:
-		var keys []string
-		for _, k := range rel.key {
-			keys = append(keys, ident(rel.table.Columns[k].Name)+" DESC")
-		}
-		sql += " ORDER BY " + strings.Join(keys, ", ")
+		return downTheKey(rel)
 	}
-	if q.Limit > 0 {
-		sql += " LIMIT " + strconv.Itoa(q.Limit)
+	return ""
+}
+
+func downTheKey(rel *relation) string {
+	var keys []string
+	for _, k := range rel.key {
+		keys = append(keys, ident(rel.table.Columns[k].Name)+" DESC")
 	}
-	return sql, cols, nil
+	return " ORDER BY " + strings.Join(keys, ", ")
 }
 
 // Count counts a table's rows, but no more than most. It is an error where that takes longer than a statement may.

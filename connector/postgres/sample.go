@@ -52,7 +52,7 @@ func (s *Source) Sample(ctx context.Context, table string, n int) ([]connector.R
 
 func sample(ctx context.Context, c *pgconn.PgConn, rel *relation, sh *shape, n int) ([]connector.Row, error) {
 	starts := [][]string{nil}
-	if slices.ContainsFunc(rel.table.Unique, func(u []int) bool { return sameSet(u, rel.key) }) {
+	if rel.keyed() {
 		var err error
 		if starts, err = sampleStarts(ctx, c, rel, sh, n); err != nil {
 			return nil, err
@@ -76,19 +76,32 @@ func sample(ctx context.Context, c *pgconn.PgConn, rel *relation, sh *shape, n i
 	return out, nil
 }
 
+// keyed tells whether the key is a unique one that an index keeps in order, and not the whole row.
+func (r *relation) keyed() bool {
+	return slices.ContainsFunc(r.table.Unique, func(u []int) bool { return sameSet(u, r.key) })
+}
+
+// aboutRows is about how many rows a table has: what the server has counted, else a guess by its size.
+func aboutRows(ctx context.Context, c *pgconn.PgConn, rel *relation, sh *shape) (int64, error) {
+	if rel.table.Rows > 0 {
+		return rel.table.Rows, nil
+	}
+	size, err := query(ctx, c, "SELECT coalesce(sum(pg_catalog.pg_relation_size(relid)), 0) FROM pg_catalog.pg_partition_tree("+literal(sh.sql())+")")
+	if err != nil {
+		return 0, err
+	}
+	bytes, err := strconv.ParseInt(string(size[0][0]), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read the table's size: %w", err)
+	}
+	return bytes / rowBytes, nil
+}
+
 // sampleStarts gives the keys behind which the runs begin, nil for the first.
 func sampleStarts(ctx context.Context, c *pgconn.PgConn, rel *relation, sh *shape, n int) ([][]string, error) {
-	rows := rel.table.Rows
-	if rows <= 0 {
-		size, err := query(ctx, c, "SELECT coalesce(sum(pg_catalog.pg_relation_size(relid)), 0) FROM pg_catalog.pg_partition_tree("+literal(sh.sql())+")")
-		if err != nil {
-			return nil, err
-		}
-		bytes, err := strconv.ParseInt(string(size[0][0]), 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("read the table's size: %w", err)
-		}
-		rows = bytes / rowBytes
+	rows, err := aboutRows(ctx, c, rel, sh)
+	if err != nil {
+		return nil, err
 	}
 	percent := 100.0
 	if rows > sampleKeys {
