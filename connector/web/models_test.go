@@ -216,7 +216,8 @@ func TestModelsPages(t *testing.T) {
 	t.Run("a check answers with parts for the page, and keeps nothing", func(t *testing.T) {
 		s, store, _ := modelsSite(t, modelsFile, &fakeModels{})
 		form := url.Values{"line": {"1"}, "1.section": {"custom"}, "1.was": {"plan"}, "1.name": {"Email"}, "1.from": {"column"}, "1.column": {"plan"}}
-		s.post("/models/customers/fields/check", form).wants(t, http.StatusOK, `data-to="checks-box"`, `data-to="at-custom-plan-state"`, "differs from Braze&#39;s profile field email only in case", `data-to="preview-box"`)
+		s.post("/models/customers/fields/check", form).wants(t, http.StatusOK, `data-to="checks-box"`, `data-to="at-custom-plan-state"`, "differs from Braze&#39;s profile field email only in case", `data-to="preview-box"`, `plan</span> left out: too long`)
+		s.get("/models/customers").wants(t, http.StatusOK, `plan</span> left out: too long`)
 		if modelsDraft(t, store) != modelsFile {
 			t.Error("the draft was changed")
 		}
