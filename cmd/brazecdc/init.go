@@ -92,7 +92,7 @@ func (p *program) init(ctx context.Context, url, output string, only []string) e
 	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
-	if err := writeSchemaBeside(output); err != nil {
+	if err := config.WriteSchemaBeside(output); err != nil {
 		p.warnf("%v; editors find it after: brazecdc schema --output %s\n", err, config.SchemaName)
 	}
 	p.printf("Wrote %s, and beside it the schema for editors.\n\nNext:\n  1. choose mode and load in it (the lines marked CHOOSE), and look at the suggested fields\n"+

@@ -1,11 +1,7 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +18,7 @@ func newSchema(p *program) *cobra.Command {
 
 Editors with a YAML language server complete and check the file by it where the file begins with the line
   # yaml-language-server: $schema=./brazecdc.schema.json
-and the schema lies beside it. "brazecdc init" writes both. After an update of brazecdc write it anew with --output.
+and the schema lies beside it. "brazecdc init" and the pages write both. After an update of brazecdc write it anew with --output.
 
 The schema knows the settings; what only this program can judge (do the columns exist, is the key granted) is told by "brazecdc check".`,
 		Example: "  brazecdc schema --output brazecdc.schema.json\n  brazecdc schema | jq .properties.braze",
@@ -40,21 +36,4 @@ The schema knows the settings; what only this program can judge (do the columns 
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "write this `file` instead of printing; one that exists is replaced")
 	return cmd
-}
-
-// writeSchemaBeside leaves the schema beside a configuration file, where editors look for it. One that is there stays.
-func writeSchemaBeside(file string) error {
-	path := filepath.Join(filepath.Dir(file), config.SchemaName)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	if err == nil {
-		_, err = f.Write(config.Schema())
-		err = errors.Join(err, f.Close())
-	}
-	if err != nil {
-		return fmt.Errorf("write the schema for editors: %w", err)
-	}
-	return nil
 }

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strconv"
+
+	"brazecdc/connector/config"
 )
 
 // Apply writes the draft into the file and calls start with it, which makes the process use it; nil where no process is to. When start fails, the old file is
@@ -55,6 +58,11 @@ func (s *Store) apply(ctx context.Context, who, reason string, seen *[]byte, sta
 			// From here on file and process must agree, also where whoever asked goes away: what has begun to start can't be called back.
 			if err := start(context.WithoutCancel(ctx), v.Text); err != nil {
 				return s.putBack(v, like, err)
+			}
+		}
+		if !v.Exists && bytes.HasPrefix(v.Text, []byte(config.SchemaLine)) {
+			if err := config.WriteSchemaBeside(s.file); err != nil && s.Log != nil {
+				s.Log.Warn("editors will not complete the configuration file", slog.String("component", "audit"), slog.Any("err", err)) // which works without
 			}
 		}
 		return s.applied(who, reason, v)

@@ -155,7 +155,7 @@ func TestAFirstFileIsWritten(t *testing.T) {
 	}
 	must(t, s.Edit("ada", config.Edit{Path: "version", Value: 1}))
 	must(t, s.Apply(t.Context(), "ada", "", nil))
-	holds(t, file, "version: 1\n")
+	holds(t, file, config.SchemaLine+"version: 1\n")
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v %v", info, err)
 	}
@@ -471,4 +471,33 @@ func TestAnApplyGoesOnWithoutWhoeverAsked(t *testing.T) {
 		return ctx.Err()
 	}))
 	holds(t, file, "version: 1\nlog: { level: debug }\n")
+}
+
+// TestAFirstFileIsCompletedByEditors: a file that begins as a draft has the editors' line, and the schema lies beside it once it is applied.
+func TestAFirstFileIsCompletedByEditors(t *testing.T) {
+	s, file := open(t, "")
+	schema := filepath.Join(filepath.Dir(file), config.SchemaName)
+	must(t, s.Edit("ada", config.Edit{Path: "version", Value: 1}))
+	must(t, s.Edit("ada", config.Edit{Path: "source.time_zone", Value: "UTC"}))
+	if err := s.Apply(t.Context(), "ada", "", func(context.Context, []byte) error { return errors.New("not yet") }); err == nil {
+		t.Fatal("it started")
+	}
+	if _, err := os.Stat(schema); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the schema is there without the file: %v", err)
+	}
+	must(t, s.Apply(t.Context(), "ada", "", nil))
+	text, err := os.ReadFile(file)
+	must(t, err)
+	if !bytes.HasPrefix(text, []byte(config.SchemaLine+"version: 1\n")) || bytes.Count(text, []byte(config.SchemaLine)) != 1 {
+		t.Errorf("the file holds\n%s", text)
+	}
+	if got, err := os.ReadFile(schema); err != nil || !bytes.Equal(got, config.Schema()) {
+		t.Errorf("the schema: %v", err)
+	}
+	s, file = open(t, "version: 1\n")
+	must(t, s.Edit("ada", config.Edit{Path: "source.time_zone", Value: "UTC"}))
+	must(t, s.Apply(t.Context(), "ada", "", nil))
+	if _, err := os.Stat(filepath.Join(filepath.Dir(file), config.SchemaName)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a schema beside a file that does not ask for it: %v", err)
+	}
 }

@@ -58,9 +58,15 @@ func (s *Store) forget() error {
 	return nil
 }
 
-// Edit makes the edits in the draft. Where one can't be made none is.
+// Edit makes the edits in the draft. Where one can't be made none is. A draft that begins without a file begins with the line for editors.
 func (s *Store) Edit(who string, edits ...config.Edit) error {
-	return s.change(who, func(v View) ([]byte, error) { return config.Apply(v.Text, edits...) })
+	return s.change(who, func(v View) ([]byte, error) {
+		text, err := config.Apply(v.Text, edits...)
+		if err == nil && !v.Exists && len(v.Text) == 0 && len(text) > 0 {
+			text = append([]byte(config.SchemaLine), text...)
+		}
+		return text, err
+	})
 }
 
 // SetText puts a text that was edited by hand in the draft's place. Secrets that config.HideSecrets hid in it are put back.
