@@ -347,7 +347,7 @@ func TestCasesOperation(t *testing.T) {
 		type line struct {
 			Component, Outcome, Model, Table, Op, User, Endpoint, Reason string
 			Fields                                                       []string
-			Commit                                                       uint64
+			Offset                                                       uint64
 			Time                                                         time.Time
 		}
 		have := map[string]line{}
@@ -361,7 +361,7 @@ func TestCasesOperation(t *testing.T) {
 			return len(have) >= 3
 		})
 		a, q, s := have["accepted"], have["quarantined"], have["suppressed"]
-		if a.Model != "users" || a.Table != "public.users" || a.Op != "insert" || a.Endpoint != "/users/track" || strings.Join(a.Fields, " ") != "email plan" || a.Commit == 0 || a.Time.IsZero() {
+		if a.Model != "users" || a.Table != "public.users" || a.Op != "insert" || a.Endpoint != "/users/track" || strings.Join(a.Fields, " ") != "email plan" || a.Offset == 0 || a.Time.IsZero() {
 			t.Errorf("accepted: %+v", a)
 		}
 		if q.Reason != "not today" || q.User == a.User || !strings.HasPrefix(q.User, "h:") {

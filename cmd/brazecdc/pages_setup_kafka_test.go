@@ -108,7 +108,7 @@ func firstRunOfTopic(t *testing.T, lang string) {
 	b.choose("#op", "update")
 	b.fill("#key", "u-7")
 	b.click("form.ask button.primary")
-	b.see("u7@example.com", `"pro"`, "subscribed", "brazecdc preview --model users --key u-7 --draft")
+	b.see("u7@example.com", `"pro"`, word("subscribed", "die Anmeldung wird nicht gesendet"), "brazecdc preview --model users --key u-7 --draft")
 	b.choose("#op", "insert")
 	b.fill("#key", "u-40")
 	b.click("form.ask button.primary")
