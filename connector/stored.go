@@ -1,5 +1,7 @@
 package connector
 
+import "slices"
+
 // store gives the form in which data/ and quarantine keep a step: models and fields by name.
 func (p *Pipeline) store(s *step) *StoredEffect {
 	e := &StoredEffect{Kind: s.kind, User: s.user, To: s.to, UpdateOnly: s.updateOnly, Owner: s.owner, Creates: s.creates}
@@ -64,4 +66,64 @@ func (p *Pipeline) restore(e *StoredEffect) *step {
 	}
 	s.nulls = false
 	return s
+}
+
+// Stored gives an effect in the form that outlives the process, with values of its own.
+func (p *Pipeline) Stored(e *Effect) *StoredEffect {
+	out := p.store(newStep(e))
+	for i := range out.Fields {
+		out.Fields[i].JSON = slices.Clone(out.Fields[i].JSON)
+	}
+	return out
+}
+
+// Shown gives what a stored effect is as a call's part, NULLs included: for showing it to a person.
+func (p *Pipeline) Shown(e *StoredEffect) Effect {
+	s := p.restore(e)
+	out := Effect{Kind: s.kind, User: s.user, To: s.to, Event: s.event, Fields: s.fields, UpdateOnly: s.updateOnly, Owner: s.owner, Creates: s.creates}
+	if len(s.rows) > 0 {
+		out.Model, out.Key = s.rows[0].model, s.rows[0].key
+	}
+	return out
+}
+
+// FoldStored puts a newer effect of one row over an older one. A newer one that is whole takes the older one's place: what it does not carry is not to be
+// sent. Under one that lacks columns the older values stay, but for fields without an empty state: of those a consent may be missing because nobody but a
+// person may renew it, and its older value would take it back. Another kind, or another user, replaces the older one too.
+func (p *Pipeline) FoldStored(old, newer *StoredEffect) *StoredEffect {
+	whole := !slices.ContainsFunc(newer.Rows, func(r StoredRow) bool { return !r.Whole })
+	if old == nil || old.Kind != newer.Kind || old.User != newer.User || newer.Kind != Track || whole {
+		return newer
+	}
+	out := *newer
+	out.Fields = slices.Clone(newer.Fields)
+	for _, f := range old.Fields {
+		if d := p.field(f); d == nil || d.NoNull || slices.ContainsFunc(newer.Fields, func(o StoredField) bool { return o.Name == f.Name && o.Model == f.Model }) {
+			continue
+		}
+		out.Fields = append(out.Fields, f)
+	}
+	out.Creates = out.Creates || old.Creates
+	out.UpdateOnly = out.UpdateOnly && old.UpdateOnly
+	out.Rows = slices.Clone(newer.Rows)
+	for i := range out.Rows {
+		for _, r := range old.Rows {
+			if out.Rows[i].Model == r.Model && out.Rows[i].Key == r.Key {
+				out.Rows[i].Whole = out.Rows[i].Whole || r.Whole
+			}
+		}
+	}
+	return &out
+}
+
+// field gives the definition of a stored field, nil where the mapping has it no more.
+func (p *Pipeline) field(f StoredField) *FieldDef {
+	if i, ok := p.modelAt[f.Model]; ok {
+		for _, d := range p.models[i].Fields {
+			if d.Name == f.Name {
+				return d
+			}
+		}
+	}
+	return nil
 }

@@ -116,9 +116,11 @@ func (s *sight) relation(ctx context.Context, name string, used []string) (*web.
 		rel.Columns[i].Kind = kindWord(t.Columns[i].Kind)
 		rel.Columns[i].Never = !mapping.MayLeave(s.cfg.NeverSend, t.Name, rel.Columns[i].Name)
 	}
-	rows, err := s.rows(ctx, name, postgres.LookQuery{Columns: mayRead(&rel, used), Order: postgres.Across, Limit: looked})
-	if err != nil {
-		return nil, nil, err
+	var rows []connector.Row
+	if columns := mayRead(&rel, used); len(columns) > 0 { // a query for none would read all
+		if rows, err = s.rows(ctx, name, postgres.LookQuery{Columns: columns, Order: postgres.Across, Limit: looked}); err != nil {
+			return nil, nil, err
+		}
 	}
 	rel.Sampled = len(rows)
 	rel.Suggestions = s.suggestions(ctx, &rel, &it, rows)
@@ -143,9 +145,9 @@ func (s *sight) sizeTopic(ctx context.Context, rel *web.Relation) {
 	}
 }
 
-// mayRead are the columns whose values may be read for a page; nil would read all.
+// mayRead are the columns whose values may be read for a page.
 func mayRead(rel *web.Relation, used []string) []string {
-	out := []string{}
+	var out []string
 	for i := range rel.Columns {
 		c := &rel.Columns[i]
 		if !c.Never && (!c.Private || slices.Contains(used, c.Name)) {

@@ -279,4 +279,11 @@ func TestModelsViews(t *testing.T) {
 			t.Errorf("a write gave %v", err)
 		}
 	})
+	t.Run("a table of which nothing may be read is not read", func(t *testing.T) {
+		b.exec(`CREATE TABLE logins (token text PRIMARY KEY, password text); INSERT INTO logins VALUES ('a', 'b'), ('c', 'd')`)
+		r, err := v.Relation(ctx, []byte(draft), "public.logins")
+		if err != nil || r.Sampled != 0 || len(r.Columns) != 2 || !r.Columns[0].Private {
+			t.Errorf("%v %+v", err, r)
+		}
+	})
 }
