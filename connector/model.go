@@ -21,9 +21,10 @@ type Model struct {
 	OnIDChange      string   `yaml:"on_id_change"`     // rename | create | stop
 	ReplicaIdentity string   `yaml:"replica_identity"` // auto | full
 	// ColumnTypes are the types of columns whose records do not tell them, as envelope.CheckType takes them; KeyColumn is the column that a record key without
-	// a name stands for. Both are of a topic.
+	// a name stands for, and KeyFormat how that key is written. All are of a topic.
 	ColumnTypes    map[string]string `yaml:"columns"`
 	KeyColumn      string            `yaml:"key_column"`
+	KeyFormat      string            `yaml:"key_format"` // auto | text | integer; "" is auto
 	Filter         string            `yaml:"filter"`
 	OnLeave        string            `yaml:"on_leave"` // keep | unset | delete
 	DeleteWhen     string            `yaml:"delete_when"`

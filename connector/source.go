@@ -167,7 +167,9 @@ type SourceHealth struct {
 	ReconnectsBy map[string]uint64 `json:"reconnects_by,omitempty"`
 	Bytes        uint64            `json:"bytes"` // received
 	// Members is how many processes share the work, as in a group of consumers, and Member which of them this one is, from 1; 0: not known, or it works alone.
-	Members int    `json:"members,omitempty"`
-	Member  int    `json:"member,omitempty"`
-	Skipped uint64 `json:"skipped_replays"` // changes the server sent again after a reconnect, which were not handed out twice
+	Members int `json:"members,omitempty"`
+	Member  int `json:"member,omitempty"`
+	// PassedOver counts records that carried no change, by why, from a closed list of their decoder.
+	PassedOver map[string]uint64 `json:"passed_over,omitempty"`
+	Skipped    uint64            `json:"skipped_replays"` // changes the server sent again after a reconnect, which were not handed out twice
 }

@@ -180,9 +180,9 @@ func avroChange(i int) (key, value []byte) {
 type fixedSchemas map[uint32]string
 
 // Schema implements envelope.SchemaLookup.
-func (s fixedSchemas) Schema(_ context.Context, id uint32) (string, error) {
+func (s fixedSchemas) Schema(_ context.Context, id uint32) (envelope.Schema, error) {
 	if text, ok := s[id]; ok {
-		return text, nil
+		return envelope.Schema{Text: text}, nil
 	}
-	return "", envelope.ErrUnknownSchema
+	return envelope.Schema{}, envelope.ErrUnknownSchema
 }

@@ -55,7 +55,7 @@ func ofSource(cfg *config.Config) [sha256.Size]byte {
 	case s.Kafka != nil:
 		k := *s.Kafka
 		return fingerprint([]string{k.SASL.Password.Reveal(), k.Registry.Password.Reveal()}, "kafka", k.Brokers, k.Group, k.TLS, cfg.Given("source.kafka.tls"),
-			k.SASL.Mechanism, k.SASL.User, k.Registry.URL, k.Registry.User, k.StateTopic)
+			k.SASL.Mechanism, k.SASL.User, k.Registry.URL, k.Registry.User, k.Registry.TLS, k.StateTopic)
 	}
 	return fingerprint(nil)
 }

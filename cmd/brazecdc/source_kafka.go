@@ -4,14 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/sr"
 
 	"brazecdc/connector"
 	"brazecdc/connector/config"
@@ -46,7 +42,7 @@ func newTopics(cfg *config.Config, log *slog.Logger, h hooks) (*topics, error) {
 	var lookup envelope.SchemaLookup
 	if k.Registry.URL != "" {
 		var err error
-		if t.registry, err = newRegistry(&k.Registry); err != nil {
+		if t.registry, err = newRegistry(&k.Registry, tlsFiles(cfg, cfg.Given("source.kafka.registry.tls"), k.Registry.TLS)); err != nil {
 			return nil, &connector.StopError{Code: connector.ExitConfig, What: "the settings under source.kafka.registry can't be used", Err: err}
 		}
 		lookup = t.registry
@@ -62,16 +58,10 @@ func newTopics(cfg *config.Config, log *slog.Logger, h hooks) (*topics, error) {
 	if err != nil {
 		return nil, &connector.StopError{Code: connector.ExitConfig, What: "the settings under source.kafka can't be used", Err: err}
 	}
-	beside := func(path string) string {
-		if path == "" || filepath.IsAbs(path) {
-			return path
-		}
-		return filepath.Join(filepath.Dir(cfg.File), path)
-	}
 	t.Source, err = kafka.New(kafka.Config{
 		Brokers: k.Brokers, Group: k.Group, Topics: topicNames(cfg), Pattern: topicPattern(cfg), Exclude: t.own, Start: k.Start, StartTime: k.StartTime,
 		StartTimeout: k.StartTimeout, MetadataEvery: metadataEvery,
-		TLS:    kafka.TLS{On: cfg.Given("source.kafka.tls"), CA: beside(k.TLS.CA), Cert: beside(k.TLS.Cert), Key: beside(k.TLS.Key)},
+		TLS:    tlsFiles(cfg, cfg.Given("source.kafka.tls"), k.TLS),
 		SASL:   kafka.SASL{Mechanism: k.SASL.Mechanism, User: k.SASL.User, Password: k.SASL.Password.Reveal()},
 		Decode: t.decode, Quarantine: h.quarantine, Assigned: h.assigned, Recorded: h.recorded, Revoke: h.revoke, Traces: h.traces, Drain: cfg.Limits.Drain,
 		Load: func(topic string) bool {
@@ -80,6 +70,17 @@ func newTopics(cfg *config.Config, log *slog.Logger, h hooks) (*topics, error) {
 		SessionTimeout: sessionTimeout, Logger: log.With("component", "kafka"),
 	})
 	return t, err
+}
+
+// tlsFiles are the files of a section tls, beside the configuration.
+func tlsFiles(cfg *config.Config, on bool, t config.TLS) kafka.TLS {
+	beside := func(path string) string {
+		if path == "" || filepath.IsAbs(path) {
+			return path
+		}
+		return filepath.Join(filepath.Dir(cfg.File), path)
+	}
+	return kafka.TLS{On: on, CA: beside(t.CA), Cert: beside(t.Cert), Key: beside(t.Key)}
 }
 
 // sessionTimeout is after how long the group gives a killed process' partitions away. Heartbeats do not wait for work, so that ten seconds without one mean
@@ -180,43 +181,6 @@ func (a *app) recorded(ctx context.Context, part string) (connector.Recorded, bo
 		return connector.Recorded{}, false, nil
 	}
 	return a.shared.Recorded(ctx, part)
-}
-
-// registry looks schemas up in a schema registry with Confluent's API.
-type registry struct{ client *sr.Client }
-
-func newRegistry(r *config.Registry) (*registry, error) {
-	opts := []sr.ClientOpt{sr.URLs(r.URL), sr.HTTPClient(&http.Client{Timeout: 10 * time.Second})}
-	if r.User != "" {
-		opts = append(opts, sr.BasicAuth(r.User, r.Password.Reveal()))
-	}
-	c, err := sr.NewClient(opts...)
-	if err != nil {
-		return nil, err
-	}
-	return &registry{c}, nil
-}
-
-// Schema implements envelope.SchemaLookup. A registry says with an error_code that it does not know an id (Confluent Schema Registry API reference: 40403). Without
-// one, 404 is the word of a proxy whose registry is away, or of a wrong address: then the records wait, since each would be held back.
-func (r *registry) Schema(ctx context.Context, id uint32) (string, error) {
-	s, err := r.client.SchemaByID(ctx, int(id))
-	var answer *sr.ResponseError
-	switch {
-	case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound && answer.ErrorCode != 0:
-		return "", fmt.Errorf("schema %d: %w", id, envelope.ErrUnknownSchema)
-	case err != nil:
-		return "", fmt.Errorf("the schema registry gives no answer: %w", err)
-	case s.Type != sr.TypeAvro:
-		return "", fmt.Errorf("schema %d is of type %s, and only Avro is read: %w", id, s.Type, envelope.ErrUnknownSchema)
-	}
-	return s.Schema, nil
-}
-
-// reachable asks the registry for something that costs it little.
-func (r *registry) reachable(ctx context.Context) error {
-	_, err := r.client.SupportedTypes(ctx)
-	return err
 }
 
 // formatOf guesses what a record's value is, for a person.

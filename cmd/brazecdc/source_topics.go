@@ -76,8 +76,8 @@ func ownTopics(cfg *config.Config) []string {
 func topicColumns(cfg *config.Config) []envelope.Columns {
 	var out []envelope.Columns
 	for i := range cfg.Models {
-		if m := &cfg.Models[i]; len(m.ColumnTypes) > 0 || m.KeyColumn != "" {
-			out = append(out, envelope.Columns{Topics: m.Reads(), Types: m.ColumnTypes, KeyColumn: m.KeyColumn})
+		if m := &cfg.Models[i]; len(m.ColumnTypes) > 0 || m.KeyColumn != "" || m.KeyFormat != "" {
+			out = append(out, envelope.Columns{Topics: m.Reads(), Types: m.ColumnTypes, KeyColumn: m.KeyColumn, KeyFormat: m.KeyFormat})
 		}
 	}
 	return out

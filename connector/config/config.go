@@ -137,6 +137,8 @@ type Registry struct {
 	URL      string
 	User     string
 	Password Secret
+	// TLS is for an https address; the brokers have their own.
+	TLS TLS
 }
 
 // TLS names PEM files; all empty means the system's roots and no client certificate.

@@ -16,6 +16,7 @@ type Fault struct {
 	What   string // what is wrong, without secrets
 	Fix    string // what to do; may be empty
 	Warn   bool   // may hurt, need not be mended
+	Unset  bool   // a variable or a file that the value is to be taken from is missing: where it is there, the file may be right
 }
 
 // Error is the fault as one line: file:line:column: what; fix.

@@ -21,7 +21,7 @@ var (
 )
 
 const (
-	commonKeys = "name kind table topic mode load identify replica_identity columns key_column filter schedule "
+	commonKeys = "name kind table topic mode load identify replica_identity columns key_column key_format filter schedule "
 	userKeys   = commonKeys + "load_consent owns_users on_id_change on_leave delete_when on_delete_groups deletes fields custom " +
 		"subscription_groups audiences"
 )
@@ -104,7 +104,7 @@ func (d *decoder) relation(o object, m *connector.Model, cfg *Config) {
 		d.columns(o, m)
 	case cfg.Source.Postgres != nil:
 		o.missing("table", "write the table with its schema, such as public.users")
-		for _, key := range []string{"topic", "columns", "key_column"} {
+		for _, key := range []string{"topic", "columns", "key_column", "key_format"} {
 			fix := "remove it: the database tells"
 			if key == "topic" {
 				fix = "write table: in its place"
@@ -193,6 +193,7 @@ func (d *decoder) columns(o object, m *connector.Model) {
 	if n := o.str("key_column", &m.KeyColumn); n != nil && m.KeyColumn == "" {
 		d.bad(n, "is empty", "write the column that the record key stands for")
 	}
+	o.enum("key_format", &m.KeyFormat, "auto", "text", "integer")
 }
 
 // choices reads the two settings without a default, and refuses modes the kind cannot have (design: modes by kind).

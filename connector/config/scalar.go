@@ -65,6 +65,7 @@ func (c *converter) scalar(out *node, n ast.Node, at place) {
 	for _, p := range problems {
 		out.broken = true
 		c.d.bad(out, p.what, p.fix)
+		c.d.faults[len(c.d.faults)-1].Unset = p.unset
 	}
 }
 

@@ -42,6 +42,7 @@ func kindSchema(kind string) dict {
 		optional("columns", described(dict{{"type", []string{"object", "null"}}, {"additionalProperties", dict{{"type", "string"}, {"minLength", 1}}}}, "Columns",
 			"Types that the records of a topic do not tell, as Postgres writes them.", nil, dict{{"price", "numeric(12,2)"}})),
 		optional("key_column", described(dict{{"type", "string"}, {"minLength", 1}}, "Key column", "The column that the record key of a topic stands for.", nil, "id")),
+		optional("key_format", described(words("auto", "text", "integer"), "Key format", "How a topic's record key without a name is written: auto is Avro with a schema's number, JSON or text; text is taken as it is; integer is big-endian in 2, 4 or 8 bytes.", "auto")),
 		optional("filter", described(expression(), "Filter", "A rule over the row; other rows are nothing for the model.", nil, `plan != "internal"`)),
 		optional("schedule", scheduleSchema()),
 	}

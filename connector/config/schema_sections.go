@@ -53,6 +53,10 @@ func kafkaSchema() dict {
 	text := func(title, description string, examples ...any) dict {
 		return described(str(), title, description, "", examples...)
 	}
+	files := func(description string) dict {
+		return section("TLS", description,
+			optional("ca", text("Authorities", "A PEM file.")), optional("cert", text("Certificate", "A PEM file of the client's certificate.")), optional("key", text("Key", "A PEM file of the client's key.")))
+	}
 	return section("Kafka", "A consumer group over topics.",
 		required("brokers", described(dict{{"type", "array"}, {"minItems", 1}, {"items", str()}}, "Brokers", "Addresses, host:port.", nil, []string{"localhost:9092"})),
 		optional("group", described(dict{{"type", "string"}, {"minLength", 1}}, "Consumer group", "Processes of one group share the partitions.", k.Group)),
@@ -64,9 +68,9 @@ func kafkaSchema() dict {
 		optional("format", described(words("auto", "debezium-json", "debezium-avro", "rows-json", "rows-avro", "row-change"), "Format", "Of the records.", k.Format)),
 		optional("envelope", described(words("changes", "append"), "Envelope", "append: every record is a new row.", k.Envelope)),
 		optional("registry", section("Schema registry", "Only for Avro with a registry.",
-			optional("url", text("Address", "Of the registry.", "http://localhost:8081")), optional("user", text("User", "For its login.")), optional("password", text("Password", "For its login.", "${REGISTRY_PASSWORD}")))),
-		optional("tls", section("TLS", "Present, it turns TLS on; an empty ca trusts the system's authorities.",
-			optional("ca", text("Authorities", "A PEM file.")), optional("cert", text("Certificate", "A PEM file of the client's certificate.")), optional("key", text("Key", "A PEM file of the client's key.")))),
+			optional("url", text("Address", "Of the registry.", "http://localhost:8081")), optional("user", text("User", "For its login.")), optional("password", text("Password", "For its login.", "${REGISTRY_PASSWORD}")),
+			optional("tls", files("For an address with https; an empty ca trusts the system's authorities.")))),
+		optional("tls", files("Present, it turns TLS on; an empty ca trusts the system's authorities.")),
 		optional("sasl", section("Login", "At the brokers.",
 			optional("mechanism", described(either(dict{{"enum", []string{"plain", "scram-sha-256", "scram-sha-512", ""}}}, variable()), "Mechanism", "Empty for no login.", "")),
 			optional("user", text("User", "Of the login.")), optional("password", text("Password", "Of the login.", "${KAFKA_PASSWORD}")))),

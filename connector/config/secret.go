@@ -44,7 +44,10 @@ var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 // segment says which part of a scalar's raw text became which part of its expanded text.
 type segment struct{ from, to, rawFrom, rawTo int }
 
-type problem struct{ what, fix string }
+type problem struct {
+	what, fix string
+	unset     bool // what the value is to be taken from is missing
+}
 
 // expander replaces ${NAME} and ${file:/path}. A lone $ stays as it is; $$ is one $.
 type expander struct {
@@ -73,7 +76,7 @@ func (e expander) expand(raw string) (text string, segs []segment, replaced bool
 		case strings.HasPrefix(raw[i:], "${"):
 			end := strings.IndexByte(raw[i:], '}')
 			if end < 0 {
-				problems = append(problems, problem{"has a ${ without its }", "close it, or write $${ for the text itself"})
+				problems = append(problems, problem{what: "has a ${ without its }", fix: "close it, or write $${ for the text itself"})
 				b.WriteString(raw[i:])
 				i = len(raw)
 				break
@@ -97,30 +100,30 @@ func (e expander) expand(raw string) (text string, segs []segment, replaced bool
 func (e expander) lookup(name string) (string, *problem) {
 	if path, ok := strings.CutPrefix(name, "file:"); ok {
 		if path == "" {
-			return "", &problem{"names no file in ${file:}", "write ${file:/run/secrets/name}"}
+			return "", &problem{what: "names no file in ${file:}", fix: "write ${file:/run/secrets/name}"}
 		}
 		if e.readFile == nil {
-			return "", &problem{fmt.Sprintf("reads the file %s, which is not possible here", path), "use a variable"}
+			return "", &problem{what: fmt.Sprintf("reads the file %s, which is not possible here", path), fix: "use a variable"}
 		}
 		data, err := e.readFile(path)
 		switch {
 		case err != nil:
-			return "", &problem{fmt.Sprintf("reads the file %s: %v", path, err), "create it, or mend its path or rights"}
+			return "", &problem{fmt.Sprintf("reads the file %s: %v", path, err), "create it, or mend its path or rights", true}
 		case len(data) > maxSecretFile:
-			return "", &problem{fmt.Sprintf("reads the file %s, which is larger than 64 KiB", path), "name a file that holds the value alone"}
+			return "", &problem{what: fmt.Sprintf("reads the file %s, which is larger than 64 KiB", path), fix: "name a file that holds the value alone"}
 		}
 		// Editors and echo end a file with a newline that is no part of the secret.
 		return strings.TrimRight(string(data), "\r\n"), nil
 	}
 	if !variableName.MatchString(name) {
-		return "", &problem{fmt.Sprintf("holds ${%s}, which is not a variable", name), "write ${NAME} or ${file:/path}; $$ stands for one $"}
+		return "", &problem{what: fmt.Sprintf("holds ${%s}, which is not a variable", name), fix: "write ${NAME} or ${file:/path}; $$ stands for one $"}
 	}
 	if e.env != nil {
 		if v, ok := e.env(name); ok {
 			return v, nil
 		}
 	}
-	return "", &problem{fmt.Sprintf("uses ${%s}, and the environment variable %s is not set", name, name), "set " + name + " before the start"}
+	return "", &problem{fmt.Sprintf("uses ${%s}, and the environment variable %s is not set", name, name), "set " + name + " before the start", true}
 }
 
 var (

@@ -206,18 +206,15 @@ func (d *decoder) kafka(n *node, k *Kafka) {
 	o.enum("format", &k.Format, "auto", "debezium-json", "debezium-avro", "rows-json", "rows-avro", "row-change")
 	o.enum("envelope", &k.Envelope, "changes", "append")
 
-	registry := d.object(o.section("registry"), "url user password")
+	registry := d.object(o.section("registry"), "url user password tls")
 	registry.str("url", &k.Registry.URL)
 	registry.str("user", &k.Registry.User)
 	d.literalSecret(registry.secret("password", &k.Registry.Password))
-
-	tls := d.object(o.section("tls"), "ca cert key")
-	tls.str("ca", &k.TLS.CA)
-	tls.str("cert", &k.TLS.Cert)
-	tls.str("key", &k.TLS.Key)
-	if (k.TLS.Cert == "") != (k.TLS.Key == "") {
-		d.bad(o.n.child("tls"), "has one of cert and key", "give both, or neither")
+	d.tls(registry, &k.Registry.TLS)
+	if n := registry.n.child("tls"); n != nil && strings.HasPrefix(strings.ToLower(k.Registry.URL), "http:") {
+		d.bad(n, "is for an address with https", "write source.kafka.registry.url with https://, or remove tls")
 	}
+	d.tls(o, &k.TLS)
 
 	sasl := d.object(o.section("sasl"), "mechanism user password")
 	if m := sasl.n.child("mechanism"); m == nil || m.kind != text || m.value != "" {
@@ -225,6 +222,17 @@ func (d *decoder) kafka(n *node, k *Kafka) {
 	}
 	sasl.str("user", &k.SASL.User)
 	d.literalSecret(sasl.secret("password", &k.SASL.Password))
+}
+
+// tls reads the section tls of another one.
+func (d *decoder) tls(of object, t *TLS) {
+	o := d.object(of.section("tls"), "ca cert key")
+	o.str("ca", &t.CA)
+	o.str("cert", &t.Cert)
+	o.str("key", &t.Key)
+	if (t.Cert == "") != (t.Key == "") {
+		d.bad(of.n.child("tls"), "has one of cert and key", "give both, or neither")
+	}
 }
 
 func (d *decoder) literalSecret(n *node) {

@@ -21,8 +21,11 @@ func TestTopics(t *testing.T) {
 		t.Errorf("start_timeout %s", got)
 	}
 	m := &cfg.Models[0]
-	if m.Topic != "" || m.TopicPattern != `shop\.shard[0-9]+\.users` || m.Relation() != m.TopicPattern || m.KeyColumn != "id" {
-		t.Errorf("topic %q, pattern %q, key column %q", m.Topic, m.TopicPattern, m.KeyColumn)
+	if m.Topic != "" || m.TopicPattern != `shop\.shard[0-9]+\.users` || m.Relation() != m.TopicPattern || m.KeyColumn != "id" || m.KeyFormat != "integer" {
+		t.Errorf("topic %q, pattern %q, key column %q, key format %q", m.Topic, m.TopicPattern, m.KeyColumn, m.KeyFormat)
+	}
+	if got, want := cfg.Source.Kafka.Registry.TLS, (TLS{CA: "ca.pem", Cert: "c.pem", Key: "k.pem"}); got != want || !cfg.Given("source.kafka.registry.tls") {
+		t.Errorf("the registry's TLS %+v", got)
 	}
 	if diff := cmp.Diff(map[string]string{"price": "numeric(12,2)", "born": "date", "seen": "timestamp(3) ms"}, m.ColumnTypes); diff != "" {
 		t.Error(diff)
@@ -33,6 +36,12 @@ func TestTopics(t *testing.T) {
 			t.Errorf("topic %q is read: %v", topic, !want)
 		}
 	}
+	t.Run("TLS is no matter of a registry without it", func(t *testing.T) {
+		_, err := Parse("x.yml", []byte(strings.Replace(string(text), "https://registry", "http://registry", 1)), func(string) (string, bool) { return "x", true }, nil)
+		if err == nil || !strings.Contains(err.Error(), "source.kafka.registry.tls is for an address with https") {
+			t.Error(err)
+		}
+	})
 	t.Run("a type that the decoder refuses is told at its line", func(t *testing.T) {
 		line, column := cfg.Locate("models[0].columns.born", 0)
 		if line != 11 || column < 16 {

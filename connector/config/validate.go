@@ -46,6 +46,9 @@ func (d *decoder) topics(cfg *Config, item func(int) *node) {
 			if m.KeyColumn != "" && before.KeyColumn != "" && m.KeyColumn != before.KeyColumn {
 				d.bad(item(i).child("key_column"), fmt.Sprintf("is %q, and %s.key_column is %q of the same topic", m.KeyColumn, before.Path, before.KeyColumn), "keep one of the two")
 			}
+			if m.KeyFormat != "" && before.KeyFormat != "" && m.KeyFormat != before.KeyFormat {
+				d.bad(item(i).child("key_format"), fmt.Sprintf("is %q, and %s.key_format is %q of the same topic", m.KeyFormat, before.Path, before.KeyFormat), "keep one of the two")
+			}
 		}
 	}
 }

@@ -71,8 +71,8 @@ type avroSchema struct {
 	sourceUS, sourceMS                             int // of the source record
 }
 
-func newAvroSchema(text string) (*avroSchema, error) {
-	root, err := parseAvro(text)
+func newAvroSchema(text string, references ...string) (*avroSchema, error) {
+	root, err := parseAvro(text, references)
 	if err != nil {
 		return nil, err
 	}

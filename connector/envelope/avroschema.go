@@ -1,10 +1,10 @@
 package envelope
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/linkedin/goavro/v2"
@@ -58,21 +58,31 @@ type nodeField struct {
 // maxNodes bounds the size of a schema.
 const maxNodes = 100000
 
-// parseAvro reads a writer's schema. goavro decides whether it is valid.
-func parseAvro(schema string) (*node, error) {
-	if _, err := goavro.NewCodec(schema); err != nil {
-		return nil, fmt.Errorf("the Avro schema is not valid: %w", err)
+// parseAvro reads a writer's schema, after those of the types that it takes from elsewhere. goavro decides whether it is valid: to it they are the fields of one
+// record, of which each may name the types of those before.
+func parseAvro(schema string, references []string) (n *node, err error) {
+	parts, whole := append(slices.Clip(references), schema), schema
+	if len(references) > 0 {
+		fields := make([]string, len(parts))
+		for i, part := range parts {
+			fields[i] = fmt.Sprintf(`{"name":"_%d","type":%s}`, i, part)
+		}
+		whole = `{"type":"record","name":"_brazecdc","fields":[` + strings.Join(fields, ",") + `]}`
 	}
-	d := json.NewDecoder(bytes.NewReader([]byte(schema)))
-	d.UseNumber()
-	var raw any
-	if err := d.Decode(&raw); err != nil {
+	if _, err := goavro.NewCodec(whole); err != nil {
 		return nil, fmt.Errorf("the Avro schema is not valid: %w", err)
 	}
 	p := schemaParser{names: map[string]*node{}}
-	n, err := p.node(raw, "", 0)
-	if err != nil {
-		return nil, fmt.Errorf("the Avro schema is not valid: %w", err)
+	for _, part := range parts {
+		d := json.NewDecoder(strings.NewReader(part))
+		d.UseNumber()
+		var raw any
+		if err := d.Decode(&raw); err != nil {
+			return nil, fmt.Errorf("the Avro schema is not valid: %w", err)
+		}
+		if n, err = p.node(raw, "", 0); err != nil {
+			return nil, fmt.Errorf("the Avro schema is not valid: %w", err)
+		}
 	}
 	return n, nil
 }

@@ -37,13 +37,33 @@ const (
 	Append  = "append"
 )
 
+// What Columns.KeyFormat takes.
+const (
+	KeyAuto    = "auto"    // Avro with a schema's number, JSON, or text
+	KeyText    = "text"    // text as it is, also where it looks like a number or like JSON
+	KeyInteger = "integer" // big-endian in 2, 4 or 8 bytes, as Kafka's own serializers write a number
+)
+
 // ErrUnknownSchema is what a SchemaLookup answers, wrapped or not, for an id that the registry does not have. Any other error means that nobody could be asked.
 var ErrUnknownSchema = errors.New("the schema registry does not know this id")
 
 // SchemaLookup gives the schema registered under an id. It is asked once per id as long as it answers; it may be called concurrently.
 type SchemaLookup interface {
-	Schema(ctx context.Context, id uint32) (avroJSON string, err error)
+	Schema(ctx context.Context, id uint32) (Schema, error)
 }
+
+// Schema is a registered Avro schema.
+type Schema struct {
+	Text string // JSON
+	// References define the named types that Text takes from other subjects of the registry. What they take themselves stands before them.
+	References []string
+}
+
+// UnusableSchemaError is what a SchemaLookup answers for an id under which the registry has something that can't be read.
+type UnusableSchemaError struct{ Reason string }
+
+// Error says why.
+func (e *UnusableSchemaError) Error() string { return e.Reason }
 
 // Config is what a Decoder is made of.
 type Config struct {
@@ -73,6 +93,8 @@ type Columns struct {
 	Types map[string]string
 	// KeyColumn is the column that a record key without a name of its own stands for. Without it that key is the column "_key".
 	KeyColumn string
+	// KeyFormat is one of the constants Key…; default KeyAuto.
+	KeyFormat string
 }
 
 // Header is a header of a record.
@@ -116,10 +138,13 @@ const (
 	SkipEmpty            // neither a key nor a value: it says nothing about any row
 )
 
+var skipWords = [...]string{"", "tombstone", "key change", "heartbeat", "transaction metadata", "message", "schema change", "no new row", "neither key nor value"}
+
 // String gives the reason in lower case.
-func (s Skip) String() string {
-	return [...]string{"", "tombstone", "key change", "heartbeat", "transaction metadata", "message", "schema change", "no new row", "neither key nor value"}[s]
-}
+func (s Skip) String() string { return skipWords[s] }
+
+// SkipReasons are the reasons to pass over a record, as their String gives them.
+func SkipReasons() []string { return skipWords[1:] }
 
 // Poison is a record that can never be decoded: it belongs in quarantine, and its neighbours are unaffected. Its text holds no value of a row.
 type Poison struct {
@@ -195,6 +220,9 @@ func New(cfg Config) (*Decoder, error) {
 		return nil, err
 	}
 	for _, c := range cfg.Columns {
+		if c.KeyFormat != "" && c.KeyFormat != KeyAuto && c.KeyFormat != KeyText && c.KeyFormat != KeyInteger {
+			return nil, fmt.Errorf("key format %q is none of auto, text, integer", c.KeyFormat)
+		}
 		types := make(map[string]*typ, len(c.Types))
 		for column, text := range c.Types {
 			if types[column], err = hint(text); err != nil {

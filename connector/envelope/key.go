@@ -2,7 +2,9 @@ package envelope
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -33,16 +35,56 @@ func (d *Decoder) parseKey(ctx context.Context, w *worker, t *topic, rec *Record
 	if rec.Key == nil {
 		return nil, nil
 	}
+	switch t.keyFormat {
+	case KeyInteger:
+		return w.integerKey(t, rec.Key)
+	case KeyText:
+		return w.single(t, string(appendText(nil, printable(string(rec.Key)))))
+	}
 	if id, rest, ok, err := schemaID(rec, rec.Key, &keyHeaders); err != nil {
 		return nil, err
 	} else if ok && (d.cfg.Schemas != nil || len(rest) == len(rec.Key)) { // without a registry five bytes that begin with a zero are a key as any other
 		s, err := d.schemas.get(ctx, id)
 		if err != nil {
-			return nil, err
+			return nil, mayBeNumber(rec.Key, err)
 		}
 		return w.avroKey(t, s.root, string(rest))
 	}
 	return w.textKey(t, string(rec.Key))
+}
+
+// mayBeNumber adds to the reason why a key in Avro was not read what else eight bytes that begin with a zero may be. It is not guessed: a key read wrongly would
+// be another row.
+func mayBeNumber(key []byte, err error) error {
+	var p poison
+	if len(key) != 8 || key[0] != 0 || !errors.As(err, &p) {
+		return err
+	}
+	return poison(string(p) + "; if the producer writes its keys as numbers of eight bytes, set key_format: integer at the model")
+}
+
+// integerKey reads a key that is a number as Kafka's serializers write it.
+func (w *worker) integerKey(t *topic, b []byte) ([]keyPart, error) {
+	var n int64
+	switch len(b) {
+	case 2:
+		n = int64(int16(binary.BigEndian.Uint16(b)))
+	case 4:
+		n = int64(int32(binary.BigEndian.Uint32(b)))
+	case 8:
+		n = int64(binary.BigEndian.Uint64(b))
+	default:
+		return nil, poisonf("its key has %d bytes; with key_format: integer it has 2, 4 or 8", len(b))
+	}
+	return w.single(t, strconv.FormatInt(n, 10))
+}
+
+// printable is the key itself where it is text, else its bytes as Postgres prints them.
+func printable(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return `\x` + hex.EncodeToString([]byte(s))
 }
 
 // textKey reads a key that is JSON, or plain text.
@@ -75,10 +117,7 @@ func (w *worker) textKey(t *topic, s string) ([]keyPart, error) {
 	if t := s[i:]; t != "" && (t[0] == '"' || t[0] == '-' || t[0] >= '0' && t[0] <= '9' || t == "null") && validJSON(t) {
 		s = strings.TrimRight(t, " \t\r\n")
 	} else {
-		if !utf8.ValidString(s) {
-			s = `\x` + hex.EncodeToString([]byte(s))
-		}
-		s = string(appendText(nil, s))
+		s = string(appendText(nil, printable(s)))
 	}
 	return w.single(t, s)
 }

@@ -43,7 +43,10 @@ func (r *registry) get(ctx context.Context, id uint32) (*avroSchema, error) {
 		return nil, poisonf("it is Avro with schema %d, and no schema registry is configured", id)
 	}
 	text, err := r.lookup.Schema(ctx, id)
+	var unusable *UnusableSchemaError
 	switch {
+	case errors.As(err, &unusable):
+		return nil, r.refuse(id, badSchema{unusable.Reason, r.now().Add(unknownFor)})
 	case errors.Is(err, ErrUnknownSchema):
 		return nil, r.refuse(id, badSchema{fmt.Sprintf("the schema registry does not know schema %d", id), r.now().Add(unknownFor)})
 	case err != nil:
@@ -52,7 +55,7 @@ func (r *registry) get(ctx context.Context, id uint32) (*avroSchema, error) {
 		}
 		return nil, &Wait{id, err}
 	}
-	s, err := newAvroSchema(text)
+	s, err := newAvroSchema(text.Text, text.References...)
 	if err != nil {
 		return nil, r.refuse(id, badSchema{fmt.Sprintf("schema %d: %v", id, err), time.Time{}})
 	}

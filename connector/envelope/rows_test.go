@@ -75,6 +75,21 @@ func TestRows(t *testing.T) {
 		same(t, told(t, d, []*Record{rec(1, `user-1`, `{"external_id":"user-1","name":"A"}`), rec(2, "user-1", "")}),
 			`update user-1 after{external_id=text "user-1" name=text "A"}`, `delete user-1 before{external_id=text "user-1"}`)
 	})
+	t.Run("keys that are numbers in bytes, or text whatever they look like, where the configuration says so", func(t *testing.T) {
+		s := schemaFile{0: `"string"`} // a number of eight bytes looks like the id of a schema
+		d := decoder(t, Config{Schemas: s, Columns: []Columns{{Topics: only("t"), KeyColumn: "id", KeyFormat: KeyInteger}}})
+		key := func(b ...byte) []byte { return b }
+		var recs []*Record
+		for i, k := range [][]byte{key(0, 0, 0, 0, 0, 0, 0x30, 0x39), key(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe), key(0, 0, 0, 7), key(0xff, 0xfe)} {
+			recs = append(recs, &Record{Topic: "t", Offset: int64(i), Key: k, Value: []byte(`{"name":"A"}`)})
+		}
+		recs = append(recs, &Record{Topic: "t", Offset: 9, Key: recs[0].Key})
+		same(t, told(t, d, recs), `update 12345 after{name=text "A" id=int 12345}`, `update -2 after{name=text "A" id=int -2}`, `update 7 after{name=text "A" id=int 7}`,
+			`update -2 after{name=text "A" id=int -2}`, `delete 12345 before{id=int 12345}`)
+		d = decoder(t, Config{Schemas: s, Columns: []Columns{{Topics: only("t"), KeyColumn: "id", KeyFormat: KeyText}}})
+		same(t, told(t, d, []*Record{rec(1, `17`, `{"name":"A"}`), rec(2, `{"id":1}`, `{"name":"B"}`)}),
+			`update 17 after{name=text "A" id=text "17"}`, `update {"id":1} after{name=text "B" id=text "{\"id\":1}"}`)
+	})
 	t.Run("a missing column is absent, not null", func(t *testing.T) {
 		same(t, told(t, decoder(t, Config{}), []*Record{rec(1, `{"id":1}`, `{"id":1,"name":"A","plan":"pro"}`), rec(2, `{"id":1}`, `{"id":1,"plan":null}`)}),
 			`update 1 after{id=int 1 name=text "A" plan=text "pro"}`, `update 1 after{id=int 1 plan=null}`)
@@ -283,6 +298,23 @@ func TestPoison(t *testing.T) {
 			t.Errorf("asked %d times, want 2", asked)
 		}
 	})
+	t.Run("a key of eight bytes whose schema is not known is held back with what it may be, and with one that is no number where one is wanted", func(t *testing.T) {
+		for _, c := range []struct {
+			format string
+			key    []byte
+			want   string
+		}{
+			{KeyAuto, []byte{0, 0, 0, 0, 0, 0, 0x30, 0x39}, "does not know schema 0; if the producer writes its keys as numbers of eight bytes, set key_format: integer"},
+			{KeyInteger, []byte("user-1"), "its key has 6 bytes; with key_format: integer it has 2, 4 or 8"},
+		} {
+			d := decoder(t, Config{Schemas: lookup, Columns: []Columns{{Topics: only("t"), KeyFormat: c.format}}})
+			_, _, err := d.Decode(context.Background(), nil, &Record{Topic: "t", Key: c.key, Value: []byte(`{"id":1}`)})
+			var p *Poison
+			if !errors.As(err, &p) || !strings.Contains(p.Reason, c.want) {
+				t.Errorf("%s: %v", c.format, err)
+			}
+		}
+	})
 	t.Run("a format that is set is insisted on", func(t *testing.T) {
 		for format, value := range map[string]string{DebeziumJSON: `{"id":1}`, DebeziumAvro: `{"id":1}`, RowsAvro: `{"id":1}`, RowChange: `{"id":1}`} {
 			if _, _, err := decoder(t, Config{Format: format}).Decode(context.Background(), nil, &Record{Topic: "t", Key: key, Value: []byte(value)}); err == nil {
@@ -294,7 +326,7 @@ func TestPoison(t *testing.T) {
 	})
 	t.Run("a configuration that cannot be meant", func(t *testing.T) {
 		for _, cfg := range []Config{{Format: "xml"}, {Envelope: "upsert"}, {Columns: []Columns{{Topics: only("t"), Types: map[string]string{"a": "nonsense"}}}}, {Columns: []Columns{{Topics: only("t"), Types: map[string]string{"a": "text hex"}}}},
-			{Columns: []Columns{{Topics: only("t"), Types: map[string]string{"a": "numeric(10"}}}}} {
+			{Columns: []Columns{{Topics: only("t"), Types: map[string]string{"a": "numeric(10"}}}}, {Columns: []Columns{{Topics: only("t"), KeyFormat: "long"}}}} {
 			if _, err := New(cfg); err == nil {
 				t.Errorf("%+v was taken", cfg)
 			}
@@ -304,7 +336,10 @@ func TestPoison(t *testing.T) {
 
 type lookupFunc func(uint32) (string, error)
 
-func (f lookupFunc) Schema(_ context.Context, id uint32) (string, error) { return f(id) }
+func (f lookupFunc) Schema(_ context.Context, id uint32) (Schema, error) {
+	text, err := f(id)
+	return Schema{Text: text}, err
+}
 
 func TestRowChange(t *testing.T) {
 	at := time.UnixMicro(1795615746239803)

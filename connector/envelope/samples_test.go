@@ -88,11 +88,11 @@ func sample(t testing.TB, folder, topic string) []*Record {
 // schemaFile answers as a registry from a folder's schemas.jsonl.
 type schemaFile map[uint32]string
 
-func (s schemaFile) Schema(_ context.Context, id uint32) (string, error) {
+func (s schemaFile) Schema(_ context.Context, id uint32) (Schema, error) {
 	if t, ok := s[id]; ok {
-		return t, nil
+		return Schema{Text: t}, nil
 	}
-	return "", fmt.Errorf("schema %d: %w", id, ErrUnknownSchema)
+	return Schema{}, fmt.Errorf("schema %d: %w", id, ErrUnknownSchema)
 }
 
 func registered(t testing.TB, folder string) schemaFile {

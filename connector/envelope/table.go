@@ -21,11 +21,12 @@ const (
 
 // topic is what the Decoder knows of one topic.
 type topic struct {
-	name    string
-	keyName string
-	always  bool // its old rows are whole, says the configuration
-	hints   map[string]*typ
-	append  bool
+	name      string
+	keyName   string
+	keyFormat string // one of Key…, "" for KeyAuto
+	always    bool   // its old rows are whole, says the configuration
+	hints     map[string]*typ
+	append    bool
 
 	current atomic.Pointer[version]      // the last one that was used
 	connect atomic.Pointer[connectShape] // the last one that was used
@@ -91,6 +92,9 @@ func (d *Decoder) topic(name string) *topic {
 		maps.Copy(t.hints, d.columns[i])
 		if c.KeyColumn != "" {
 			t.keyName = c.KeyColumn
+		}
+		if c.KeyFormat != "" {
+			t.keyFormat = c.KeyFormat
 		}
 	}
 	if d.cfg.ReplicaIdentityFull != nil {

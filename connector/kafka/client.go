@@ -58,11 +58,11 @@ func (s SASL) mechanism() (sasl.Mechanism, error) {
 // dialer connects with TLS. The files are read again for every connection, so that renewed certificates are taken without a restart; they are read
 // once here, so that a fault is told at the start.
 func (t TLS) dialer() (func(context.Context, string, string) (net.Conn, error), error) {
-	if _, err := t.config(); err != nil {
+	if _, err := t.Config(); err != nil {
 		return nil, err
 	}
 	return func(ctx context.Context, network, host string) (net.Conn, error) {
-		cfg, err := t.config()
+		cfg, err := t.Config()
 		if err != nil {
 			return nil, err
 		}
@@ -71,7 +71,8 @@ func (t TLS) dialer() (func(context.Context, string, string) (net.Conn, error), 
 	}, nil
 }
 
-func (t TLS) config() (*tls.Config, error) {
+// Config reads the files.
+func (t TLS) Config() (*tls.Config, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
 	if t.CA != "" {
 		pem, err := os.ReadFile(t.CA)

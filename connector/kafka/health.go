@@ -193,7 +193,7 @@ func (s *Source) Health() connector.SourceHealth {
 	h.mu.Lock()
 	v := connector.SourceHealth{Connected: h.up, Since: h.since, Err: h.err, LastChange: h.lastChange, LastHeartbeat: h.beat,
 		ReconnectsBy: maps.Clone(h.reconnects), Bytes: h.bytes.Load(), LagBytes: -1, RetainedBytes: -1, SafeBytes: -1,
-		Member: h.member, Members: h.members}
+		Member: h.member, Members: h.members, PassedOver: maps.Clone(h.skips)}
 	for _, n := range h.reconnects {
 		v.Reconnects += n
 	}
@@ -253,17 +253,6 @@ func (s *Source) Lags() []PartitionLag {
 		return int(a.Partition) - int(b.Partition)
 	})
 	return lags
-}
-
-// Skipped counts records that carried no row, by the decoder's reason.
-func (s *Source) Skipped() map[string]uint64 {
-	s.health.mu.Lock()
-	defer s.health.mu.Unlock()
-	m := make(map[string]uint64, len(s.health.skips))
-	for k, v := range s.health.skips {
-		m[k] = v
-	}
-	return m
 }
 
 // Poisoned counts records that went to quarantine.

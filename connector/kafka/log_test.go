@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -388,6 +390,24 @@ func (m *member) classes(t *testing.T, want []class) {
 	}
 }
 
+// heard is a log that is read while others may still write it.
+type heard struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (h *heard) Write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.b.Write(p)
+}
+
+func (h *heard) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.b.String()
+}
+
 func TestReach(t *testing.T) {
 	t.Run("no broker: stop after start_timeout", func(t *testing.T) {
 		b := newBed(t)
@@ -400,6 +420,17 @@ func TestReach(t *testing.T) {
 		stops(t, err, connector.ExitUnreachable, "127.0.0.1:1", "300ms")
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("took %s", took)
+		}
+	})
+	t.Run("why the topics are looked at again is said once, and until when", func(t *testing.T) {
+		b := newBed(t)
+		cfg := b.config("users")
+		var said heard
+		cfg.Logger = slog.New(slog.NewTextHandler(&said, nil))
+		_, err := tryStart(t, cfg, nil, false)
+		stops(t, err, connector.ExitTableUnfit, "users")
+		if n := strings.Count(said.String(), "this tries again"); n != 1 || !strings.Contains(said.String(), "until=") || !strings.Contains(said.String(), "users") {
+			t.Errorf("said %d times:\n%s", n, said.String())
 		}
 	})
 	for _, mech := range []string{"plain", "scram-sha-256", "scram-sha-512"} {

@@ -136,14 +136,17 @@ func (s *Source) ping(ctx context.Context) error {
 	return err
 }
 
+// maxSaid bounds the reasons that inspect logs.
+const maxSaid = 20
+
 // newTopic is how long a topic that is named and missing is waited for: brokers learn of a new one after it was made.
 const newTopic = 2 * time.Second
 
-// inspect looks at the topics and the group. It tries again what a cluster that has just started cannot answer yet.
+// inspect looks at the topics and the group. It tries again what a cluster that has just started cannot answer yet; each reason for that is logged once.
 func (s *Source) inspect(ctx context.Context, start connector.Start, o *connector.Opened) (topics kadm.TopicDetails, err error) {
 	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond), backoff.WithMaxInterval(2*time.Second),
 		backoff.WithMaxElapsedTime(s.cfg.StartTimeout))
-	began := time.Now()
+	began, said := time.Now(), map[string]bool{}
 	err = backoff.Retry(func() error {
 		if topics, err = s.topics(ctx); err == nil {
 			err = s.history(ctx, start, topics, o)
@@ -151,6 +154,14 @@ func (s *Source) inspect(ctx context.Context, start connector.Start, o *connecto
 		var stop *connector.StopError
 		if errors.As(err, &stop) && stop.Code != connector.ExitUnreachable && (stop.Code != connector.ExitTableUnfit || time.Since(began) > newTopic) {
 			return backoff.Permanent(err)
+		}
+		if err != nil && ctx.Err() == nil && !said[err.Error()] && len(said) < maxSaid {
+			said[err.Error()] = true
+			until := began.Add(s.cfg.StartTimeout)
+			if stop != nil && stop.Code == connector.ExitTableUnfit {
+				until = began.Add(newTopic)
+			}
+			s.log.Warn("the topics and the group can't be looked at yet; this tries again", "until", until.Format(time.TimeOnly), "err", err)
 		}
 		return err
 	}, backoff.WithContext(b, ctx))

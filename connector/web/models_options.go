@@ -37,7 +37,8 @@ func optionGroups(m *connector.Model) []optionGroup {
 	topic := m.Table == ""
 	source := optionGroup{Name: "source"}
 	if topic {
-		source.Settings = append(source.Settings, option{Key: "topic", Type: "yaml"}, option{Key: "columns", Type: "yaml"}, option{Key: "key_column", Type: "text"})
+		source.Settings = append(source.Settings, option{Key: "topic", Type: "yaml"}, option{Key: "columns", Type: "yaml"}, option{Key: "key_column", Type: "text"},
+			option{Key: "key_format", Type: "choice", Choices: []string{"auto", "text", "integer"}, Default: "auto"})
 	} else {
 		source.Settings = append(source.Settings, option{Key: "table", Type: "text"})
 	}
