@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"brazecdc/connector"
 	"brazecdc/connector/config"
 	"brazecdc/connector/control"
@@ -27,6 +29,7 @@ type face struct {
 	first   *config.Config             // that the process was started with: what needs a restart is as it says
 	runner  *runner                    // keeps an app working
 	levels  *leveler                   // of the log
+	usage   []prometheus.Collector     // of the machine by the process
 
 	mu      sync.Mutex
 	cfg     *config.Config // that works, or worked last
@@ -39,7 +42,10 @@ type face struct {
 
 func newFace(cfg *config.Config, file string, text []byte) *face {
 	now := time.Now()
-	return &face{file: file, started: now, seat: newSeat(vacancy{state: "starting", reason: "starting, looks at the source"}), first: cfg, levels: newLeveler(cfg.Log.Level), cfg: cfg, text: text, applied: now}
+	return &face{
+		file: file, started: now, seat: newSeat(vacancy{state: "starting", reason: "starting, looks at the source"}), first: cfg, levels: newLeveler(cfg.Log.Level),
+		usage: newUsage(), cfg: cfg, text: text, applied: now,
+	}
 }
 
 // config is the configuration that works, or worked last.
@@ -143,9 +149,9 @@ func (f *face) complete(s *control.Status) {
 
 // ServeHTTP answers /metrics.
 func (f *face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a, done, _ := f.seat.lend()
+	a, done, v := f.seat.lend()
 	defer done()
-	metricsHandler(f, a).ServeHTTP(w, r)
+	metricsHandler(f, a, v).ServeHTTP(w, r)
 }
 
 // lendWithin is how long a request waits while the configuration is exchanged.

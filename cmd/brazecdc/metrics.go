@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"brazecdc/connector"
@@ -31,6 +32,7 @@ var metricNames = []metric{
 	{"config_last_reload_successful", "1 unless the last try to change the configuration failed and the one before goes on.", gauge, nil, false},
 	{"config_last_reload_success_timestamp_seconds", "When the configuration that works was applied.", gauge, nil, false},
 	{"active", "1 while this process reads its source, 0 while it starts or waits for the slot.", gauge, nil, false},
+	{"stop_code", "Exit code of the stop after which only the pages stay (web.stay); 0 while the connector works.", gauge, nil, false},
 
 	{"component_healthy", "1 while the component works: the loops reader, senders and committer tick, the source is connected, Braze's last answer was no fault.", gauge, []string{"component"}, false},
 	{"component_progress_timestamp_seconds", "When the component last gave a sign of life; 0 before the first.", gauge, []string{"component"}, false},
@@ -49,6 +51,7 @@ var metricNames = []metric{
 	{"slot_wal_status", "1 for the slot's present wal_status.", gauge, []string{"status"}, false},
 	{"confirmed_position", "Position up to which everything is delivered and confirmed, for a slot its LSN as a number, for a partition (topic/number) the next offset.", gauge, []string{"stream"}, false},
 	{"kafka_lag_records", "Offsets between what this process committed of a partition and the end of its log.", gauge, []string{"topic", "partition"}, false},
+	{"kafka_skipped_total", "Records of topics that carried no change, by why.", counter, []string{"reason"}, false},
 	{"oldest_unconfirmed_timestamp_seconds", "Commit time of the oldest change that is not yet delivered; 0 when none is open.", gauge, []string{"source"}, false},
 
 	{"changes_total", "Row changes read, by operation; snapshot is a row of a load.", counter, []string{"model", "op"}, false},
@@ -126,13 +129,14 @@ var (
 type collector struct {
 	f     *face
 	a     *app
+	v     vacancy // where a is nil
 	descs map[string]*prometheus.Desc
 	kinds map[string]prometheus.ValueType
 	out   chan<- prometheus.Metric
 }
 
-func newCollector(f *face, a *app) *collector {
-	c := &collector{f: f, a: a, descs: map[string]*prometheus.Desc{}, kinds: map[string]prometheus.ValueType{}}
+func newCollector(f *face, a *app, v vacancy) *collector {
+	c := &collector{f: f, a: a, v: v, descs: map[string]*prometheus.Desc{}, kinds: map[string]prometheus.ValueType{}}
 	for _, m := range metricNames {
 		c.descs[m.name] = prometheus.NewDesc("brazecdc_"+m.name, m.help, m.labels, nil)
 		c.kinds[m.name] = m.kind
@@ -140,10 +144,19 @@ func newCollector(f *face, a *app) *collector {
 	return c
 }
 
+// newUsage counts what the system and Go's runtime know of the process, under the names that all programs use for it.
+func newUsage() []prometheus.Collector {
+	return []prometheus.Collector{
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewGoCollector(collectors.WithGoCollectorMemStatsMetricsDisabled()),
+	}
+}
+
 // metricsHandler answers one scrape.
-func metricsHandler(f *face, a *app) http.Handler {
+func metricsHandler(f *face, a *app, v vacancy) http.Handler {
 	reg := prometheus.NewPedanticRegistry()
-	reg.MustRegister(newCollector(f, a))
+	reg.MustRegister(newCollector(f, a, v))
+	reg.MustRegister(f.usage...)
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
 }
 

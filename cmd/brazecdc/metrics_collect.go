@@ -9,6 +9,7 @@ import (
 
 	"brazecdc/connector"
 	"brazecdc/connector/braze"
+	"brazecdc/connector/envelope"
 	"brazecdc/connector/kafka"
 	"brazecdc/connector/postgres"
 )
@@ -36,6 +37,7 @@ func (c *collector) collect() {
 	c.put("config_info", 1, hash)
 	c.put("config_last_reload_successful", oneIf(ok))
 	c.put("config_last_reload_success_timestamp_seconds", seconds(applied))
+	c.put("stop_code", float64(c.v.code))
 	c.process()
 	if c.a == nil {
 		c.put("active", 0)
@@ -111,6 +113,9 @@ func (c *collector) source(s *connector.Status) {
 	}
 	c.put("oldest_unconfirmed_timestamp_seconds", oldest, sourceLabel)
 	if c.a.topics != nil {
+		for _, why := range envelope.SkipReasons() {
+			c.put("kafka_skipped_total", float64(h.PassedOver[why]), strings.ReplaceAll(why, " ", "_"))
+		}
 		for _, l := range c.a.topics.Lags() {
 			c.put("kafka_lag_records", float64(l.Records()), l.Topic, strconv.Itoa(int(l.Partition)))
 		}

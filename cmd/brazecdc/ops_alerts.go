@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"brazecdc/connector"
 	"brazecdc/connector/web"
 )
 
@@ -37,49 +38,63 @@ const (
 	levelInfo = "info"
 )
 
-// alerts are the rules; {disk} is four fifths of the disk of data/. Their limits are those of the list on the page Live, where that has them.
+// alerts are the rules; {disk} is four fifths of the disk of data/. Their limits are those of the list on the page Live, where that has them. What they do on
+// figures is in testdata/alerts.test.yml.
 var alerts = []alert{
-	{"BrazecdcDown", levelPage, "5m", `absent(brazecdc_active) or max(brazecdc_active) == 0`, "No process of brazecdc is read from, or none works."},
+	// Of several connectors, each a job of its own, one may be down alone. A job whose targets are all down has no metrics but up.
+	{"BrazecdcDown", levelPage, "5m", `absent(brazecdc_active)
+  or max by (job) (brazecdc_active) == 0
+  or max by (job) (up) == 0 and on (job) max_over_time(brazecdc_active[1d])`, "No process of brazecdc is read from, or none works."},
 	{"BrazecdcLate", levelPage, "10m", `max by (instance, source) (brazecdc_lag_seconds) > 300`, "The oldest change has waited for {{ $value | humanizeDuration }}."},
 	{"BrazecdcLate", levelWarn, "10m", `max by (instance, source) (brazecdc_lag_seconds) > 60`, "The oldest change has waited for {{ $value | humanizeDuration }}."},
-	{"BrazecdcStuck", levelPage, "", `(time() - (brazecdc_oldest_unconfirmed_timestamp_seconds > 0) > 300)
-  and on (instance) (sum by (instance) (changes(brazecdc_confirmed_position[5m])) == 0)`, "The position has not moved for 5 minutes while changes wait."},
-	{"BrazecdcSlotAtRisk", levelPage, "", `max by (instance) (brazecdc_slot_seconds_until_lost) < 4 * 3600
+	// A process that has just begun finds old changes that waited for it.
+	{"BrazecdcStuck", levelPage, "", `time() - (brazecdc_oldest_unconfirmed_timestamp_seconds > 0) > 300
+  unless on (instance) sum by (instance) (changes(brazecdc_confirmed_position[5m])) > 0
+  and on (instance) brazecdc_active offset 5m == 1`, "The position has not moved for 5 minutes while changes wait."},
+	{"BrazecdcSlotAtRisk", levelPage, "2m", `max by (instance) (brazecdc_slot_seconds_until_lost) < 4 * 3600
   or max by (instance) (brazecdc_slot_retained_bytes > 0.5 * (brazecdc_slot_retained_bytes + brazecdc_slot_safe_bytes))
   or max by (instance) (brazecdc_slot_wal_status{status=~"unreserved|lost"}) == 1`, "The replication slot may be lost, and with it changes."},
-	{"BrazecdcKeyRefused", levelPage, "", `sum by (instance, endpoint) (increase(brazecdc_braze_requests_total{code=~"401|403"}[5m])) > 0`, "Braze refused the key at {{ $labels.endpoint }}."},
+	// A stop for this reason comes before the next scrape.
+	{"BrazecdcKeyRefused", levelPage, "", fmt.Sprintf(`sum by (instance, endpoint) (increase(brazecdc_braze_requests_total{code=~"401|403"}[5m])) > 0
+  or max by (instance) (brazecdc_stop_code) == %d`, connector.ExitKeyRefused), "Braze refused the key{{ with $labels.endpoint }} at {{ . }}{{ end }}."},
 	{"BrazecdcBrazeFailing", levelWarn, "10m", `sum by (instance) (rate(brazecdc_braze_requests_total{code=~"5..|network"}[10m]))
   / sum by (instance) (rate(brazecdc_braze_requests_total[10m])) > 0.2`, "{{ $value | humanizePercentage }} of the calls to Braze fail."},
 	{"BrazecdcThrottled", levelWarn, "", `max by (instance, endpoint) (rate(brazecdc_braze_throttled_seconds_total[30m])) > 0.5`, "Calls to {{ $labels.endpoint }} wait for the rate limit more than half of the time."},
 	{"BrazecdcDeletesHeld", levelWarn, "1m", `max by (instance, model) (brazecdc_deletes_held) > 0`, "{{ $value }} deletes of {{ $labels.model }} wait for a yes."},
 	{"BrazecdcModelPaused", levelWarn, "15m", `max by (instance, model, reason) (brazecdc_model_paused) > 0`, "{{ $labels.model }} is paused ({{ $labels.reason }})."},
 	{"BrazecdcQuarantineGrowing", levelWarn, "", `sum by (instance, model) (increase(brazecdc_quarantine_added_total[15m])) > 10
-  and sum by (instance, model) (increase(brazecdc_quarantine_added_total[15m])) > 0.001 * sum by (instance, model) (increase(brazecdc_objects_total[15m]))`,
-		"{{ $value | humanize }} changes of {{ $labels.model }} were held back within 15 minutes."},
-	{"BrazecdcQuarantineGrowing", levelWarn, "", `time() - (brazecdc_quarantine_oldest_timestamp_seconds > 0) > 3 * 86400`, "A change has been held back for {{ $value | humanizeDuration }}."},
-	{"BrazecdcFieldLeftOut", levelInfo, "", `sum by (instance, model, field) (increase(brazecdc_field_notes_total[1h]))
-  > on (instance, model) group_left () 0.05 * sum by (instance, model) (increase(brazecdc_objects_total{outcome="accepted"}[1h]))`,
+  and sum by (instance, model) (increase(brazecdc_quarantine_added_total[15m])) > 0.001 * sum by (instance, model) (increase(brazecdc_objects_total[15m]))
+  or max by (instance) (time() - (brazecdc_quarantine_oldest_timestamp_seconds > 0)) > 3 * 86400`,
+		"{{ if $labels.model }}{{ $value | humanize }} changes of {{ $labels.model }} were held back within 15 minutes.{{ else }}A change has been held back for {{ $value | humanizeDuration }}.{{ end }}"},
+	{"BrazecdcFieldLeftOut", levelInfo, "", `sum by (instance, model, field) (` + withinHour("brazecdc_field_notes_total") + `)
+  > on (instance, model) group_left () 0.05 * sum by (instance, model) (` + withinHour("brazecdc_changes_total") + `)`,
 		"{{ $labels.field }} of {{ $labels.model }} was left out {{ $value | humanize }} times within an hour."},
-	{"BrazecdcPointsSurge", levelWarn, "", `sum by (instance) (increase(brazecdc_data_points_spent_total[1h])) > 10000
-  and sum by (instance) (increase(brazecdc_data_points_spent_total[1h])) > 3 / 7 * (` + sameHours(7) + `)`,
+	// Pods change their names, so a connector's points are those of its job.
+	{"BrazecdcPointsSurge", levelWarn, "", `sum by (job) (increase(brazecdc_data_points_spent_total[1h])) > 10000
+  and sum by (job) (increase(brazecdc_data_points_spent_total[1h])) > 3 * avg by (job) (
+    ` + sameHours(7) + `)`,
 		"{{ $value | humanize }} data points were spent within an hour."},
-	// The longest time that was ahead of the next run is the schedule's period.
-	{"BrazecdcScheduleMissed", levelWarn, "", `time() - (brazecdc_load_last_success_timestamp_seconds > 0)
+	// The longest time that was ahead of the next run is the schedule's period. Before the first success the first run that was due counts in its place.
+	{"BrazecdcScheduleMissed", levelWarn, "", `time() - (brazecdc_load_last_success_timestamp_seconds > 0 or min_over_time((brazecdc_schedule_next_timestamp_seconds > 0)[31d:1h]))
   > 3600 + 2 * max_over_time((brazecdc_schedule_next_timestamp_seconds - time())[31d:1h])
-  and on (instance, model) brazecdc_schedule_next_timestamp_seconds > 0`, "{{ $labels.model }} was last synced again {{ $value | humanizeDuration }} ago."},
+  and brazecdc_schedule_next_timestamp_seconds > 0`, "{{ $labels.model }} has not been synced again for {{ $value | humanizeDuration }}."},
 	{"BrazecdcConfigReloadFailed", levelWarn, "5m", `brazecdc_config_last_reload_successful == 0`, "The changed configuration could not be applied; the one before goes on."},
 	{"BrazecdcStoreLarge", levelWarn, "", `max by (instance) (brazecdc_store_bytes) > {disk}`, "data/ takes more than four fifths of its disk."},
-	// Each start applies the configuration, and so do reloads, of which nobody makes so many.
-	{"BrazecdcRestarting", levelWarn, "", `changes(brazecdc_config_last_reload_success_timestamp_seconds[30m]) > 3`, "It started {{ $value }} times within 30 minutes."},
+	{"BrazecdcRestarting", levelWarn, "", `changes(process_start_time_seconds[30m]) > 3 and on (instance) max_over_time(brazecdc_build_info[30m])`, "It started {{ $value }} times within 30 minutes."},
 }
 
-// sameHours adds what was spent in the same hour of the days before.
+// withinHour is what a counter grew by within an hour. Other than increase it counts the first value of a series, of which nobody knew before that it would be.
+func withinHour(counter string) string {
+	return fmt.Sprintf("(%[1]s - %[1]s offset 1h >= 0) or %[1]s", counter)
+}
+
+// sameHours is what was spent in the same hour of the days before, by a label of its own: days of which nothing is known are no part of their mean.
 func sameHours(days int) string {
 	var parts []string
 	for d := 1; d <= days; d++ {
-		parts = append(parts, fmt.Sprintf("sum by (instance) (increase(brazecdc_data_points_spent_total[1h] offset %dd))", d))
+		parts = append(parts, fmt.Sprintf(`label_replace(sum by (job) (increase(brazecdc_data_points_spent_total[1h] offset %[1]dd)), "day", "%[1]d", "", "")`, d))
 	}
-	return strings.Join(parts, " + ")
+	return strings.Join(parts, "\n    or ")
 }
 
 // alertFile makes the rules for pages at an address and a disk of so many GiB.

@@ -80,7 +80,7 @@ var boardRows = []row{
 	{"Care", []panel{
 		{"Held back", graph, "none", []line{{"{{model}} {{reason}}", `sum by (model, reason) (brazecdc_quarantine_entries{$i,$m}) > 0`}}},
 		{"Oldest held back", stat, "s", []line{{"", `max(time() - (brazecdc_quarantine_oldest_timestamp_seconds{$i} > 0))`}}},
-		{"Fields left out, 1 h", table, "none", []line{{"{{model}} {{field}}", `topk(10, sum by (model, field) (increase(brazecdc_field_notes_total{$i,$m}[1h])) > 0)`}}},
+		{"Fields left out, 1 h", table, "none", []line{{"{{model}} {{field}}", `topk(10, sum by (model, field) (` + withinHour("brazecdc_field_notes_total{$i,$m}") + `) > 0)`}}},
 		{"Deletes", graph, "none", []line{{"sent, {{model}}", `sum by (model) (increase(brazecdc_deletes_sent_total{$i,$m}[$d]))`}, {"held, {{model}}", `sum by (model) (brazecdc_deletes_held{$i,$m})`}}},
 		{"Paused models", graph, "none", []line{{"{{model}} {{reason}}", `sum by (model, reason) (brazecdc_model_paused{$i,$m}) > 0`}}},
 	}},
@@ -90,6 +90,11 @@ var boardRows = []row{
 		{"Rows a second", graph, "ops", []line{{"{{model}}", `rate(brazecdc_load_rows_total{$i,$m}[$d])`}}},
 	}},
 	{"Process", []panel{
+		{"Processor", graph, "percentunit", []line{{"{{instance}}", `rate(process_cpu_seconds_total{$i}[$d])`}}},
+		{"Memory", graph, "bytes", []line{{"used, {{instance}}", `process_resident_memory_bytes{$i}`}, {"aim, {{instance}}", `go_gc_gomemlimit_bytes{$i} < 2^60`}}},
+		{"Goroutines", graph, "none", []line{{"{{instance}}", `go_goroutines{$i}`}}},
+		{"Pauses for garbage", graph, "s", []line{{"longest, {{instance}}", `go_gc_duration_seconds{$i,quantile="1"}`}, {"a second, {{instance}}", `rate(go_gc_duration_seconds_sum{$i}[$d])`}}},
+		{"Open files", graph, "none", []line{{"open, {{instance}}", `process_open_fds{$i}`}, {"limit, {{instance}}", `process_max_fds{$i}`}}},
 		{"Size of data/", graph, "bytes", []line{{"{{instance}}", `brazecdc_store_bytes{$i}`}}},
 		{"Cache: asked and known", graph, "percentunit", []line{{"{{instance}}", `sum by (instance) (rate(brazecdc_store_lookups_total{$i,result="known"}[$d])) / sum by (instance) (rate(brazecdc_store_lookups_total{$i}[$d]))`}}},
 		{"Lines of the log", graph, "none", []line{{"{{level}}", `sum by (level) (increase(brazecdc_log_messages_total{$i}[$d]))`}}},
@@ -125,18 +130,20 @@ func board() map[string]any {
 	mark := func(name, colour, expr string) map[string]any {
 		return map[string]any{"name": name, "datasource": source, "enable": true, "iconColor": colour, "expr": expr, "step": "60s", "titleFormat": name}
 	}
+	// All stands for the values found, so that the metrics which every program has are brazecdc's.
 	choice := func(name, of string) map[string]any {
-		return map[string]any{"name": name, "type": "query", "datasource": source, "query": fmt.Sprintf("label_values(%s, %s)", of, name), "refresh": 2, "includeAll": true, "multi": true, "allValue": ".*",
+		query := fmt.Sprintf("label_values(%s, %s)", boardExpr(of), name)
+		return map[string]any{"name": name, "type": "query", "datasource": source, "query": query, "definition": query, "refresh": 2, "sort": 1, "includeAll": true, "multi": true,
 			"current": map[string]any{"text": "All", "value": "$__all"}}
 	}
 	return map[string]any{
 		"title": "brazecdc", "uid": "brazecdc", "schemaVersion": 39, "editable": true, "refresh": "30s", "time": map[string]string{"from": "now-6h", "to": "now"}, "tags": []string{"brazecdc"},
 		"annotations": map[string]any{"list": []any{
-			mark("configuration applied", "blue", boardExpr(`changes(brazecdc_config_last_reload_success_timestamp_seconds{$i}[1m]) > 0`)),
-			mark("stopped or standing by", "red", boardExpr(`brazecdc_active{$i} == 0`)),
+			mark("configuration applied", "blue", boardExpr(`time() - brazecdc_config_last_reload_success_timestamp_seconds{$i} < 60`)),
+			mark("stopped or standing by", "red", boardExpr(`brazecdc_active{$i} offset 1m == 1 unless on (instance) brazecdc_active{$i} == 1`)),
 		}},
 		"templating": map[string]any{"list": []any{
-			map[string]any{"name": "datasource", "type": "datasource", "query": "prometheus"}, choice("instance", "brazecdc_build_info"), choice("model", "brazecdc_changes_total"),
+			map[string]any{"name": "datasource", "type": "datasource", "query": "prometheus"}, choice("instance", "brazecdc_build_info"), choice("model", "brazecdc_changes_total{$i}"),
 		}},
 		"panels": panels,
 	}
@@ -154,7 +161,14 @@ func (p *panel) grafana(id int, source map[string]any, at map[string]int) map[st
 		}
 		targets = append(targets, t)
 	}
-	return map[string]any{"id": id, "type": p.kind, "title": p.title, "datasource": source, "gridPos": at, "targets": targets,
+	options := map[string]any{}
+	switch {
+	case p.kind == heat:
+		options["calculate"], options["yAxis"] = false, map[string]any{"unit": p.unit}
+	case p.kind == stat && p.lines[0].legend != "":
+		options["textMode"] = "name"
+	}
+	return map[string]any{"id": id, "type": p.kind, "title": p.title, "datasource": source, "gridPos": at, "targets": targets, "options": options,
 		"fieldConfig": map[string]any{"defaults": map[string]any{"unit": p.unit, "min": 0}, "overrides": []any{}}}
 }
 

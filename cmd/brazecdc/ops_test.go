@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	metricIn  = regexp.MustCompile(`brazecdc_([a-z0-9_]+)(?:\{([^}]*)\})?`)
+	metricIn  = regexp.MustCompile(`\b((?:brazecdc|process|go)_[a-z0-9_]+)(?:\{([^}]*)\})?`)
 	labelIn   = regexp.MustCompile(`([a-z_]+)\s*(?:=~|!~|!=|=)`)
 	groupedBy = regexp.MustCompile(`by \(([^)]*)\)`)
 )
@@ -41,18 +41,22 @@ func asksServed(t *testing.T, what, expr string) {
 		t.Errorf("%s asks for no metric: %s", what, expr)
 	}
 	for _, m := range found {
+		ours, own := strings.CutPrefix(m[1], "brazecdc_")
 		i := slices.IndexFunc(metricNames, func(x metric) bool {
-			return x.name == m[1] || x.histogram && (x.name+"_bucket" == m[1] || x.name+"_sum" == m[1] || x.name+"_count" == m[1])
+			return x.name == ours || x.histogram && (x.name+"_bucket" == ours || x.name+"_sum" == ours || x.name+"_count" == ours)
 		})
-		if i < 0 {
-			t.Errorf("%s asks for brazecdc_%s, which is not served", what, m[1])
+		if own && i < 0 || !own && !slices.Contains(usageNames(t), strings.TrimSuffix(m[1], "_sum")) {
+			t.Errorf("%s asks for %s, which is not served", what, m[1])
 			continue
 		}
-		labels := append([]string{"instance", "le"}, metricNames[i].labels...)
+		labels := []string{"instance", "job", "le", "quantile"}
+		if own {
+			labels = append(labels, metricNames[i].labels...)
+		}
 		names = append(names, labels...)
 		for _, l := range labelIn.FindAllStringSubmatch(m[2], -1) {
 			if !slices.Contains(labels, l[1]) {
-				t.Errorf("%s asks for brazecdc_%s by its label %s; it has %v", what, m[1], l[1], labels)
+				t.Errorf("%s asks for %s by its label %s; it has %v", what, m[1], l[1], labels)
 			}
 		}
 	}
@@ -129,47 +133,169 @@ func TestOpsAlerts(t *testing.T) {
 	})
 }
 
+// dashboard is what Grafana knows of a board (its schema version 39), as far as ours uses it; reading it strictly finds names that Grafana does not know.
+type dashboard struct {
+	Title, UID, Refresh string
+	SchemaVersion       int
+	Editable            bool
+	Time                struct{ From, To string }
+	Tags                []string
+	Annotations         struct {
+		List []struct {
+			Name, IconColor, Expr, Step, TitleFormat string
+			Enable                                   bool
+			Datasource                               datasource
+		}
+	}
+	Templating struct {
+		List []struct {
+			Name, Type, Query, Definition string
+			Datasource                    datasource
+			Refresh, Sort                 int
+			IncludeAll, Multi             bool
+			Current                       struct{ Text, Value string }
+		}
+	}
+	Panels []boardPanel
+}
+
+type datasource struct{ Type, UID string }
+
+type boardPanel struct {
+	ID          int
+	Type, Title string
+	Collapsed   bool
+	Panels      []any
+	Datasource  datasource
+	GridPos     struct{ X, Y, W, H int }
+	Targets     []struct {
+		RefID, Expr, LegendFormat, Format string
+		Instant                           bool
+		Datasource                        datasource
+	}
+	Options struct {
+		Calculate bool
+		TextMode  string
+		YAxis     struct{ Unit string }
+	}
+	FieldConfig struct {
+		Defaults struct {
+			Unit string
+			Min  float64
+		}
+		Overrides []any
+	}
+}
+
 func TestOpsDashboard(t *testing.T) {
 	t.Parallel()
+	got := readDashboard(t)
+	source := datasource{"prometheus", "${datasource}"}
+	if got.Title == "" || got.UID == "" || got.SchemaVersion != 39 || got.Time.From == "" || got.Time.To == "" {
+		t.Errorf("the board's head is %+v", got)
+	}
+	t.Run("panels stand beside each other and ask for what is served", func(t *testing.T) {
+		var rows []string
+		ids := map[int]string{}
+		for i, p := range got.Panels {
+			if ids[p.ID] != "" || p.ID < 1 || p.Title == "" || p.GridPos.W < 1 || p.GridPos.H < 1 || p.GridPos.X < 0 || p.GridPos.X+p.GridPos.W > boardWidth {
+				t.Errorf("panel %d %q (%q has its id) stands at %+v", p.ID, p.Title, ids[p.ID], p.GridPos)
+			}
+			ids[p.ID] = p.Title
+			for _, q := range got.Panels[:i] {
+				if p.GridPos.X < q.GridPos.X+q.GridPos.W && q.GridPos.X < p.GridPos.X+p.GridPos.W && p.GridPos.Y < q.GridPos.Y+q.GridPos.H && q.GridPos.Y < p.GridPos.Y+p.GridPos.H {
+					t.Errorf("panels %q and %q overlap", p.Title, q.Title)
+				}
+			}
+			if p.Type == "row" {
+				rows = append(rows, p.Title)
+				continue
+			}
+			isPanel(t, &p, source)
+		}
+		if want := "State Flow Source Braze Value Care Loads Process"; strings.Join(rows, " ") != want {
+			t.Errorf("rows %v", rows)
+		}
+	})
+	t.Run("it is marked when configurations were applied and processes stopped", func(t *testing.T) {
+		if len(got.Annotations.List) != 2 {
+			t.Errorf("%d annotations", len(got.Annotations.List))
+		}
+		for _, a := range got.Annotations.List {
+			asksServed(t, a.Name, a.Expr)
+			if a.Datasource != source || !a.Enable || a.Step == "" || a.TitleFormat == "" {
+				t.Errorf("annotation %+v", a)
+			}
+		}
+	})
+	t.Run("its variables are the source, instances and models, and what expressions ask for is one of them", func(t *testing.T) {
+		known := []string{"__rate_interval"}
+		for _, v := range got.Templating.List {
+			known = append(known, v.Name)
+			if v.Type == "query" {
+				asksServed(t, "variable "+v.Name, v.Query)
+				if v.Datasource != source || !v.Multi || !v.IncludeAll || v.Current.Value != "$__all" {
+					t.Errorf("variable %+v", v)
+				}
+			}
+		}
+		if want := "__rate_interval datasource instance model"; strings.Join(known, " ") != want || got.Templating.List[0].Type != "datasource" || got.Templating.List[0].Query != "prometheus" {
+			t.Errorf("variables %v", known)
+		}
+		for _, expr := range got.expressions() {
+			for _, v := range regexp.MustCompile(`\$([a-zA-Z_]+)`).FindAllStringSubmatch(expr, -1) {
+				if !slices.Contains(known, v[1]) {
+					t.Errorf("$%s is no variable of the board: %s", v[1], expr)
+				}
+			}
+		}
+	})
+}
+
+// isPanel fails the test where Grafana could not draw a panel.
+func isPanel(t *testing.T, p *boardPanel, source datasource) {
+	t.Helper()
+	if !slices.Contains([]string{"timeseries", "stat", "bargauge", "heatmap"}, p.Type) || !slices.Contains([]string{"none", "s", "bytes", "percentunit", "ops", "reqps"}, p.FieldConfig.Defaults.Unit) ||
+		p.Datasource != source || len(p.Targets) == 0 {
+		t.Errorf("panel %+v", p)
+	}
+	for i, l := range p.Targets {
+		if l.RefID != string(rune('A'+i)) || l.Datasource != source || len(p.Targets) > 1 && l.LegendFormat == "" || (l.Format == "heatmap") != (p.Type == "heatmap") {
+			t.Errorf("panel %q: line %+v", p.Title, l)
+		}
+		asksServed(t, p.Title, l.Expr)
+		for _, label := range regexp.MustCompile(`\{\{(\w+)\}\}`).FindAllStringSubmatch(l.LegendFormat, -1) {
+			if by := groupedBy.FindAllStringSubmatch(l.Expr, -1); len(by) > 0 && !slices.ContainsFunc(by, func(g []string) bool { return slices.Contains(strings.Split(g[1], ", "), label[1]) }) {
+				t.Errorf("panel %q names its lines by %s, which it does not keep: %s", p.Title, label[1], l.Expr)
+			}
+		}
+	}
+}
+
+func readDashboard(t *testing.T) *dashboard {
+	t.Helper()
 	out, code := printed(t, "ops", "dashboard")
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, out)
 	}
-	var got struct {
-		Panels []struct {
-			ID      int
-			Type    string
-			Title   string
-			GridPos struct{ X, Y, W, H int }
-			Targets []struct{ Expr string }
-		}
-		Annotations struct{ List []struct{ Expr string } }
-	}
-	if err := json.Unmarshal([]byte(out), &got); err != nil {
+	var got dashboard
+	dec := json.NewDecoder(strings.NewReader(out))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&got); err != nil {
 		t.Fatal(err)
 	}
-	var rows []string
-	for i, p := range got.Panels {
-		if p.ID != i+1 || p.GridPos.X+p.GridPos.W > boardWidth {
-			t.Errorf("panel %q stands at %+v", p.Title, p.GridPos)
-		}
-		if p.Type == "row" {
-			rows = append(rows, p.Title)
-			continue
-		}
+	return &got
+}
+
+// expressions are those of all panels and annotations.
+func (d *dashboard) expressions() (all []string) {
+	for _, p := range d.Panels {
 		for _, l := range p.Targets {
-			asksServed(t, p.Title, l.Expr)
-		}
-		for _, q := range got.Panels[:i] {
-			if p.GridPos.X < q.GridPos.X+q.GridPos.W && q.GridPos.X < p.GridPos.X+p.GridPos.W && p.GridPos.Y < q.GridPos.Y+q.GridPos.H && q.GridPos.Y < p.GridPos.Y+p.GridPos.H {
-				t.Errorf("panels %q and %q overlap", p.Title, q.Title)
-			}
+			all = append(all, l.Expr)
 		}
 	}
-	for _, a := range got.Annotations.List {
-		asksServed(t, "an annotation", a.Expr)
+	for _, a := range d.Annotations.List {
+		all = append(all, a.Expr)
 	}
-	if want := "State Flow Source Braze Value Care Loads Process"; strings.Join(rows, " ") != want {
-		t.Errorf("rows %v", rows)
-	}
+	return all
 }

@@ -101,7 +101,7 @@ func (r *runner) watch(ctx context.Context, w *work) (*order, error) {
 	}
 	select {
 	case <-w.ended:
-		r.finish(ctx, w, vacancy{state: "stopped", reason: stopReason(w.err), final: true})
+		r.finish(ctx, w, stoppedBy(w.err))
 		return nil, w.err
 	case o := <-r.orders:
 		return o, nil
@@ -271,7 +271,7 @@ func (r *runner) stays(err error) bool {
 // mended waits with open pages for a configuration that starts, from then on without a deadline of its own. Without work the request to stop came, and stop tells why it was not mended.
 func (r *runner) mended(ctx context.Context, stop error) (*work, error) {
 	for {
-		r.f.seat.vacate(vacancy{state: "stopped", reason: stopReason(stop), final: true}, 0)
+		r.f.seat.vacate(stoppedBy(stop), 0)
 		r.closeSocket(ctx)
 		r.log.Error("stopped; the pages stay until it is mended: mend it, then reload (SIGHUP)", "err", stop, "code", connector.ExitCode(stop))
 		select {
@@ -295,9 +295,10 @@ func (r *runner) mended(ctx context.Context, stop error) (*work, error) {
 	}
 }
 
-func stopReason(err error) string {
-	if err == nil {
-		return "stopped on request"
+func stoppedBy(err error) vacancy {
+	v := vacancy{state: "stopped", reason: "stopped on request", final: true, code: connector.ExitCode(err)}
+	if err != nil {
+		v.reason = err.Error()
 	}
-	return err.Error()
+	return v
 }

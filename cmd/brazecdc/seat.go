@@ -11,6 +11,7 @@ type vacancy struct {
 	state  string // of the process: starting, reloading, stopped
 	reason string
 	final  bool // nobody comes by itself
+	code   int  // exit code of the stop after which nobody comes
 }
 
 // seat holds the app that works and lends it to whoever asks. It is empty while one goes and another comes, so that nobody asks an app that is closing.
