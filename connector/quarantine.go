@@ -74,7 +74,7 @@ func (p *Pipeline) putEntry(ctx context.Context, e *Entry, model int) error {
 		return err
 	}
 	p.metrics.Models[model].CountHeld(e.Class)
-	p.log.Warn("change held back", "model", e.Model, "table", e.Key.Table, "op", e.Op, "class", e.Class, "reason", e.Reason, "attempt", e.Attempts, "stream", e.Stream, "offset", e.Offset, "entry", id)
+	p.log.Warn("change held back", "model", e.Model, "table", e.Key.Table, "op", e.Op, "class", e.Class, "reason", e.Reason, "attempt", e.Attempts, "stream", e.Stream, "offset", Place{e.Stream, e.Offset}, "entry", id)
 	c := p.care
 	c.mu.Lock()
 	c.entries[rowKey{model, e.Key}] = id

@@ -1,6 +1,12 @@
 package connector
 
-import "time"
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Op is what happened to a row.
 type Op uint8
@@ -124,6 +130,31 @@ type Key struct {
 type ChangeID struct {
 	Commit uint64 `json:"commit"`
 	N      uint32 `json:"n"`
+}
+
+// Place is where a change is found at its source, for logs and people.
+type Place struct {
+	Stream string
+	Commit uint64 // of its ChangeID, or a position of the stream
+}
+
+// OfSlot tells whether it is a place in a database's log.
+func (p Place) OfSlot() bool { return strings.HasPrefix(p.Stream, "slot/") }
+
+// String is the LSN as Postgres prints it, the offset in a topic's partition, or the number of a load's chunk.
+func (p Place) String() string {
+	if p.OfSlot() {
+		return fmt.Sprintf("%X/%X", p.Commit>>32, uint32(p.Commit))
+	}
+	return strconv.FormatUint(p.Commit, 10)
+}
+
+// LogValue is String for a database's log, else the number.
+func (p Place) LogValue() slog.Value {
+	if p.OfSlot() {
+		return slog.StringValue(p.String())
+	}
+	return slog.Uint64Value(p.Commit)
 }
 
 // Change is one row of one committed transaction, or one row of a load (Op Snapshot). Before is what the source proves of the old row, possibly

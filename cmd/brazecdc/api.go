@@ -64,15 +64,21 @@ func (p *program) api(ctx context.Context, want purpose) (_ control.API, done fu
 	case !errors.Is(err, control.ErrNotRunning):
 		return nil, nil, err
 	}
-	cfg, err := p.load()
+	whole := true
+	var cfg *config.Config
+	if want == forReading {
+		cfg, whole, err = p.loadReading()
+	} else {
+		cfg, err = p.load()
+	}
 	if err != nil {
 		return nil, nil, err
 	}
-	return p.offline(cfg, want)
+	return p.offline(cfg, want, whole)
 }
 
-// offline opens the files. For writing it takes the lock.
-func (p *program) offline(cfg *config.Config, want purpose) (control.API, func(), error) {
+// offline opens the files. For writing it takes the lock. A configuration that is not whole lacks secrets: then the brokers of a quarantine topic aren't asked.
+func (p *program) offline(cfg *config.Config, want purpose, whole bool) (control.API, func(), error) {
 	path := p.beside(cfg.Data.Path)
 	data, err := state.OpenData(path, state.DataConfig{Workspace: cfg.Braze.Workspace, Endpoint: cfg.Braze.Endpoint, ReadOnly: want == forReading})
 	if err != nil {
@@ -83,9 +89,11 @@ func (p *program) offline(cfg *config.Config, want purpose) (control.API, func()
 	for _, m := range cfg.Models {
 		o.Models = append(o.Models, control.Model{Name: m.Name, Table: m.Relation(), Load: m.Load == "all"})
 	}
-	closeTopics, err := keptInTopic(cfg, o, p.quietLog())
-	if err != nil {
-		return nil, nil, errors.Join(err, data.Close())
+	closeTopics := func() {}
+	if whole {
+		if closeTopics, err = keptInTopic(cfg, o, p.quietLog()); err != nil {
+			return nil, nil, errors.Join(err, data.Close())
+		}
 	}
 	if want == forWriting {
 		o.SendRow = func(ctx context.Context, model, key string) (string, error) {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,24 @@ import (
 func (p *program) load() (*config.Config, error) {
 	cfg, _, err := p.loadText()
 	return cfg, err
+}
+
+// loadReading is load for who only reads data/: it matters to nobody there that a variable or a secret's file is missing in this shell. Whole tells that none
+// was.
+func (p *program) loadReading() (cfg *config.Config, whole bool, err error) {
+	cfg, err = p.load()
+	if err == nil {
+		return cfg, true, nil
+	}
+	text, terr := p.written()
+	if terr != nil {
+		return nil, false, err
+	}
+	cfg, faults := config.Partial(p.config, text, p.env, config.SecretFiles(p.config))
+	if cfg == nil || cfg.Braze.Workspace == "" || cfg.Braze.Endpoint == "" || slices.ContainsFunc(faults, func(f config.Fault) bool { return !f.Warn && !f.Unset }) {
+		return nil, false, err
+	}
+	return cfg, false, nil
 }
 
 // loadText is load that also gives the file's text.

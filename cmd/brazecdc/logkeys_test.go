@@ -186,7 +186,7 @@ func TestLogUser(t *testing.T) {
 	if !w.now() || strings.Contains(out.String(), u.ID) {
 		t.Errorf("the user is told:\n%s", out)
 	}
-	for _, part := range []string{"user=" + history.Ref([]byte(cfg.Braze.APIKey.Reveal()), u), "stream=slot/x", "offset=42", "table=public.users", "op=update"} {
+	for _, part := range []string{"user=" + history.Ref([]byte(cfg.Braze.APIKey.Reveal()), u), "stream=slot/x", "offset=0/2A", "table=public.users", "op=update"} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("it lacks %s:\n%s", part, out)
 		}

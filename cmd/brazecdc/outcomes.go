@@ -24,7 +24,8 @@ func outcomes(cfg *config.Config, log *slog.Logger) watcher {
 		}
 		attrs := []slog.Attr{slog.String("outcome", s.Outcome)}
 		if c := s.Change; c != nil {
-			attrs = append(attrs, slog.String("table", c.Key.Table), slog.String("op", c.Op.String()), slog.String("stream", s.Stream), slog.Uint64("offset", c.ID.Commit), slog.Uint64("change", uint64(c.ID.N)))
+			attrs = append(attrs, slog.String("table", c.Key.Table), slog.String("op", c.Op.String()), slog.String("stream", s.Stream),
+				slog.Any("offset", connector.Place{Stream: s.Stream, Commit: c.ID.Commit}), slog.Uint64("change", uint64(c.ID.N)))
 		}
 		if e := s.Effect; e != nil {
 			fields := make([]string, 0, len(e.Fields))

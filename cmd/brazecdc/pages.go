@@ -89,7 +89,7 @@ func (p *program) pagesAPI(ctx context.Context, x *pageParts, want purpose) (con
 		if _, stopped := errors.AsType[*stoppedError](why); !stopped {
 			return api, done, nil
 		}
-		open = func() (control.API, func(), error) { return p.offline(x.face.config(), want) }
+		open = func() (control.API, func(), error) { return p.offline(x.face.config(), want, true) }
 	}
 	if want == forReading {
 		return open()

@@ -114,10 +114,9 @@ func (t *teller) change(r *history.Row) web.UserChange {
 		return c
 	}
 	lasting := connector.Lasting(r.Stream)
-	if strings.HasPrefix(r.Stream, "slot/") {
-		c.Position = fmt.Sprintf("%X/%X", r.ID.Commit>>32, uint32(r.ID.Commit))
-	} else {
-		c.Position = fmt.Sprintf("%s %d", lasting, r.ID.Commit)
+	at := connector.Place{Stream: r.Stream, Commit: r.ID.Commit}
+	if c.Position = at.String(); !at.OfSlot() {
+		c.Position = lasting + " " + c.Position
 	}
 	if at, ok := t.confirmed[lasting]; ok {
 		c.Confirmed = "no"

@@ -68,7 +68,8 @@ With --json it is a list of objects:
   id, at, model, op          number, when it was put there, model, insert | update | delete | snapshot | record
   key, user                  {table, id} of the row; {kind, id, label} of the user, kind being external_id | alias | email | phone
   class, reason, field       why it could not be delivered; field where one is at fault
-  stream, offset, change     where it came from; {commit, n} tells it from other changes of that place
+  stream, offset, position   where it came from: offset is a number; position is what the source calls it, the LSN of a database's log
+  change                     {commit, n} tells it from other changes of that place
   original                   {topic, partition, offset, time, size, kept, kept_at, gone, cut} of the record, kept being the quarantine topic
   attempts, closed, closed_at
 show --json adds before, after (column to text or null), effect {kind, user, to, model, rows, fields, update_only, owner, creates}, and in original key,
@@ -100,10 +101,11 @@ func (p *program) listEntries(ctx context.Context, f connector.EntryFilter, asJS
 		return err
 	}
 	if asJSON {
-		if list == nil {
-			list = []connector.Entry{}
+		out := make([]listedEntry, len(list))
+		for i := range list {
+			out[i] = asListed(&list[i])
 		}
-		return p.printJSON(list)
+		return p.printJSON(out)
 	}
 	if len(list) == 0 {
 		p.printf("Nothing is held back.\n")
@@ -157,7 +159,7 @@ func newQuarantineShow(p *program) *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return p.printJSON(e)
+				return p.printJSON(asListed(e))
 			}
 			return p.printEntry(e)
 		},
@@ -165,6 +167,18 @@ func newQuarantineShow(p *program) *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
+
+func entryPlace(e *connector.Entry) connector.Place {
+	return connector.Place{Stream: e.Stream, Commit: e.Offset}
+}
+
+// listedEntry is an entry as --json prints it.
+type listedEntry struct {
+	*connector.Entry
+	Position string `json:"position"`
+}
+
+func asListed(e *connector.Entry) listedEntry { return listedEntry{e, entryPlace(e).String()} }
 
 func (p *program) printEntry(e *connector.Entry) error {
 	p.printf("entry %d, %s\n", e.ID, e.At.Local().Format(time.DateTime))
@@ -175,10 +189,13 @@ func (p *program) printEntry(e *connector.Entry) error {
 		p.printf("  field:    %s\n", e.Field)
 	}
 	p.printf("  reason:   %s\n", e.Reason)
-	if strings.HasPrefix(e.Stream, "slot/") || strings.HasPrefix(e.Stream, "load/") {
-		p.printf("  position: %s %X/%X, change %d of its transaction\n", e.Stream, e.Offset>>32, uint32(e.Offset), e.Change.N)
-	} else {
-		p.printf("  position: %s, offset %d\n", orElse(connector.PartOf(e.Stream), e.Stream), e.Offset)
+	switch at, part := entryPlace(e), connector.PartOf(e.Stream); {
+	case at.OfSlot():
+		p.printf("  position: %s %s, change %d of its transaction\n", e.Stream, at, e.Change.N)
+	case strings.HasPrefix(e.Stream, "load/"):
+		p.printf("  position: %s, chunk %s, row %d\n", e.Stream, at, e.Change.N+1)
+	default:
+		p.printf("  position: %s, offset %s\n", orElse(part, e.Stream), at)
 	}
 	if o := e.Original; o != nil && o.Kept != "" {
 		p.printf("  kept in:  topic %s, partition 0, offset %d\n", o.Kept, o.KeptAt)

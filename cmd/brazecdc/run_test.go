@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -206,7 +207,14 @@ func TestStopping(t *testing.T) {
 			t.Error("the key is in the output")
 		}
 		wantIn(t, b.must("status"), "last stop", "exit code 20")
-		b.write(strings.Replace(b.text, "mode: sync", "mode: ${NOT_SET_HERE}", 1))
+		b.env = slices.DeleteFunc(slices.Clone(b.env), func(v string) bool {
+			return strings.HasPrefix(v, "DATABASE_URL=") || strings.HasPrefix(v, "BRAZE_API_KEY=")
+		})
+		wantIn(t, b.must("status"), "last stop", "exit code 20", "position slot/", "users  public.users")
+		if r := b.brazecdc("check"); r.code != 4 && r.code != 3 {
+			t.Errorf("exit code %d of a check without the variables", r.code)
+		}
+		b.write(strings.Replace(b.text, "mode: sync", "mode: synk", 1))
 		r := b.brazecdc("status")
 		if r.code != 3 {
 			t.Errorf("exit code %d of a status with a configuration that is not whole", r.code)

@@ -23,8 +23,9 @@ func newStatus(p *program) *cobra.Command {
 		Use:   "status",
 		Short: "Show what the connector does, how late it is, and what needs someone",
 		Long: `status asks the running process over its socket in data/. Where none runs it reads the files: how the last run ended, how far it came, what is
-held back. It shows figures and words, never values of rows, and changes nothing. Data points are counted as Braze's legacy contracts do, since the process
-started: spent on what was sent, saved by leaving out what Braze had; --json has them by field and by day (UTC).
+held back; for that the variables that the configuration names need not be set. It shows figures and words, never values of rows, and changes nothing. Data
+points are counted as Braze's legacy contracts do, since the process started: spent on what was sent, saved by leaving out what Braze had; --json has them by
+field and by day (UTC).
 
 States: starting, standby (another process works, this one takes over when it ends), running, degraded (running, but something needs someone), reloading
 (a configuration is applied), draining, stopped.`,
@@ -70,7 +71,7 @@ func (p *program) status(ctx context.Context, asJSON, watch bool) error {
 	}
 }
 
-// printLastStop tells how the last run ended where the configuration has a fault, or a variable of it is missing in this shell, so that nothing else can be told.
+// printLastStop tells how the last run ended where the configuration has a fault, so that nothing else can be told.
 func (p *program) printLastStop(asJSON bool) {
 	if !asJSON {
 		p.printStop(control.ReadStop(p.beside(p.glance().Data.Path)))
@@ -164,6 +165,9 @@ func (p *program) printSourceAndSink(s *control.Status) {
 	if src.Connected && src.Waiting != "" {
 		p.printf("source: waits: %s\n", src.Waiting)
 	}
+	if text := passedOver(src.PassedOver); text != "" {
+		p.printf("source: records that carry no change: %s\n", text)
+	}
 	if !s.Sink.LastSuccess.IsZero() {
 		p.printf("braze: last accepted call %s\n", since(s.Sink.LastSuccess))
 	}
@@ -220,9 +224,10 @@ func pointsText(m *connector.ModelStatus) string {
 
 // place words a stream's position: a slot's as Postgres prints it.
 func place(s connector.StreamState) string {
-	text := fmt.Sprintf("%X/%X confirmed", s.Confirmed>>32, uint32(s.Confirmed))
-	if !strings.HasPrefix(s.Stream, "slot/") {
-		text = fmt.Sprintf("offset %d confirmed", s.Confirmed)
+	at := connector.Place{Stream: s.Stream, Commit: s.Confirmed}
+	text := at.String() + " confirmed"
+	if !at.OfSlot() {
+		text = "offset " + text
 	}
 	if s.Behind > 0 {
 		text += fmt.Sprintf(", %d records behind", s.Behind)
@@ -281,6 +286,15 @@ func counts(m map[string]uint64) string {
 		}
 	}
 	return orElse(strings.Join(parts, ", "), "0")
+}
+
+// passedOver words the records of topics that carried no change.
+func passedOver(m map[string]uint64) string {
+	var parts []string
+	for _, why := range slices.Sorted(maps.Keys(m)) {
+		parts = append(parts, fmt.Sprintf("%s %d", why, m[why]))
+	}
+	return strings.Join(parts, ", ")
 }
 
 func parked(m map[string]int) string {

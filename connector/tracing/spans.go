@@ -63,12 +63,16 @@ func (t *Tracer) part(b *batch, name string, from, to time.Time) {
 
 // Read implements connector.Tracer.
 func (t *Tracer) Read(b *connector.Batch, came time.Time) connector.TraceRef {
-	if len(b.Changes) == 0 || b.Load != nil { // the calls of a load are traced, its chunks have no position to confirm
+	if len(b.Changes) == 0 {
 		return nil
 	}
 	ctx, links := taken(b.Traces)
+	name, kind := "batch", trace.SpanKindConsumer
+	if b.Load != nil {
+		name, kind = "chunk", trace.SpanKindInternal // it was asked for; its offset is its number
+	}
 	attrs := trace.WithAttributes(stream.String(b.Position.Stream), offset.Int64(int64(b.Position.Offset)), batchCount.Int(len(b.Changes)), operation.String("process")) //nolint:gosec // positions are below 2^63
-	ctx, span := t.begin(ctx, "batch", came, attrs, trace.WithLinks(links...), trace.WithSpanKind(trace.SpanKindConsumer))
+	ctx, span := t.begin(ctx, name, came, attrs, trace.WithLinks(links...), trace.WithSpanKind(kind))
 	if !span.SpanContext().IsSampled() {
 		return nil
 	}

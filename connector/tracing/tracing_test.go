@@ -76,6 +76,34 @@ func TestSpans(t *testing.T) {
 	}
 }
 
+func TestChunks(t *testing.T) {
+	tr, spans := recorded(t, "", "")
+	came := time.Now().Add(-time.Second)
+	chunk := batchAt("load/users-1", 3)
+	chunk.Load = &connector.LoadProgress{Load: "users-1"}
+	ref := tr.Read(chunk, came)
+	tr.Mapped(ref, came)
+	live := tr.Read(batchAt("slot/x", 10), came)
+	tr.Mapped(live, came)
+	tr.Called(connector.TracedCall{Endpoint: "/users/track", Objects: 2, Began: time.Now(), From: []connector.TraceRef{live, ref}})
+	tr.Confirmed([]connector.Position{{Stream: "load/users-1", Offset: 3}}, time.Now())
+	got := named(spans(), "chunk")
+	if len(got) != 1 || len(named(spans(), "batch")) != 0 || !slices.Contains(got[0].Attributes, attribute.Int("brazecdc.offset", 3)) {
+		t.Fatalf("%+v", spans())
+	}
+	for _, name := range []string{"read", "map", "wait", "confirm"} {
+		if !slices.ContainsFunc(named(spans(), name), func(s tracetest.SpanStub) bool { return s.Parent.SpanID() == got[0].SpanContext.SpanID() }) {
+			t.Errorf("the chunk has no part %s", name)
+		}
+	}
+	if call := named(spans(), "call /users/track"); len(call) != 1 || len(call[0].Links) != 1 || call[0].Links[0].SpanContext.SpanID() != got[0].SpanContext.SpanID() {
+		t.Errorf("the call links its chunk: %+v", call)
+	}
+	if len(tr.open) != 1 {
+		t.Errorf("%d streams are remembered, want the live one", len(tr.open))
+	}
+}
+
 const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 func TestTraceparent(t *testing.T) {
