@@ -69,7 +69,7 @@ func (s *Server) brazeSave(r *request) error {
 	f := r.brazeForm(&w)
 	change, err := r.brazeEdits(v.Text, &w, f)
 	if err != nil {
-		r.problem("", r.t("connections.wrong.keep", err.Error()))
+		r.problem("", r.t("connections.wrong.keep", r.saidError(err)))
 	}
 	if len(r.problems) > 0 {
 		return r.render(http.StatusUnprocessableEntity, "connections_braze", "connections.braze.title", f)

@@ -89,14 +89,14 @@ func (e *edits) keep(path, now, want, standard string) {
 func (r *request) judge(text []byte, change edits, fields map[string]string) (ok bool) {
 	after, err := config.Apply(text, change...)
 	if err != nil {
-		r.problem("", r.t("connections.wrong.edit", err.Error()))
+		r.problem("", r.t("connections.wrong.edit", r.saidError(err)))
 		return false
 	}
 	_, faults := r.s.cfg.Connections.Look(after)
 	ok = true
 	for _, f := range faults {
 		if id, ours := fields[f.Path]; ours && !f.Warn {
-			r.problem(id, f.What+"; "+f.Fix)
+			r.problem(id, r.said(f.What)+"; "+r.said(f.Fix))
 			ok = false
 		}
 	}
@@ -106,7 +106,7 @@ func (r *request) judge(text []byte, change edits, fields map[string]string) (ok
 // save puts edits into the draft.
 func (r *request) save(change edits) error {
 	if err := r.s.cfg.Draft.Edit(r.User.Name, change...); err != nil {
-		return errPage(http.StatusUnprocessableEntity, "connections.wrong.edit", err.Error())
+		return errPage(http.StatusUnprocessableEntity, "connections.wrong.edit", r.saidError(err))
 	}
 	r.s.forgetSecrets()
 	return nil

@@ -110,7 +110,7 @@ func (s *Server) sourceSave(r *request) error {
 		r.problem("kind-postgres", r.t("connections.wrong.kind"))
 	}
 	if err != nil {
-		r.problem("", r.t("connections.wrong.keep", err.Error()))
+		r.problem("", r.t("connections.wrong.keep", r.saidError(err)))
 	}
 	if len(r.problems) > 0 {
 		return r.render(http.StatusUnprocessableEntity, "connections_source", "connections.source.title", f)

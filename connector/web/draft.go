@@ -282,7 +282,7 @@ func (s *Server) draftApply(r *request) error {
 	case errors.Is(err, draft.ErrReadOnly):
 		return refuse(http.StatusConflict, r.t("draft.fault.read_only"))
 	case err != nil:
-		return refuse(http.StatusUnprocessableEntity, r.t("draft.fault.apply", err.Error()))
+		return refuse(http.StatusUnprocessableEntity, r.t("draft.fault.apply", r.saidError(err)))
 	}
 	begun, err := r.startBackfills(fills)
 	switch {
@@ -319,7 +319,7 @@ func (s *Server) draftTop(r *request) error {
 		return errUnavailable()
 	}
 	if err := s.cfg.Draft.PutOnTop(r.User.Name); err != nil {
-		r.problem("", r.t("draft.fault.top", err.Error()))
+		r.problem("", r.t("draft.fault.top", r.saidError(err)))
 		return s.showDraft(r, http.StatusConflict, &draftShown{})
 	}
 	return r.redirect("/draft", "draft.done.top")
@@ -344,7 +344,7 @@ func (s *Server) draftText(r *request) error {
 		text = strings.ReplaceAll(text, "\n", "\r\n") // a form sends every line end alike; the file keeps its own
 	}
 	if err := s.cfg.Draft.SetText(r.User.Name, []byte(text)); err != nil {
-		r.problem("text", r.t("draft.fault.text", draftLine(err), err.Error()))
+		r.problem("text", r.t("draft.fault.text", draftLine(err), r.saidError(err)))
 		return s.showDraft(r, http.StatusUnprocessableEntity, p)
 	}
 	return r.redirect("/draft?tab=file", "draft.done.text")

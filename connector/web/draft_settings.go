@@ -126,7 +126,7 @@ func (s *Server) showSettings(r *request, status int, sent map[string]string) er
 	}
 	tree, err := config.ReadTree(v.Text)
 	if err != nil {
-		r.problem("", r.t("draft.fault.text", draftLine(err), err.Error()))
+		r.problem("", r.t("draft.fault.text", draftLine(err), r.saidError(err)))
 		return s.showDraft(r, http.StatusConflict, &draftShown{Tab: "hand"})
 	}
 	faults := s.byPath(v.Text)
@@ -234,7 +234,7 @@ func (s *Server) draftSettingsSave(r *request) error {
 		return r.redirect("/draft/settings", "draft.done.unchanged")
 	}
 	if err := s.cfg.Draft.Edit(r.User.Name, edits...); err != nil {
-		r.problem("", err.Error())
+		r.problem("", r.saidError(err))
 		return s.showSettings(r, http.StatusUnprocessableEntity, sent)
 	}
 	return r.redirect("/draft/settings", "draft.done.kept", len(edits))

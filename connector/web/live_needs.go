@@ -28,7 +28,7 @@ type need struct {
 	Model  string
 	Args   []any // of the texts, by type: numbers, sizes, durations and moments are worded in the page's language
 	Since  time.Time
-	Detail string // the process' own sentence, which stays English as in its log
+	Detail string // the process' own sentence
 	Go     string // page of the button; empty: none
 	Copy   string // command; empty: none
 }

@@ -198,7 +198,7 @@ func (r *request) shownNotes(v *view) (out []shownNote) {
 	slices.SortFunc(all, func(a, b note) int { return cmp.Or(cmp.Compare(b.n, a.n), cmp.Compare(a.text, b.text)) })
 	for _, n := range all[:min(len(all), notesListed)] {
 		field, reason, _ := strings.Cut(n.text, ": ")
-		out = append(out, shownNote{n.model, field, r.noteText(reason), r.t("live.care.times", n.n)})
+		out = append(out, shownNote{n.model, field, r.said(reason), r.t("live.care.times", n.n)})
 	}
 	return out
 }
@@ -280,7 +280,7 @@ func (r *request) shownPassed() shownPassed {
 }
 
 func (r *request) shownChange(p *control.Passed) shownChange {
-	c := shownChange{At: p.At, Clock: r.clock(p.At), Model: cmp.Or(p.Model, dash), Fields: strings.Join(p.Fields, ", "), Reason: p.Reason, Mark: "off"}
+	c := shownChange{At: p.At, Clock: r.clock(p.At), Model: cmp.Or(p.Model, dash), Fields: strings.Join(p.Fields, ", "), Reason: r.said(p.Reason), Mark: "off"}
 	switch p.Op {
 	case "insert", "update", "delete", "truncate", "snapshot":
 		c.Op = r.t("live.op." + p.Op)

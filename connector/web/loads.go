@@ -197,7 +197,7 @@ func (s *Server) loadSteer(r *request) error {
 	}
 	defer done()
 	if _, err := api.SteerLoad(r.Context(), model, do); err != nil {
-		r.problem("", r.t("loads.steer.failed", err.Error())) // as where it ended a moment ago, which the page then shows
+		r.problem("", r.t("loads.steer.failed", r.saidError(err))) // as where it ended a moment ago, which the page then shows
 		return r.showLoads(http.StatusConflict)
 	}
 	r.record("/loads", "loads.note."+string(do), model)

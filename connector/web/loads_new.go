@@ -190,7 +190,7 @@ func (s *Server) loadStart(r *request) error {
 	if len(r.problems) == 0 {
 		plan, err := api.PlanResync(r.Context(), q)
 		if err != nil {
-			r.problem(f.What, err.Error())
+			r.problem(f.What, r.saidError(err))
 		} else {
 			f.Plan, f.Command = r.loadPlan(f, &q, plan), loadCommand(&q)
 		}
@@ -202,7 +202,7 @@ func (s *Server) loadStart(r *request) error {
 		return r.render(http.StatusOK, "loads_sure", "loads.sure.title", f)
 	}
 	if _, err := api.StartResync(r.Context(), q); err != nil {
-		r.problem("", err.Error())
+		r.problem("", r.saidError(err))
 		return r.render(http.StatusConflict, "loads_new", "loads.new.title", f)
 	}
 	r.record("/loads", "loads.note.start."+f.What, q.Model, strings.Join(q.Fields, ", "))

@@ -307,7 +307,7 @@ func (s *Server) scheduleSave(r *request) error {
 		case errors.Is(err, errZone):
 			r.problem("zone", r.t("loads.schedule.wrong.zone", p.Form.Zone))
 		case err != nil:
-			r.problem("cron", r.t("loads.schedule.wrong.cron", err.Error()))
+			r.problem("cron", r.t("loads.schedule.wrong.cron", r.saidError(err)))
 		}
 		p.Coming = coming
 		how := "differences"
@@ -331,7 +331,7 @@ func (s *Server) scheduleSave(r *request) error {
 		return r.redirect("/loads", "loads.schedule.same")
 	}
 	if err := s.cfg.Draft.Edit(r.User.Name, edit); err != nil {
-		r.problem("", err.Error())
+		r.problem("", r.saidError(err))
 		return r.render(http.StatusConflict, "loads_schedule", r.t("loads.schedule.title", p.Model), p)
 	}
 	return r.redirect("/loads", "loads.schedule.saved", p.Model)

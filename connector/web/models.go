@@ -101,7 +101,7 @@ func (r *request) edit(edits ...config.Edit) bool {
 		return true
 	}
 	if err := r.s.cfg.Draft.Edit(r.User.Name, edits...); err != nil {
-		r.problem("", r.t("models.edit.refused", err.Error()))
+		r.problem("", r.t("models.edit.refused", r.saidError(err)))
 		return false
 	}
 	return true

@@ -178,7 +178,7 @@ func (s *Server) modelAdd(r *request) error {
 	defer cancel()
 	rel, err := v.Relation(ctx, d.text, table)
 	if err != nil {
-		r.problem("", err.Error())
+		r.problem("", r.saidError(err))
 		return r.addPage(http.StatusUnprocessableEntity, data, table)
 	}
 	edits := newModel(rel, &data, r.PostForm["field"], d)

@@ -286,7 +286,7 @@ func (s *Server) modelTextSave(r *request) error {
 	name, _ := member(v, "name").(string)
 	switch {
 	case err != nil:
-		r.problem("text", r.t("models.text.unread", err.Error()))
+		r.problem("text", r.t("models.text.unread", r.saidError(err)))
 	case member(v, "name") == nil || !modelNameText.MatchString(name):
 		r.problem("text", r.t("models.add.name.wrong"))
 	case name != m.Name && d.model(name) != nil:

@@ -152,7 +152,7 @@ func (s *Server) previewSend(r *request) error {
 	said, err := api.Send(r.Context(), m.Name, ask.Key)
 	if err != nil {
 		r.note("models.send.noted_failed", "/models/"+m.Name, m.Name, r.rowRef(m.Name, ask.Key))
-		r.problem("send-yes", r.t("models.send.failed", err.Error()))
+		r.problem("send-yes", r.t("models.send.failed", r.saidError(err)))
 		return r.previewTab(http.StatusUnprocessableEntity, d, m, ask)
 	}
 	r.note("models.send.noted", "/models/"+m.Name, m.Name, r.rowRef(m.Name, ask.Key))

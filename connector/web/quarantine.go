@@ -234,7 +234,7 @@ func (r *request) kindText(g *connector.EntryGroup) string {
 	if g.Kind == "" {
 		return r.t("quarantine.others")
 	}
-	return g.Kind
+	return r.said(g.Kind)
 }
 
 // reasonText is an entry's reason as this reader may see it: a reason can hold values of the row.
@@ -242,7 +242,7 @@ func (r *request) reasonText(reason string) string {
 	if !r.editor() {
 		reason = connector.ReasonKind(reason)
 	}
-	return r.noteText(reason)
+	return r.said(reason)
 }
 
 // heldEntry is a line of a list of entries.

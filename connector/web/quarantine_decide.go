@@ -70,7 +70,7 @@ func (r *request) decisionText(d *connector.Confirmation, kind string, m *connec
 	case "gone":
 		return r.t("quarantine.decide.gone", d.Count, table)
 	}
-	return d.Text
+	return r.said(d.Text)
 }
 
 // settings is the configuration as the file has it, nil where it can't be read.
@@ -224,7 +224,7 @@ func (s *Server) decide(r *request) error {
 		return r.render(http.StatusUnprocessableEntity, "quarantine_decide", r.t("quarantine.decide.title", p.Model), p)
 	}
 	if err := r.answerDecision(api, p, do); err != nil {
-		r.problem("", err.Error())
+		r.problem("", r.saidError(err))
 		return r.render(http.StatusConflict, "quarantine_decide", r.t("quarantine.decide.title", p.Model), p)
 	}
 	r.record("/quarantine", "quarantine.note.decide."+do, p.Model, strconv.Itoa(p.Deletes))

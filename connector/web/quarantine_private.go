@@ -28,7 +28,7 @@ const hiddenValue = "•••"
 // heldReason is why an entry is held back, as this reader may see it: a reason can hold the value of its field.
 func (r *request) heldReason(e *connector.Entry) string {
 	if e.Field != "" && r.hides(e.Model, e.Field) {
-		return connector.ReasonKind(e.Reason)
+		return r.said(connector.ReasonKind(e.Reason))
 	}
 	return r.reasonText(e.Reason)
 }

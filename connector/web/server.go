@@ -66,6 +66,7 @@ type Server struct {
 	log   *slog.Logger
 	now   func() time.Time
 	words *words
+	said  said
 	pages *pageSets
 	files *assetFiles
 	mux   *http.ServeMux

@@ -64,8 +64,8 @@ func (r *request) rowRef(model, key string) string {
 }
 
 // usersFault says why nothing can be told at this moment, as while the process starts.
-func usersFault(err error) error {
-	return errPage(http.StatusServiceUnavailable, "users.error.now", err.Error())
+func (r *request) usersFault(err error) error {
+	return errPage(http.StatusServiceUnavailable, "users.error.now", r.saidError(err))
 }
 
 func (s *Server) usersPage(r *request) error {
@@ -75,7 +75,7 @@ func (s *Server) usersPage(r *request) error {
 	}
 	ways, err := v.Ways(r.Context())
 	if err != nil {
-		return usersFault(err)
+		return r.usersFault(err)
 	}
 	return r.render(http.StatusOK, "users", "users.title", usersData{Ways: ways, Ask: UserAsk{By: ByExternalID}})
 }
@@ -90,7 +90,7 @@ func (s *Server) usersFind(r *request) error {
 	}
 	ways, err := v.Ways(r.Context())
 	if err != nil {
-		return usersFault(err)
+		return r.usersFault(err)
 	}
 	ask := UserAsk{By: r.PostFormValue("by"), Value: strings.TrimSpace(r.PostFormValue("value")), Model: r.PostFormValue("model"), Label: strings.TrimSpace(r.PostFormValue("label"))}
 	switch ask.By {
@@ -112,7 +112,7 @@ func (s *Server) usersFind(r *request) error {
 	}
 	found, err := v.Find(r.Context(), ask)
 	if err != nil {
-		r.problem("value", err.Error())
+		r.problem("value", r.saidError(err))
 		return r.render(http.StatusUnprocessableEntity, "users", "users.title", data)
 	}
 	if found.Ref == "" {
@@ -182,7 +182,7 @@ func (s *Server) showUser(r *request, v UsersViews, compared *UserCompared) erro
 		return errPage(http.StatusNotFound, "users.error.gone")
 	}
 	if err != nil {
-		return usersFault(err)
+		return r.usersFault(err)
 	}
 	view := *u // its rows are masked below, and it may be another page's too
 	compared = r.hideReferences(&view, compared)
@@ -270,7 +270,7 @@ func (s *Server) rowOf(r *request, v UsersViews) (*UserRow, int, error) {
 		return nil, 0, errPage(http.StatusNotFound, "users.error.gone")
 	}
 	if err != nil {
-		return nil, 0, usersFault(err)
+		return nil, 0, r.usersFault(err)
 	}
 	n := 0
 	for _, c := range r.PostFormValue("row") {
@@ -304,7 +304,7 @@ func (s *Server) userSend(r *request) error {
 	if field == "" {
 		if _, err := api.Send(r.Context(), row.Model, row.Key); err != nil {
 			s.noteUser(r, "users.did.sendfailed", ref, ref, row.Model)
-			return errPage(http.StatusBadGateway, "users.error.send", err.Error())
+			return errPage(http.StatusBadGateway, "users.error.send", r.saidError(err))
 		}
 		s.noteUser(r, "users.did.sent", ref, ref, row.Model)
 		return r.redirect("/users/"+ref, "users.send.done")
@@ -315,7 +315,7 @@ func (s *Server) userSend(r *request) error {
 	}
 	if _, err := one.StartResync(r.Context(), control.ResyncRequest{Model: row.Model, Keys: []string{row.Key}, Fields: []string{field}, AllValues: true}); err != nil {
 		s.noteUser(r, "users.did.sendfailed", ref, ref, row.Model)
-		return errPage(http.StatusBadGateway, "users.error.send", err.Error())
+		return errPage(http.StatusBadGateway, "users.error.send", r.saidError(err))
 	}
 	s.noteUser(r, "users.did.sentfield", ref, ref, row.Model, field)
 	return r.redirect("/users/"+ref, "users.send.field.done", field)
@@ -341,7 +341,7 @@ func (s *Server) userCompare(r *request) error {
 	}
 	compared, err := v.Compare(r.Context(), r.PathValue("ref"), n)
 	if err != nil {
-		return errPage(http.StatusBadGateway, "users.error.compare", err.Error())
+		return errPage(http.StatusBadGateway, "users.error.compare", r.saidError(err))
 	}
 	s.noteUser(r, "users.did.compared", r.PathValue("ref"), r.PathValue("ref"), compared.Row.Model)
 	return s.showUser(r, v, compared)
