@@ -30,6 +30,7 @@ type leveler struct {
 	base slog.Level
 	by   map[string]levelFor // of components; "" stands for all
 	fold *folds
+	tail *logTail // nil where the last lines are not kept
 }
 
 // levelFor is a level until a time.

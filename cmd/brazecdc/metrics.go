@@ -106,6 +106,8 @@ var metricNames = []metric{
 
 	{"web_requests_total", "Requests to the pages, by route and status.", counter, []string{"route", "code"}, false},
 	{"web_sign_in_failures_total", "Wrong names or passwords at the sign-in of the pages.", counter, nil, false},
+	{"webhook_messages_total", "Messages to ops.webhook by what became of them: accepted, or given up after all tries.", counter, []string{"outcome"}, false},
+	{"webhook_last_success_timestamp_seconds", "When ops.webhook last accepted a message; 0 before the first.", gauge, nil, false},
 	{"web_event_streams", "Pages that are live at this moment.", gauge, nil, false},
 }
 

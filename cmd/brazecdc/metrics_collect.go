@@ -67,6 +67,9 @@ func (c *collector) process() {
 		c.put("web_event_streams", float64(pages.Streams()))
 		figures := pages.Figures()
 		c.put("web_sign_in_failures_total", float64(figures.FailedSignIns))
+		c.put("webhook_messages_total", float64(figures.Alerts.Accepted), "accepted")
+		c.put("webhook_messages_total", float64(figures.Alerts.GivenUp), "given_up")
+		c.put("webhook_last_success_timestamp_seconds", seconds(figures.Alerts.Sent))
 		for kind, count := range figures.Requests {
 			c.put("web_requests_total", float64(count), kind.Route, strconv.Itoa(kind.Code))
 		}

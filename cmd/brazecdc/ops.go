@@ -13,14 +13,16 @@ import (
 func newOps(p *program) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ops",
-		Short: "Print alert rules for Prometheus, and a board for Grafana",
-		Long:  "ops prints what a monitoring system takes: alert rules for Prometheus and a board for Grafana, both over what /metrics serves.",
+		Short: "Print alert rules for Prometheus, a board for Grafana, and what somebody who helps needs to see",
+		Long: `ops prints what a monitoring system takes: alert rules for Prometheus and a board for Grafana, both over what /metrics serves. And it prints what to hand to
+somebody who helps.`,
 		Example: `  brazecdc ops alerts > brazecdc.rules.yml
-  brazecdc ops dashboard > brazecdc.json`,
+  brazecdc ops dashboard > brazecdc.json
+  brazecdc ops support > support.txt`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return usagef("say which: alerts or dashboard") },
+		RunE: func(*cobra.Command, []string) error { return usagef("say which: alerts, dashboard or support") },
 	}
-	cmd.AddCommand(newOpsAlerts(p), newOpsDashboard(p))
+	cmd.AddCommand(newOpsAlerts(p), newOpsDashboard(p), newOpsSupport(p))
 	return cmd
 }
 

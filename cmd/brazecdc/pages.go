@@ -28,6 +28,8 @@ type pageParts struct {
 	// starter makes the stream run beside the pages; nil in run, where it does, and in the demo.
 	starter *starter
 	demo    bool
+	// webhook tells people who look at no page.
+	webhook *webhook
 	// changing is held by who changes the files while no process runs.
 	changing sync.Mutex
 }
@@ -73,6 +75,8 @@ func (p *program) pages(x *pageParts) (*web.Server, error) {
 	p.draftPages(x, &c)
 	p.usersPages(x, &c)
 	p.quarantinePages(x, &c)
+	x.webhook = p.webhook(x, x.log)
+	c.Alerts, c.Support = x.webhook, supportViews{p, x}
 	s, err := web.New(c)
 	if err != nil {
 		return nil, fmt.Errorf("make the pages: %w", err)
@@ -198,7 +202,7 @@ func (p *program) listen(cfg *config.Config, f *face, log *slog.Logger) (stop fu
 		log.Info("listening", "component", "ops", "address", f.listen)
 	}
 	if cfg.Web.Listen == "" {
-		return stop, nil
+		return stop, p.watchUnseen(cfg, f, log, &stops)
 	}
 	var l net.Listener
 	if l, err = listenOn("web.listen", cfg.Web.Listen); err != nil {
@@ -211,7 +215,8 @@ func (p *program) listen(cfg *config.Config, f *face, log *slog.Logger) (stop fu
 	} else {
 		f.listen = l.Addr().String()
 	}
-	pages, err := p.pages(&pageParts{log: log, face: f, access: newPageAccess(p.config, cfg.Web.Listen, log)})
+	x := &pageParts{log: log, face: f, access: newPageAccess(p.config, cfg.Web.Listen, log)}
+	pages, err := p.pages(x)
 	var own *tls.Config
 	if err == nil {
 		own, err = p.serverTLS(cfg.Web.TLS, log)
@@ -221,8 +226,25 @@ func (p *program) listen(cfg *config.Config, f *face, log *slog.Logger) (stop fu
 		stop(context.Background())
 		return nil, err
 	}
+	x.webhook.pages = pagesAt(l.Addr(), own != nil)
 	f.pages.Store(pages)
-	stops = append(stops, servePages(l, own, pages, cfg.Ops.Token, beside, log))
+	stops = append(stops, servePages(l, own, pages, cfg.Ops.Token, beside, log), func(context.Context) { x.webhook.close() })
 	log.Info("listening", "component", "web", "address", l.Addr().String())
 	return stop, nil
+}
+
+// watchUnseen watches the process without serving pages, where a webhook wants to know.
+func (p *program) watchUnseen(cfg *config.Config, f *face, log *slog.Logger, stops *[]func(context.Context)) error {
+	if cfg.Ops.Webhook.URL == "" {
+		return nil
+	}
+	x := &pageParts{log: log, face: f, access: newPageAccess(p.config, "", log)}
+	pages, err := p.pages(x)
+	if err != nil {
+		return err
+	}
+	f.pages.Store(pages)
+	go pages.Sample()
+	*stops = append(*stops, func(context.Context) { pages.Stop(); x.webhook.close() })
+	return nil
 }

@@ -148,7 +148,7 @@ func (r *runner) fixed(cfg *config.Config) config.Faults {
 		path     string
 		now, was any
 	}{
-		{"web", webBinding(cfg.Web), webBinding(was.Web)}, {"ops", cfg.Ops, was.Ops}, {"log.format", cfg.Log.Format, was.Log.Format},
+		{"web", webBinding(cfg.Web), webBinding(was.Web)}, {"ops", opsBinding(cfg.Ops), opsBinding(was.Ops)}, {"log.format", cfg.Log.Format, was.Log.Format},
 	} {
 		if !reflect.DeepEqual(s.now, s.was) {
 			faults = append(faults, connector.Fault{Path: s.path, What: s.path + " differs from what the process was started with; that counts from its next start on", Fix: "restart it when that suits", Warn: true})
@@ -161,6 +161,12 @@ func (r *runner) fixed(cfg *config.Config) config.Faults {
 func webBinding(w config.Web) config.Web {
 	w.Stay, w.History = false, config.WebHistory{}
 	return w
+}
+
+// opsBinding are the settings of ops without those that count at once.
+func opsBinding(o config.Ops) config.Ops {
+	o.Webhook = config.Webhook{}
+	return o
 }
 
 // sameConfig tells whether two configurations say the same; secrets that were read from files or variables are part of them.

@@ -99,11 +99,18 @@ func limitMemory(cfg *config.Config) {
 
 // configuredLog makes the log that the configuration asks for.
 func (p *program) configuredLog(cfg *config.Config) (*slog.Logger, error) {
-	h, err := p.logHandler(slog.LevelDebug, cfg.Log.Format)
+	format := cfg.Log.Format
+	if (format == "" || format == "auto") && isTerminal(p.err) {
+		format = "text" // the log is written by way of its tail, which is no terminal
+	}
+	tail := &logTail{to: p.err}
+	h, err := terminal{err: tail}.logHandler(slog.LevelDebug, format)
 	if err != nil {
 		return nil, &connector.StopError{Code: connector.ExitConfig, What: "the settings under log can't be used", Err: err}
 	}
-	return slog.New(leveled{l: newLeveler(cfg.Log.Level), next: h}), nil
+	l := newLeveler(cfg.Log.Level)
+	l.tail = tail
+	return slog.New(leveled{l: l, next: h}), nil
 }
 
 // levelsOf gives the levels of a log made by configuredLog, and for another log some that nobody asks.
@@ -136,7 +143,13 @@ func (p *program) follow(ctx context.Context, cfg *config.Config, text []byte, l
 		defer cancel()
 		stopListeners(ctx)
 	}()
-	return r.run(ctx)
+	err = r.run(ctx)
+	if pages := f.pages.Load(); pages != nil && connector.ExitCode(err) != 0 {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), webhookTimeout/2)
+		defer cancel()
+		pages.TellStopped(ctx, connector.ExitCode(err))
+	}
+	return err
 }
 
 // tracesLeft is how long the end of a process waits until its last traces are sent.

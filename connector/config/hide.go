@@ -12,10 +12,13 @@ const Hidden = "(hidden)"
 var (
 	// secretKey names settings that are secrets wherever they stand outside of models.
 	secretKey = regexp.MustCompile(`^(api_key|password|token|secret|hash|webhook)$`)
-	addresses = regexp.MustCompile(`^source\.postgres\.(url|snapshot_url)$|^source\.kafka\.registry\.url$`)
+	// hiddenAddress is a secret as a whole.
+	hiddenAddress = regexp.MustCompile(`^ops\.webhook\.url$`)
+	addresses     = regexp.MustCompile(`^source\.postgres\.(url|snapshot_url)$|^source\.kafka\.registry\.url$`)
 
 	// The same for a text that is no YAML, where no more than its lines can be told.
 	secretLine     = regexp.MustCompile(`(?m)((?:^|[\s{,"'])(?:api_key|password|token|secret|hash|webhook)["']?\s*[:=]\s*)([^\s,}#][^,}\n#]*)`)
+	webLine        = regexp.MustCompile(`(?m)((?:^|[\s{,"'])url["']?\s*[:=]\s*["']?)(https?://[^\s,}#"']+)`) // that of a webhook is a secret
 	addressInLine  = regexp.MustCompile(`(://[^:@/\s]*:)([^@/\s]+)(@)`)
 	addressSecret  = regexp.MustCompile(`^([a-z]+://[^:@/]*:)([^@/]+)(@)`)
 	querySecret    = regexp.MustCompile(`(?i)([?&](?:password|sslpassword)=)([^&\s]+)`)
@@ -59,6 +62,7 @@ func HideSecrets(data []byte) []byte {
 
 func hideLines(text []byte) []byte {
 	text = addressInLine.ReplaceAll(text, []byte("${1}"+Hidden+"${3}"))
+	text = webLine.ReplaceAll(text, []byte("${1}"+Hidden))
 	return secretLine.ReplaceAllFunc(text, func(found []byte) []byte {
 		m := secretLine.FindSubmatch(found)
 		if value := strings.Trim(string(m[2]), ` "'`); value == reference.FindString(value) {
@@ -75,7 +79,7 @@ func secrets(n *node, out []*node) []*node {
 		case n.path == "" && e.key == "models":
 		case e.node.isCollection():
 			out = secrets(e.node, out)
-		case secretKey.MatchString(e.key) || addresses.MatchString(e.node.path):
+		case secretKey.MatchString(e.key) || addresses.MatchString(e.node.path) || hiddenAddress.MatchString(e.node.path):
 			out = append(out, e.node)
 		}
 	}
@@ -109,6 +113,7 @@ func hide(n *node) string {
 // bound are the secrets that belong to an address: to a new one the old secret is not sent unseen.
 var bound = map[string]string{
 	"braze.api_key": "braze.endpoint", "source.kafka.registry.password": "source.kafka.registry.url", "source.kafka.sasl.password": "source.kafka.brokers",
+	"ops.webhook.secret": "ops.webhook.url",
 }
 
 // KeepSecrets puts what HideSecrets hid back into a text that was edited since, from the text it was hidden in. The edited text must be YAML with settings.

@@ -140,8 +140,12 @@ func webSchema() dict {
 }
 
 func opsSchema() dict {
-	return section("Operations", "A listener of its own for health and metrics.",
+	return section("Operations", "What machines and people on call see.",
 		optional("listen", described(str(), "Listen", "host:port; empty: on web.listen, beside the pages.", defaults().Ops.Listen, "127.0.0.1:9090")),
 		optional("token", described(str(), "Token", "Asked for where /metrics and /status share a web.listen whose pages ask for a sign-in.", "", "${OPS_TOKEN}")),
+		optional("webhook", section("Webhook", "Is told when the process begins to need somebody, and when it no longer does.",
+			required("url", described(str(), "Address", "https, or http on loopback. Those of chat services are secrets themselves.", nil, "${ALERTS_URL}")),
+			optional("secret", described(str(), "Secret", "Signs the messages: HMAC-SHA256 of the body in X-Brazecdc-Signature.", "", "${ALERTS_SECRET}")),
+			optional("pages", described(str(), "Address of the pages", "As people reach them, for the links in messages; empty: web.listen.", "", "https://brazecdc.example.com")))),
 	)
 }

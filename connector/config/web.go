@@ -3,6 +3,7 @@ package config
 import (
 	"net/http"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -63,12 +64,24 @@ type WebHistory struct {
 	Values string
 }
 
-// Ops is a listener of its own for health and metrics.
+// Ops is what machines and on-call people see: a listener of its own for health and metrics, and messages when something needs somebody.
 type Ops struct {
 	// Listen is host:port; empty for none. Default empty.
 	Listen string
 	// Token is asked for where they share a web.listen whose pages ask for a sign-in. Default empty.
 	Token Secret
+	// Webhook is told when the process begins to need somebody, and when it no longer does. Default: none.
+	Webhook Webhook
+}
+
+// Webhook takes messages of the process' state as JSON.
+type Webhook struct {
+	// URL is https, or http on loopback; empty for none. Those of chat services are secrets themselves.
+	URL Secret
+	// Secret signs the messages (HMAC-SHA256 in X-Brazecdc-Signature). Default: none, they are not signed.
+	Secret Secret
+	// Pages is the address under which people reach the pages, for the links in messages. Default: web.listen.
+	Pages string
 }
 
 func defaultWeb() Web {
@@ -91,7 +104,7 @@ func (d *decoder) listeners(root object, cfg *Config) {
 	history.duration("keep", &cfg.Web.History.Keep, time.Hour)
 	history.size("max_size", &cfg.Web.History.MaxSize, 1<<20, 1<<40)
 	history.enum("values", &cfg.Web.History.Values, "memory", "disk")
-	ops := d.object(root.section("ops"), "listen token")
+	ops := d.object(root.section("ops"), "listen token webhook")
 	if n := ops.str("listen", &cfg.Ops.Listen); n != nil && cfg.Ops.Listen != "" {
 		d.hostPort(n)
 	}
@@ -99,6 +112,40 @@ func (d *decoder) listeners(root object, cfg *Config) {
 		d.literalSecret(n)
 		if len(cfg.Ops.Token) < 16 {
 			d.warn(n, "is short enough to be guessed", "use 16 characters or more")
+		}
+	}
+	if ops.has("webhook") {
+		d.webhook(d.object(ops.section("webhook"), "url secret pages"), &cfg.Ops.Webhook)
+	}
+}
+
+// webhook reads where messages go. Its address is not shown: that of a chat service is a secret.
+func (d *decoder) webhook(o object, w *Webhook) {
+	o.missing("url", "write the address that takes the messages, such as ${ALERTS_URL}")
+	if n := o.secret("url", &w.URL); n != nil {
+		switch u, err := url.Parse(n.value); {
+		case reference.MatchString(n.raw) && reference.FindString(n.raw) != strings.TrimSpace(n.raw):
+			// A secret of something else could be sent along so.
+			d.bad(n, "is an address with a reference in it", "write the whole address, or one reference that stands for all of it")
+		case err != nil || u.Hostname() == "":
+			d.bad(n, "is not a well-formed address", "write https://, the host and the path that takes the messages")
+		case u.Scheme == "http" && !loopback(u.Hostname()):
+			d.bad(n, "would send messages in clear", "use https; http is for loopback only")
+		case u.Scheme != "https" && u.Scheme != "http":
+			d.bad(n, "is not an address of the web", "use https")
+		default:
+			d.literalSecret(n)
+		}
+	}
+	if n := o.secret("secret", &w.Secret); n != nil && w.Secret != "" {
+		d.literalSecret(n)
+		if len(w.Secret) < 16 {
+			d.warn(n, "is short enough to be guessed", "use 16 characters or more")
+		}
+	}
+	if n := o.str("pages", &w.Pages); n != nil {
+		if u, err := url.Parse(w.Pages); err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+			d.bad(n, "is "+n.describe()+", not an address", "write it as people type it, such as https://brazecdc.example.com")
 		}
 	}
 }

@@ -151,7 +151,7 @@ func clearStale(path string) error {
 // lent answers each request with the API that is lent for it.
 func lent(lend Lend) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		always := r.URL.Path == pathStatus || r.URL.Path == pathReload || r.URL.Path == pathLogLevel
+		always := r.URL.Path == pathStatus || r.URL.Path == pathReload || r.URL.Path == pathLogLevel || r.URL.Path == pathSupport
 		api, done, why := lend(r.Context(), !always)
 		defer func() { done() }()
 		if why != nil && !always {
@@ -236,6 +236,9 @@ func routes(api API) http.Handler {
 	}
 	if forgets, ok := api.(Forgets); ok {
 		forgetRoutes(mux, forgets)
+	}
+	if supports, ok := api.(Supports); ok {
+		supportRoutes(mux, supports)
 	}
 	if watches, ok := api.(Watches); ok {
 		watchRoutes(mux, watches)

@@ -17,17 +17,22 @@ func (s *Server) coreRoutes() []route {
 		{http.MethodPost, "/settings/users/add", Editor, s.addUser, ""},
 		{http.MethodPost, "/settings/users/password", Editor, s.setPassword, ""},
 		{http.MethodPost, "/settings/users/remove", Editor, s.removeUser, ""},
+		{http.MethodGet, "/settings/alerts", Viewer, s.alertsShow, ""},
+		{http.MethodPost, "/settings/alerts", Editor, s.alertsSave, ""},
+		{http.MethodPost, "/settings/alerts/test", Editor, s.alertsTest, ""},
+		{http.MethodGet, "/settings/support", Editor, s.supportShow, ""},
+		{http.MethodGet, "/settings/support/file", Editor, s.supportDownload, ""},
 	}
 }
 
 // lookFor is how long a browser keeps how the pages look.
 const lookFor = 365 * 24 * time.Hour
 
-// setLook keeps language, time zone and theme in the browser; what is none of them goes back to what browser and machine say.
+// setLook keeps language, time zone, theme and what values are called in the browser; what is none of them goes back to what browser and machine say.
 func (s *Server) setLook(r *request) error {
-	lang, zone, theme := r.PostFormValue("lang"), r.PostFormValue("zone"), r.PostFormValue("theme")
+	lang, zone, theme, points := r.PostFormValue("lang"), r.PostFormValue("zone"), r.PostFormValue("theme"), r.PostFormValue("points")
 	if r.User.Role < Viewer { // the sign-in offers the language alone
-		zone, theme = cookie(r.Request, "zone"), cookie(r.Request, "theme")
+		zone, theme, points = cookie(r.Request, "zone"), cookie(r.Request, "theme"), cookie(r.Request, "points")
 	}
 	if _, ok := s.words.texts[lang]; !ok {
 		lang = ""
@@ -44,7 +49,10 @@ func (s *Server) setLook(r *request) error {
 	if theme != "light" && theme != "dark" {
 		theme = ""
 	}
-	for name, value := range map[string]string{"lang": lang, "zone": zone, "theme": theme} {
+	if points != "on" {
+		points = ""
+	}
+	for name, value := range map[string]string{"lang": lang, "zone": zone, "theme": theme, "points": points} {
 		c := &http.Cookie{Name: name, Value: value, MaxAge: int(lookFor.Seconds())}
 		if value == "" {
 			c.MaxAge = -1

@@ -73,6 +73,7 @@ var settingsParts = []settingsPart{
 	}},
 	{"ops", "", []setting{
 		{Path: "ops.listen", Kind: "text"}, {Path: "ops.token", Kind: "secret"},
+		{Path: "ops.webhook.url", Kind: "secret"}, {Path: "ops.webhook.secret", Kind: "secret"}, {Path: "ops.webhook.pages", Kind: "text"},
 		{Path: "log.level", Kind: "choice", Default: "info", Choices: []string{"debug", "info", "warn", "error"}},
 		{Path: "log.format", Kind: "choice", Default: "auto", Choices: []string{"auto", "text", "json"}},
 	}},
@@ -81,6 +82,7 @@ var settingsParts = []settingsPart{
 // boundSecrets are secrets that belong to an address: a new address makes them be entered again, so that nobody sends them elsewhere unseen.
 var boundSecrets = map[string]string{
 	"braze.endpoint": "braze.api_key", "source.kafka.registry.url": "source.kafka.registry.password", "source.kafka.brokers": "source.kafka.sasl.password",
+	"ops.webhook.url": "ops.webhook.secret",
 }
 
 // settingShown is one field of the form.

@@ -12,6 +12,8 @@ type Figures struct {
 	Requests map[RouteCode]int64
 	// FailedSignIns are passwords that were wrong.
 	FailedSignIns int64
+	// Alerts is how telling people went who look at no page.
+	Alerts AlertSent
 }
 
 // RouteCode is one kind of answer.
@@ -24,7 +26,11 @@ type RouteCode struct {
 func (s *Server) Figures() Figures {
 	s.answers.mu.Lock()
 	defer s.answers.mu.Unlock()
-	return Figures{Requests: maps.Clone(s.answers.of), FailedSignIns: s.failedSignIns.Load()}
+	f := Figures{Requests: maps.Clone(s.answers.of), FailedSignIns: s.failedSignIns.Load()}
+	if s.cfg.Alerts != nil {
+		f.Alerts = s.cfg.Alerts.Last()
+	}
+	return f
 }
 
 // answers counts by route and status.

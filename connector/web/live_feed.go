@@ -55,6 +55,8 @@ type feed struct {
 	past  past  // of the minutes, on disk
 	saved int64 // the newest minute that is there
 
+	alerts *alerter // nil where nobody is told
+
 	asked atomic.Int64 // when a page was shown last, in nanoseconds
 
 	mu       sync.RWMutex
@@ -73,6 +75,7 @@ type feed struct {
 	marks    []mark
 	oldest   time.Time            // of the entries held back
 	first    map[string]time.Time // of what needs someone, when it was seen first
+	needs    []need               // what needs someone
 	ticks    int
 	changed  chan struct{}
 }
@@ -126,6 +129,7 @@ func (f *feed) run(ctx context.Context) {
 	for {
 		f.look(ctx)
 		f.keep()
+		f.alert()
 		select {
 		case <-ctx.Done():
 			return
@@ -202,7 +206,20 @@ func (f *feed) take(now time.Time, st *control.Status, err error) {
 			first[name] = f.first[name]
 		}
 	}
-	f.first = first
+	f.first, f.needs = first, list
+}
+
+// alert has a new state told to who looks at no page. Of a process that does not answer nothing is known.
+func (f *feed) alert() {
+	if f.alerts == nil {
+		return
+	}
+	f.mu.RLock()
+	st, fault, list := f.status, f.fault, f.needs
+	f.mu.RUnlock()
+	if st != nil && fault == nil {
+		f.alerts.look(f.now(), works(st), list)
+	}
 }
 
 // point makes the newest point of a status and of what the counters did since the last one.

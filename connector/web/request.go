@@ -31,6 +31,8 @@ type request struct {
 	Lang string // en or de
 	Zone *time.Location
 
+	Points bool // values are called data points too
+
 	s        *Server
 	access   Access
 	route    route
@@ -82,6 +84,7 @@ func (s *Server) request(w http.ResponseWriter, hr *http.Request, rt route) *req
 	r := &request{Request: hr, W: w, s: s, route: rt, status: http.StatusOK}
 	r.bar = sync.OnceValue(r.findSetup)
 	r.Lang = s.words.choose(cookie(hr, "lang"), hr.Header.Get("Accept-Language"))
+	r.Points = cookie(hr, "points") == "on"
 	r.Zone = time.Local
 	if z, err := time.LoadLocation(cookie(hr, "zone")); err == nil && cookie(hr, "zone") != "" {
 		r.Zone = z
@@ -101,8 +104,13 @@ func cookie(hr *http.Request, name string) string {
 // editor tells whether the user may change things.
 func (r *request) editor() bool { return r.User.Role >= Editor }
 
-// t is a text of the catalogue in the request's language.
-func (r *request) t(key string, args ...any) string { return r.s.words.text(r.Lang, key, args...) }
+// t is a text of the catalogue in the request's language. Who has a contract that counts data points reads of those, where a text of its own says so.
+func (r *request) t(key string, args ...any) string {
+	if r.Points && r.s.words.texts[r.Lang][key+".points"] != "" {
+		key += ".points"
+	}
+	return r.s.words.text(r.Lang, key, args...)
+}
 
 // mask hides the value of a row from viewers.
 func (r *request) mask(value string) string {

@@ -58,6 +58,8 @@ type Config struct {
 	Drafts      DraftViews
 	Users       UsersViews
 	Quarantine  QuarantineViews
+	Alerts      AlertViews
+	Support     SupportViews
 }
 
 // Server answers for the pages. It is an http.Handler and may be used concurrently.
@@ -105,6 +107,9 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Live != nil {
 		s.live = newFeed(cfg.Live, s.now)
 		s.live.log, s.live.past.file = s.log, cfg.Charts
+		if cfg.Alerts != nil {
+			s.live.alerts = &alerter{s: s, to: cfg.Alerts}
+		}
 	}
 	var err error
 	if s.words, err = loadWords(); err != nil {

@@ -12,11 +12,12 @@ import (
 )
 
 type settingsPage struct {
-	Zone  string // as chosen, or as entered wrongly
-	Zones []string
-	Lang  string // as chosen, empty for the browser's
-	Here  string // the zone that holds without a choice
-	Back  string
+	Zone   string // as chosen, or as entered wrongly
+	Zones  []string
+	Lang   string // as chosen, empty for the browser's
+	Points bool
+	Here   string // the zone that holds without a choice
+	Back   string
 
 	SignIn  bool
 	Users   []config.WebUser
@@ -26,6 +27,18 @@ type settingsPage struct {
 
 	Version, File, Workspace string
 	Status                   *control.Status
+	Store                    *Stores
+	Built                    []string
+
+	AlertsOn bool
+	History  *historyShown
+}
+
+// historyShown is how long the outcomes of changes are kept.
+type historyShown struct {
+	Days int
+	Size int64
+	Disk bool // values of rows too
 }
 
 type userForm struct{ Name, Role string }
@@ -39,7 +52,7 @@ func (s *Server) settingsPage(r *request) error {
 }
 
 func (r *request) showSettings(status int, p settingsPage) error {
-	p.Zones, p.Lang, p.Back = zones, cookie(r.Request, "lang"), "/settings"
+	p.Zones, p.Lang, p.Points, p.Back = zones, cookie(r.Request, "lang"), r.Points, "/settings"
 	p.Here, _ = time.Now().Zone()
 	s := r.s
 	p.SignIn, p.Version, p.File = r.access.SignIn, s.cfg.Version, s.cfg.File
@@ -48,6 +61,14 @@ func (r *request) showSettings(status int, p settingsPage) error {
 	}
 	p.Status, _ = s.status(r.Context()) // that it is not known is shown
 	p.Users, p.Pending, p.Locked = r.listedUsers()
+	if s.cfg.Support != nil {
+		p.Store, p.Built = s.cfg.Support.Stores(), s.cfg.Support.Built()
+	}
+	p.AlertsOn = s.cfg.Alerts != nil && s.cfg.Alerts.Last().On
+	if cfg := r.settings(); cfg != nil {
+		h := cfg.Web.History
+		p.History = &historyShown{Days: int(h.Keep / (24 * time.Hour)), Size: h.MaxSize, Disk: h.Values == "disk"}
+	}
 	return r.render(status, "settings", "core.nav.settings", p)
 }
 

@@ -42,6 +42,7 @@ var quoted = regexp.MustCompile("[\"`]([a-z]+\\.(?:[a-z0-9_-]+\\.?)*)[\"`]")
 var asked = regexp.MustCompile(`(?:\bt|rich|\.t\(|partial[a-z]*\() ?"([a-z]+\.[a-z0-9_.-]*[a-z0-9_-])"`)
 
 func base(key string) string {
+	key = strings.TrimSuffix(key, ".points")
 	if b, ok := strings.CutSuffix(key, ".one"); ok {
 		return b
 	}

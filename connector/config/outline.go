@@ -1,0 +1,65 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+var (
+	// ruleKey names settings that are expressions, whose constants may be values of rows.
+	ruleKey = regexp.MustCompile(`^(filter|when|delete_when|expr)$`)
+	// constant is one in an expression.
+	constant = regexp.MustCompile("\"(?:[^\"\\\\]|\\\\.)*\"|'(?:[^'\\\\]|\\\\.)*'|`[^`]*`|\\b[0-9][0-9_.]*\\b")
+)
+
+// Outline gives the text without secrets, comments and values: what somebody who helps needs to see of it. Constants, lists of users and what expressions compare
+// with are left out.
+func Outline(text []byte) string {
+	var all yaml.MapSlice
+	if err := yaml.UnmarshalWithOptions(HideSecrets(text), &all, yaml.UseOrderedMap()); err != nil {
+		return "# The file is no YAML that can be read.\n"
+	}
+	out, err := yaml.MarshalWithOptions(outline("", all), yaml.Indent(2), yaml.IndentSequence(true))
+	if err != nil {
+		return "# The file can't be shown without its values.\n"
+	}
+	return string(out)
+}
+
+func outline(key string, v any) any {
+	switch x := v.(type) {
+	case yaml.MapSlice:
+		out := make(yaml.MapSlice, 0, len(x))
+		for _, item := range x {
+			name := fmt.Sprint(item.Key)
+			out = append(out, yaml.MapItem{Key: item.Key, Value: outline(name, item.Value)})
+		}
+		return out
+	case []any:
+		if key == "only_users" || key == "users" || key == "one_of" {
+			return fmt.Sprintf("%d %s", len(x), Hidden)
+		}
+		out := make([]any, 0, len(x))
+		for _, item := range x {
+			out = append(out, outline("", item))
+		}
+		return out
+	case string:
+		switch {
+		case key == "value":
+			return Hidden
+		case ruleKey.MatchString(key):
+			return constant.ReplaceAllString(x, "…")
+		}
+		return strings.ToValidUTF8(x, "�")
+	case nil:
+		return nil
+	}
+	if key == "value" {
+		return Hidden
+	}
+	return v
+}
