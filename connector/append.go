@@ -5,7 +5,7 @@ import "slices"
 // append puts a step behind a user's waiting ones and folds where it may. A step it returns needs nothing to be sent.
 func (q *queue) append(u *user, s *step) (done *step) {
 	if q.lost(s) {
-		s.shares = nil // its new owner sends it, so it is not done
+		s.shares = s.ownRuns() // its new owner sends it, so it is not done
 		return s
 	}
 	if u.settling() && len(u.steps) == 0 && !u.busy {

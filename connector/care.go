@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // care is what keeps changes from going out by themselves: paused models, deletes that wait for a person, deletes and renames that were done already; and
@@ -23,10 +24,13 @@ type care struct {
 	entries map[rowKey]uint64     // open quarantine entries
 	// entryPart is the partition of entries that have one.
 	entryPart map[uint64]string
-	owned     map[string]bool // partitions of this process
-	noProof   map[User]bool
-	retrying  map[uint64]bool // entries whose events are being sent
-	stale     bool
+	owned     map[string]string // partitions of this process, with the stream of each
+	// takingOver is how many are being taken over, tookOver when the last one was.
+	takingOver int
+	tookOver   time.Time
+	noProof    map[User]bool
+	retrying   map[uint64]bool // entries whose events are being sent
+	stale      bool
 
 	anyPaused, anyHeld, anyDone, anyEntries, anyNoProof atomic.Bool
 	anyBrakes                                           bool // set once
@@ -34,7 +38,7 @@ type care struct {
 
 func newCare(models []ModelInfo) *care {
 	c := &care{models: models, paused: map[int]*Pause{}, holding: map[int]*Pause{}, held: newHeldSet(), done: map[User][]DoneID{}, last: map[string]uint64{},
-		loads: map[string]*LoadState{}, steered: map[string]bool{}, entries: map[rowKey]uint64{}, entryPart: map[uint64]string{}, owned: map[string]bool{}, noProof: map[User]bool{}, retrying: map[uint64]bool{},
+		loads: map[string]*LoadState{}, steered: map[string]bool{}, entries: map[rowKey]uint64{}, entryPart: map[uint64]string{}, owned: map[string]string{}, noProof: map[User]bool{}, retrying: map[uint64]bool{},
 		brakes: make([]*brake, len(models))}
 	for i := range models {
 		c.brakes[i] = newBrake(&models[i])

@@ -21,6 +21,7 @@
 //	What is left of a user who was erased?              forget.go
 //	What waits for a person, what was done already?     care.go, control.go (confirm, retry, discard, send)
 //	How does a table come whole, once or again?         load.go (begins), loadruns.go (runs), loadend.go (ends), resync.go, schedule.go; gone.go (who is no more), mark.go (load_mark)
+//	What does time alone change of a topic's rows?      remember.go (what is remembered of them), remembered.go (the schedule's runs over it)
 //	What cannot be delivered?                           quarantine.go, stored.go, original.go (the record), retry.go (again), retryplan.go (can it?), entrygroup.go (by reason)
 //	How is a range of a topic brought again?            replay.go (why nothing older overwrites anything newer)
 //	What does a source, a mapping, a sink, a store owe? source.go, effect.go (Mapper), sink.go, journal.go
@@ -75,6 +76,10 @@
 //     The answer of a person is in a record before the delete's end can be. A held delete stays in data/ until the row that ends it was accepted.
 //   - Nothing of an erased user leaves its queue until a row of the owner came that was committed after the erasure, whatever brings it: that is asked at the
 //     queue's end, and of changes once more when they are read.
+//   - What is remembered of a topic's row is written by the reader with each change of the row, before the change's position can be confirmed, and belongs to its
+//     partition: it goes with a gap, and a row that is deleted, cannot be mapped or is of an erased user is not remembered. A run over such rows reads each in
+//     the reader, between two batches of the stream: nothing it sends is older than what was handed out before. It only updates, and only users of whom the
+//     store knows what was sent; a row that was never sent goes whole where the filter lets it in. Of a partition that goes away its rows are done, unsent.
 //   - NULL is not absent. An absent cell says nothing, and nothing may turn it into null.
 //   - A batch larger than the caps still passes, when nothing else is open.
 //   - The lock of the queue is never held over a call to Braze, the source or a store.
@@ -82,6 +87,6 @@
 // # Goroutines
 //
 // One reader (Run's own), the senders of each kind, one committer, one clock (when waits end), one settler (asks Braze about deleted users), one closer (ends
-// loads), one that estimates the models' rows for the brake, one for each schedule, and what a Source keeps inside. When Run's context ends, the reader
-// stops, the queues drain up to the deadline, the last record is written and confirmed.
+// loads), one that estimates the models' rows for the brake, one that counts remembered rows, one for each schedule, and what a Source keeps inside. When Run's
+// context ends, the reader stops, the queues drain up to the deadline, the last record is written and confirmed.
 package connector

@@ -32,7 +32,7 @@ type CensusTaker interface {
 // deletes them.
 func (p *Pipeline) openCensus(run *loadRun, st *LoadState) {
 	m := &p.models[run.model]
-	if !st.Counts(m) || st.Cancelled || !st.Finished.IsZero() && !st.Closing {
+	if run.remembered || !st.Counts(m) || st.Cancelled || !st.Finished.IsZero() && !st.Closing {
 		return
 	}
 	taker, ok := p.cache().(CensusTaker)

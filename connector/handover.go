@@ -27,6 +27,8 @@ type Assigned struct {
 func (p *Pipeline) TakeOver(ctx context.Context, a Assigned) error {
 	part := PartOf(a.Stream)
 	c := p.care
+	c.takes(1)
+	defer c.takes(-1)
 	if a.Gap || a.Fresh {
 		p.log.Info("others went on with this partition; what the cache knew of it is dropped", "stream", a.Stream)
 		if p.cfg.Prints != nil {
@@ -60,7 +62,7 @@ func (p *Pipeline) TakeOver(ctx context.Context, a Assigned) error {
 	}
 	c.mu.Lock()
 	if ctx.Err() == nil {
-		c.owned[part] = true
+		c.owned[part] = a.Stream
 	}
 	c.mu.Unlock()
 	if a.First {
@@ -91,7 +93,15 @@ func (p *Pipeline) install(ctx context.Context, st *State) error {
 func (p *Pipeline) owns(part string) bool {
 	p.care.mu.Lock()
 	defer p.care.mu.Unlock()
-	return p.care.owned[part]
+	return p.care.owned[part] != ""
+}
+
+// takes notes that a partition is being taken over, or was.
+func (c *care) takes(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.takingOver += n
+	c.tookOver = time.Now()
 }
 
 // How long Revoke waits for the last record, which the next owner reads, and for what is ours to be put away.
@@ -128,6 +138,7 @@ func (p *Pipeline) Revoke(ctx context.Context, streams []string) {
 	for _, s := range withdrawn {
 		s.answer(droppedUnsent)
 		p.ids.release(s)
+		p.tracker.done(s.ownRuns())
 	}
 	if n := len(withdrawn); n > 0 {
 		p.log.Info("took unsent changes of revoked partitions out of the queues; their new owner sends them", "count", n)
@@ -284,7 +295,7 @@ func (s *step) onlyOf(streams map[string]bool) bool {
 		return false
 	}
 	for _, h := range s.shares {
-		if !streams[h.t.stream.name] {
+		if !streams[h.t.origin()] {
 			return false
 		}
 	}
@@ -297,6 +308,17 @@ func (s *step) onlyOf(streams map[string]bool) bool {
 		}
 	}
 	return len(s.rows) > 0
+}
+
+// ownRuns gives the shares of a step in runs of this process over what it remembers of a partition. When that goes away nobody else does them: its next owner has
+// runs of its own.
+func (s *step) ownRuns() (out []share) {
+	for _, h := range s.shares {
+		if h.t.of != "" {
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 // strip takes out of a folded step what is of the given streams: shares, rows, and the fields of models that have no row left in it. A delete whose own row is

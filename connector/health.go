@@ -164,6 +164,7 @@ func (p *Pipeline) modelStatus(i int, counts map[[2]string]int64) ModelStatus {
 	if next := p.planned[i].Load(); next != nil {
 		st.NextResync, st.MissedResync, st.MissedWhy = next.at, next.missed, next.why
 	}
+	st.Remembered = p.recalled[i].Load()
 	p.care.mu.Lock()
 	if x := p.care.paused[i]; x != nil {
 		st.Paused = x.Reason

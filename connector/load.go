@@ -44,6 +44,7 @@ func (p *Pipeline) runLoad(st *LoadState) (*loadRun, error) {
 		return nil, fmt.Errorf("no model %q in the configuration", st.Model)
 	}
 	run := &loadRun{id: st.ID, model: i, nulls: st.Nulls}
+	_, run.remembered = p.source.(*rememberedRows)
 	run.restart(st.Rows)
 	run.sent.Store(st.Sent)
 	run.same.Store(st.Same)
@@ -173,6 +174,9 @@ func (p *Pipeline) rowsToLoad(ctx context.Context, st *LoadState) int64 {
 	if len(st.Keys) > 0 {
 		return int64(len(st.Keys))
 	}
+	if _, ok := p.source.(*rememberedRows); ok {
+		return p.countRemembered(ctx, p.modelAt[st.Model]).Rows
+	}
 	if _, ok := p.source.(LoadControl); !ok {
 		return -1
 	}
@@ -246,6 +250,9 @@ func (p *Pipeline) resumeLoads(st *State) (resume []Load) {
 		if len(l.Cursor) == 0 && l.Mark == "" { // put down while no process ran
 			l.Mark = p.markName(p.modelAt[l.Model])
 		}
+		if _, ok := p.source.(*rememberedRows); ok {
+			l.Rows, l.Cursor = 0, nil // it begins anew
+		}
 		run, err := p.runLoad(&l)
 		if newer := slices.ContainsFunc(st.Loads, func(o LoadState) bool { return o.Model == l.Model && o.Running() && o.Started.After(l.Started) }); newer && err == nil {
 			run.close()
@@ -312,6 +319,9 @@ func (l *LoadState) giveUp(now time.Time) {
 
 // loadRow maps a row of a load.
 func (p *Pipeline) loadRow(dst []Effect, run *loadRun, c *Change) ([]Effect, error) {
+	if run.remembered {
+		return p.rememberedRow(dst, run, c)
+	}
 	from := len(dst)
 	p.saw(run, c.After)
 	if run.match != nil {

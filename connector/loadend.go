@@ -54,7 +54,7 @@ func (p *Pipeline) loadsAdvanced(rec *Record, loads []LoadProgress) {
 func (p *Pipeline) prove(st *LoadState, run *loadRun) {
 	i := p.modelAt[st.Model]
 	switch {
-	case !st.Whole():
+	case !st.Whole(), run != nil && run.remembered:
 	case run != nil && run.keep != nil:
 		left := map[*FieldDef]bool{}
 		if was := p.unproven[i].Load(); was != nil {

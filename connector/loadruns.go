@@ -8,16 +8,18 @@ import (
 
 // loadRun is a load under way, as the reader, the senders and its end see it. Its members do not change but for the counters.
 type loadRun struct {
-	id     string
-	model  int
-	nulls  bool               // the profiles may exist, so NULLs are sent
-	all    bool               // also what Braze is known to have
-	again  bool               // it brings again what was brought before: no events, nobody's consent
-	keep   map[*FieldDef]bool // only these fields; nil: all
-	match  func(Row) (bool, error)
-	mark   *FieldDef // nil: users are not marked
-	list   UserList  // whom it marked; nil without mark
-	census Census    // whom it met; nil: nobody is counted
+	id    string
+	model int
+	nulls bool // the profiles may exist, so NULLs are sent
+	all   bool // also what Braze is known to have
+	again bool // it brings again what was brought before: no events, nobody's consent
+	// remembered: its rows are those that the store remembers.
+	remembered bool
+	keep       map[*FieldDef]bool // only these fields; nil: all
+	match      func(Row) (bool, error)
+	mark       *FieldDef // nil: users are not marked
+	list       UserList  // whom it marked; nil without mark
+	census     Census    // whom it met; nil: nobody is counted
 
 	sent, same, unsure, held atomic.Int64
 

@@ -30,6 +30,8 @@ type Config struct {
 	Senders     int           // most calls of one kind at once. 0: grows to 64 as full calls wait
 	LoadMark    string        // a boolean attribute that users have while a load sends them; empty: none
 	Schedules   []Schedule    // when models are synced again
+	// Remember names models of a Source without loads whose rows are remembered, so that rules which read the clock can be looked at again.
+	Remember []string
 
 	// Redact takes out of a row what must not be kept or shown; nil: nothing must not. It may be called concurrently.
 	Redact func(Row) Row
@@ -69,6 +71,7 @@ type Pipeline struct {
 	pend      *pending
 	care      *care
 	loads     *loadRuns
+	memory    *memory // nil: no row is remembered
 	metrics   *Metrics
 	ends      [Kinds]*endpoint
 	senders   sync.WaitGroup
@@ -76,6 +79,8 @@ type Pipeline struct {
 	proven   []atomic.Bool                        // by model
 	unproven []atomic.Pointer[map[*FieldDef]bool] // fields whose settings changed since they were proven
 	planned  []atomic.Pointer[planned]            // by model, what its schedule says
+	recalled []atomic.Pointer[Recalled]           // by model, of how much a schedule of a topic knows
+	told     []atomic.Int64                       // by model, how much was missing when the log said so last
 	replay   atomic.Pointer[Replay]               // the one that is open
 	replays  atomic.Uint64                        // how many there were
 	stopErr  atomic.Pointer[error]
@@ -124,6 +129,8 @@ func New(cfg Config) (*Pipeline, error) {
 	p.proven = make([]atomic.Bool, len(p.models))
 	p.unproven = make([]atomic.Pointer[map[*FieldDef]bool], len(p.models))
 	p.planned = make([]atomic.Pointer[planned], len(p.models))
+	p.recalled = make([]atomic.Pointer[Recalled], len(p.models))
+	p.told = make([]atomic.Int64, len(p.models))
 	p.metrics = newMetrics(p.models)
 	p.tracker = newTracker(cfg.OpenChanges, cfg.OpenBytes, p.poke)
 	p.queue = newQueue(p.models, cfg.UserGap)
@@ -133,6 +140,11 @@ func New(cfg Config) (*Pipeline, error) {
 	p.ids = newIDTable(p.models, p.cache)
 	p.care = newCare(p.models)
 	p.loads = newLoadRuns()
+	if p.memory = newMemory(p); len(cfg.Schedules) > 0 {
+		if _, ok := cfg.Source.(LoadControl); !ok {
+			p.source = newRememberedRows(cfg.Source, p)
+		}
+	}
 	most := cfg.Senders
 	if most <= 0 {
 		most = 64
@@ -205,6 +217,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		loops.Go(func() { p.keepSchedule(reading, &p.cfg.Schedules[i]) })
 	}
 	loops.Go(func() { p.estimates(working) })
+	if p.memory != nil {
+		loops.Go(func() { p.countAllRemembered(working) })
+	}
 	for k, e := range p.ends {
 		n := 1
 		if Kind(k) == Track {

@@ -218,10 +218,10 @@ func (p *Pipeline) printsAfter(s *step, model int, fields []Field) (put PrintPut
 	if !s.noProof && (len(fields) < len(m.Fields) || s.updateOnly || collects) {
 		old, known = p.prints(s, model)
 	}
-	if s.updateOnly {
-		if !known {
-			return put, false // nobody knows whether there is a profile
-		}
+	if s.updateOnly && !known {
+		return put, false // nobody knows whether there is a profile
+	}
+	if s.updateOnly && !s.remembered() {
 		// Of a profile that is not there a null is true all the same; other values may have met nobody.
 		fields = nullsOf(fields)
 		old = without(old, s.fields, model)

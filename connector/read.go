@@ -85,6 +85,9 @@ func (r *reader) batch(ctx context.Context, b *Batch, t *ticket) error {
 		switch {
 		case c.Op == Truncate:
 			r.flush()
+			if p.memory != nil {
+				p.memory.emptied(c.Key.Table)
+			}
 			p.truncated(c, t)
 			continue
 		case b.Load != nil && run == nil: // of a load that was given up
@@ -96,6 +99,7 @@ func (r *reader) batch(ctx context.Context, b *Batch, t *ticket) error {
 			}
 			p.sawLive(c, r.effects)
 		}
+		failed := err
 		if err != nil {
 			if err := r.refuse(ctx, c, t, err); err != nil {
 				return err
@@ -108,6 +112,12 @@ func (r *reader) batch(ctx context.Context, b *Batch, t *ticket) error {
 			replay.note(c, t.position.Stream, r.effects)
 		}
 		r.add(ctx, c, t, run)
+		if p.memory != nil && b.Load == nil {
+			p.memory.note(c, t.position.Stream, failed)
+		}
+	}
+	if p.memory != nil {
+		p.memory.flush()
 	}
 	r.flush()
 	r.grow()
@@ -224,11 +234,11 @@ func (r *reader) add(ctx context.Context, c *Change, t *ticket, run *loadRun) {
 		s.maybeSent, s.at, s.initial = t.replayed, c.Time, c.Initial || c.Op == Snapshot
 		if run != nil {
 			s.load, s.from, s.nulls, s.noProof = true, run, run.nulls, run.all
-			s.rows[0].partial = run.keep != nil
+			s.rows[0].partial = run.keep != nil || run.remembered && s.updateOnly
 		}
 		s.share1[0] = share{t, 1}
 		s.shares = s.share1[:1]
-		s.rows[0].stream, s.rows[0].proven = t.position.Stream, p.proven[e.Model].Load()
+		s.rows[0].stream, s.rows[0].proven = t.origin(), p.proven[e.Model].Load()
 		if p.care.alreadyDone(s) {
 			p.metrics.skipped.Add(1)
 			p.ids.pass(e)

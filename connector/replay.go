@@ -50,6 +50,8 @@ type ReplayRow struct {
 	Effect *StoredEffect
 	// Stream is the one its partition's live changes have, see PartOf.
 	Stream string
+	// Columns are those to be remembered of the row; none: nothing is.
+	Columns []byte
 }
 
 // Why a row of a replay is left out.
@@ -231,17 +233,23 @@ func (r *Replay) Push(ctx context.Context, rows []ReplayRow) (n uint64, left map
 	left = map[string]int{}
 	var users []*step
 	var over []share // of rows that are left out
+	var kept []*ReplayRow
 	for i := range rows {
 		s, why := r.step(&rows[i], k)
 		switch {
 		case why != "":
 			left[why]++
 			over = append(over, share{k, 1})
+			continue
 		case !foldReplayed(users, s):
 			users = append(users, s)
 		}
+		if len(rows[i].Columns) > 0 {
+			kept = append(kept, &rows[i])
+		}
 	}
 	out := p.queue.pushOlder(users)
+	r.remember(kept, out)
 	n = r.pushed
 	r.mu.Unlock()
 	for _, s := range out {
@@ -252,6 +260,29 @@ func (r *Replay) Push(ctx context.Context, rows []ReplayRow) (n uint64, left map
 	t.done(over)
 	t.finish(k)
 	return n, left, nil
+}
+
+// remember puts down what is to be remembered of rows that were pushed, but of those that were left out after all. The lock is held: a live change of such a row
+// is noted behind it, so that what it leaves of the row comes later.
+func (r *Replay) remember(rows []*ReplayRow, out []*step) {
+	p := r.p
+	k := p.keeper()
+	if k == nil || p.memory == nil {
+		return
+	}
+	var puts []RememberPut
+	for _, row := range rows {
+		e := row.Effect
+		if !p.memory.has(p.modelAt[e.Model]) || p.erased(e.User) != "" || slices.ContainsFunc(out, func(s *step) bool { return s.user == e.User }) {
+			continue
+		}
+		puts = append(puts, RememberPut{Model: e.Model, RememberedRow: RememberedRow{Key: e.Rows[0].Key, User: e.User, Part: PartOf(row.Stream), Columns: row.Columns}})
+	}
+	if len(puts) > 0 {
+		if err := k.Remember(puts); err != nil {
+			p.cacheFailed(err)
+		}
+	}
 }
 
 // foldReplayed folds a row of a replay into an older one of its user, if one stands at the end of the list. Of each kind a user has one step then, so that their order

@@ -62,10 +62,13 @@ func (p *Pipeline) keepSchedule(ctx context.Context, s *Schedule) {
 
 // runScheduled begins a resync, and notes with it when the next one is due: until then a restart makes up for this one.
 func (p *Pipeline) runScheduled(ctx context.Context, i int, s *Schedule) error {
-	_, err := p.resync(ctx, ResyncRequest{Model: s.Model, Resync: Resync{All: s.All, Scheduled: true}}, func(r *Record) {
+	st, err := p.resync(ctx, ResyncRequest{Model: s.Model, Resync: Resync{All: s.All, Scheduled: true}}, func(r *Record) {
 		p.planned[i].Store(&planned{at: s.Next(time.Now().Round(0)), name: s.Name})
 		r.Models = append(r.Models, p.modelState(i))
 	})
+	if err == nil {
+		p.tellRemembered(&st)
+	}
 	return err
 }
 

@@ -285,6 +285,16 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 		s.p.leaveOut(f, why)
 		return false
 	}
+	if st.remembered() && !f.free && !s.p.stillKnown(st) {
+		if st.kind == PutItem {
+			s.p.suppressed(f)
+			return false
+		}
+		if f = f.withoutFirst(s.p); f == nil {
+			return false
+		}
+		return s.prepare(ctx, f)
+	}
 	call := Effect{Kind: st.kind, User: st.user, To: st.to}
 	switch {
 	case f.free:

@@ -52,6 +52,8 @@ type Batch struct {
 	Traces []string
 	// Load is set on a chunk of a load: recorded with the chunk's Position once its rows are done.
 	Load *LoadProgress
+	// Of is the stream of the partition that the rows of a load's chunk came from; empty: they belong to no partition.
+	Of string
 }
 
 // LoadProgress is how far a load has come after a chunk.

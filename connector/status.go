@@ -52,6 +52,8 @@ type ModelStatus struct {
 	// MissedResync is the last time of the schedule at which no resync could begin, and why.
 	MissedResync time.Time `json:"missed_resync,omitzero"`
 	MissedWhy    string    `json:"missed_why,omitempty"`
+	// Remembered is of how many rows of a topic the schedule knows what its rules read; nil where it goes over a table, or is not counted yet.
+	Remembered *Recalled `json:"remembered,omitempty"`
 }
 
 // Seen is one observation for a watcher (demo, `run --verbose`): a change that came, or a call's part for one user that ended. It is made only while

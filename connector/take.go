@@ -90,7 +90,7 @@ func (q *queue) putBack(f *flight) {
 	kept := f.all()[:0:0]
 	for _, s := range f.all() {
 		if q.lost(s) {
-			s.shares = nil // its new owner sends it, so it is not done
+			s.shares = s.ownRuns() // its new owner sends it, so it is not done
 			q.dropped = append(q.dropped, s)
 			q.steps--
 			q.changed()

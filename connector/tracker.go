@@ -53,7 +53,16 @@ type ticket struct {
 	changes  int
 	oldest   time.Time
 	replayed bool
+	of       string   // Batch.Of
 	trace    TraceRef // nil: nobody traces
+}
+
+// origin is the stream that a batch's rows belong to: when that goes to another process, they do.
+func (k *ticket) origin() string {
+	if k.of != "" {
+		return k.of
+	}
+	return k.position.Stream
 }
 
 // share is how many changes of a ticket an effect answers for.
@@ -103,7 +112,7 @@ func (t *tracker) addSized(ctx context.Context, b *Batch, bytes int64) (*ticket,
 	if s.dead {
 		return nil, errRevoked
 	}
-	k := &ticket{stream: s, position: b.Position, memo: b.Memo, load: b.Load, left: len(b.Changes) + 1, reading: true, changes: len(b.Changes), replayed: b.Replayed}
+	k := &ticket{stream: s, position: b.Position, memo: b.Memo, load: b.Load, left: len(b.Changes) + 1, reading: true, changes: len(b.Changes), replayed: b.Replayed, of: b.Of}
 	if k.changes > 0 {
 		k.each = bytes / int64(k.changes)
 		k.oldest = b.Changes[0].Time

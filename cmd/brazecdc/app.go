@@ -113,6 +113,9 @@ func (p *program) openAs(ctx context.Context, cfg *config.Config, log *slog.Logg
 		return nil, err
 	}
 	parts := a.parts(plans)
+	if idle {
+		parts.Schedules = nil // the process that runs keeps them
+	}
 	parts.Watch, parts.Watching = joined(watch, a.passing.watch), watching(watch, a.passing)
 	if a.pipeline, err = connector.New(parts); err != nil {
 		return nil, fmt.Errorf("make the pipeline: %w", err)
@@ -129,7 +132,7 @@ func (a *app) parts(plans []connector.Schedule) connector.Config {
 		Source: a.source, Sink: learningSink{a.sink, a.mapper.Accepted}, Mapper: a.mapping(), Journal: a.journal, Eraser: a.eraser(), Prints: a.cache, Redact: a.mapper.Redact,
 		OpenChanges: cfg.Limits.OpenChanges, OpenBytes: cfg.Limits.OpenBytes, Drain: cfg.Limits.Drain, Retention: cfg.Quarantine.Retention,
 		UserGap: cfg.Braze.UserGap, Settle: cfg.Braze.Settle, Attempts: cfg.Braze.Attempts, Senders: cfg.Braze.Senders,
-		LoadMark: cfg.LoadMark, Tracer: a.tracer, Schedules: plans, Log: a.log.With("component", "pipeline"), Ended: a.ended(),
+		LoadMark: cfg.LoadMark, Tracer: a.tracer, Schedules: plans, Remember: rememberedModels(cfg), Log: a.log.With("component", "pipeline"), Ended: a.ended(),
 	}
 }
 

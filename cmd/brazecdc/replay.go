@@ -40,6 +40,8 @@ Where "brazecdc run" is live on this data/, the replay works inside it, for the 
 the same command at each. Else it works alone under the lock of data/, and refuses while the group has live members; records that the group has not come
 to are left to the next run.
 
+Of a model with a schedule it also fills what the schedule goes over: the columns that rules with now() read.
+
 --from is the first record, --to the one behind the last, as a time (2026-11-01T00:00:00Z, 2026-11-01) or an offset; by default the log's beginning and end.
 What it collects lies in cache/. Ctrl-C stops it, and the same command goes on where it was; --restart begins anew.`,
 		Example: `  brazecdc replay --topic shop.public.users --from 2026-11-01 --to 2026-11-02T06:00:00Z --dry-run

@@ -23,17 +23,19 @@ import (
 
 // replayJob is one replay from its scan to its last row. Its goroutine is run; the members under mu are for those who ask.
 type replayJob struct {
-	r       *replays
-	q       control.ReplayRequest
-	id      string
-	folder  string // of its spool
-	rng     kafka.Range
-	mapper  *mapping.Mapper // its own: a mapper's Map belongs to one goroutine, and its counts to the live stream
-	models  []int
-	keys    map[string]bool // rows to keep to, and whether they were met; nil: all
-	answers chan bool
-	cancel  context.CancelFunc
-	rejoins bool // it goes on after the configuration was exchanged
+	r      *replays
+	q      control.ReplayRequest
+	id     string
+	folder string // of its spool
+	rng    kafka.Range
+	mapper *mapping.Mapper // its own: a mapper's Map belongs to one goroutine, and its counts to the live stream
+	models []int
+	// remember are the models whose schedule goes over remembered rows.
+	remember []string
+	keys     map[string]bool // rows to keep to, and whether they were met; nil: all
+	answers  chan bool
+	cancel   context.CancelFunc
+	rejoins  bool // it goes on after the configuration was exchanged
 
 	spool   *state.Spool
 	note    replayNote

@@ -163,6 +163,7 @@ func (r *replays) prepare(q control.ReplayRequest) (*replayJob, error) {
 	if j.mapper, err = a.ownMapper(); err != nil {
 		return nil, err
 	}
+	j.remember = rememberedModels(a.cfg)
 	if j.models, err = replayModels(j.mapper, q); err != nil {
 		return nil, err
 	}

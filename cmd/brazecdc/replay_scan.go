@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"brazecdc/connector"
@@ -98,6 +99,9 @@ func (j *replayJob) collectRow(r *kafka.Replayed, c *connector.Change, m int) er
 	now.Effect = j.r.a.pipeline.Stored(e)
 	if row.Standing == state.Kept && !j.emptied(c.Key.Table, row.At) {
 		now.Effect = j.r.a.pipeline.FoldStored(row.Effect, now.Effect)
+	}
+	if slices.Contains(j.remember, name) {
+		now.Columns, _, _ = j.mapper.Remember(nil, m, c, func() []byte { return row.Columns })
 	}
 	return j.spool.Put(name, key, &now)
 }

@@ -173,7 +173,7 @@ func (j *replayJob) send(ctx context.Context, topics *topics) error {
 			return err
 		}
 		for i := range out {
-			batch = append(batch, connector.ReplayRow{Effect: out[i].Effect, Stream: j.streams[out[i].Partition]})
+			batch = append(batch, connector.ReplayRow{Effect: out[i].Effect, Stream: j.streams[out[i].Partition], Columns: out[i].Columns})
 		}
 		place = append(place[:0], at...)
 		if len(batch) >= replayPush {

@@ -44,7 +44,7 @@ After a whole resync of a model that owns its users in mode sync, users that Bra
 "brazecdc confirm MODEL" says so, and stay with --drop.
 
 It runs inside the live process and goes on over restarts. This command follows it; Ctrl-C leaves it running. One load of a model is under way at a time.
-With Kafka, "brazecdc replay" does the same for a topic.`,
+With Kafka, "brazecdc replay" does the same for a topic, and a model's schedule looks again at its rules with now().`,
 		Example: `  brazecdc resync --model customers
   brazecdc resync --model customers --field loyalty_tier --yes
   brazecdc resync --model customers --where 'plan == "pro" && country == "DE"' --all-values

@@ -144,6 +144,16 @@ func schedules(models []connector.Model) ([]connector.Schedule, error) {
 	return out, nil
 }
 
+// rememberedModels names the models of topics whose schedule goes over the rows that are remembered.
+func rememberedModels(cfg *config.Config) (names []string) {
+	for i := range cfg.Models {
+		if m := &cfg.Models[i]; m.Table == "" && m.Schedule != nil {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
+
 // resyncs gives the running process; without one there is nobody who could bring rows again in their order.
 func (p *program) resyncs(ctx context.Context) (*control.Client, error) {
 	client, err := control.Dial(ctx, p.beside(p.glance().Data.Path))

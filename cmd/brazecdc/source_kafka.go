@@ -13,6 +13,7 @@ import (
 	"brazecdc/connector/config"
 	"brazecdc/connector/envelope"
 	"brazecdc/connector/kafka"
+	"brazecdc/connector/mapping"
 )
 
 // topics is a Kafka source with the decoder of its records.
@@ -145,15 +146,16 @@ func (t *topics) asked(ctx context.Context, patience time.Duration, ask func(con
 // topicMapper is the mapping of a topic's rows: there are no loads by chunks, and a before-image is no proof, since compaction takes records away.
 type topicMapper struct {
 	connector.Mapper
+	connector.RowRememberer
 	infos []connector.ModelInfo
 }
 
-func newTopicMapper(m connector.Mapper) *topicMapper {
+func newTopicMapper(m *mapping.Mapper) *topicMapper {
 	infos := slices.Clone(m.Models())
 	for i := range infos {
 		infos[i].Load, infos[i].ProofAllowed = false, false
 	}
-	return &topicMapper{m, infos}
+	return &topicMapper{m, m, infos}
 }
 
 // Models implements connector.Mapper.

@@ -136,7 +136,7 @@ func (p *program) printStatus(s *control.Status) error {
 	}
 	for _, m := range s.Models {
 		if !m.NextResync.IsZero() {
-			p.printf("next resync of %s: %s\n", m.Name, m.NextResync.Local().Format("2006-01-02 15:04"))
+			p.printf("next resync of %s: %s%s\n", m.Name, m.NextResync.Local().Format("2006-01-02 15:04"), recalled(m.Remembered))
 		}
 	}
 	for _, c := range s.Pending {
@@ -149,6 +149,17 @@ func (p *program) printStatus(s *control.Status) error {
 		p.printf("%s %d changes, see \"brazecdc quarantine list\"\n", p.yellow("held back:"), s.Quarantine)
 	}
 	return nil
+}
+
+// recalled says what a schedule of a topic goes over.
+func recalled(r *connector.Recalled) string {
+	switch {
+	case r == nil:
+		return ""
+	case r.Users > r.Rows:
+		return fmt.Sprintf(", over the %s that are remembered; %s sent, and a replay of the topic fills what is missing", plural(int(r.Rows), "row"), plural(int(r.Users), "user"))
+	}
+	return fmt.Sprintf(", over the %s that are remembered", plural(int(r.Rows), "row"))
 }
 
 func (p *program) printSourceAndSink(s *control.Status) {

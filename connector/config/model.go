@@ -431,7 +431,7 @@ func (d *decoder) schedule(o object, m *connector.Model) {
 	switch {
 	case m.Kind == "events" || m.Kind == "purchases":
 		d.bad(n, "syncs rows again that are events, and what happened once is sent once", "remove schedule")
-	case m.Topic != "" || m.TopicPattern != "":
-		d.bad(n, "reads the rows of a table again, and a topic has none", `remove schedule; "brazecdc replay" brings a topic again`)
+	case (m.Topic != "" || m.TopicPattern != "") && out.Resync == "all":
+		d.bad(n, "says resync: all, but the rows of a topic cannot be read again: its schedule sends what rules with now() changed", `remove resync; "brazecdc replay --all-values" brings a topic again`)
 	}
 }

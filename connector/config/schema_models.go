@@ -65,10 +65,10 @@ func kindSchema(kind string) dict {
 }
 
 func scheduleSchema() dict {
-	return section("Schedule", "When the model's table is synced again by itself.",
+	return section("Schedule", "When the model's table is synced again by itself; of a topic, when its rules with now() are looked at again.",
 		required("cron", described(str(), "When", "Five fields: minute, hour, day, month, weekday.", nil, "0 3 * * *")),
 		optional("time_zone", described(matching(zonePattern), "Time zone", "IANA name of the clock's zone.", "UTC", "Europe/Berlin")),
-		optional("resync", described(words("differences", "all"), "What is sent", "differences: what Braze is not known to have. all: whole rows.", "differences")))
+		optional("resync", described(words("differences", "all"), "What is sent", "differences: what Braze is not known to have. all: whole rows, of a table only.", "differences")))
 }
 
 func loadConsent() setting {

@@ -292,7 +292,7 @@ func (d *decoder) scope(root object, cfg *Config) {
 	if n := root.str("load_mark", &cfg.LoadMark); n != nil && cfg.LoadMark != "" {
 		d.customName(n.path, cfg.LoadMark, n.place)
 		if cfg.Source.Kafka != nil {
-			d.warn(n, "marks users while a table is loaded, and a topic is not: nobody is marked", "remove it")
+			d.warn(n, "marks users while a table is loaded, and a topic is not: those alone are marked whom a model's schedule changes", "")
 		}
 	}
 	log := d.object(root.section("log"), "level format")

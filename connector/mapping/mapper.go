@@ -69,8 +69,9 @@ type Mapper struct {
 	mu    sync.Mutex
 	plans atomic.Pointer[map[*connector.Table][]*plan]
 
-	live *arena    // of Map
-	rows sync.Pool // of MapRow
+	live *arena     // of Map
+	rows sync.Pool  // of MapRow
+	kept tablesKept // of remembered rows
 }
 
 var _ connector.Mapper = (*Mapper)(nil)

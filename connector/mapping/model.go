@@ -34,6 +34,7 @@ type model struct {
 	feeds      func(topic string) bool // where it names its topics by a pattern
 	tz         *time.Location
 	info       connector.ModelInfo
+	keeps      remembered // of its rows
 }
 
 // compiler collects the faults of all models.
@@ -95,6 +96,8 @@ func (c *compiler) model(index int) *model {
 	default:
 		c.event(mo)
 	}
+	mo.keeps = mo.remembers()
+	c.scheduled(mo)
 	mo.describe()
 	return mo
 }

@@ -20,6 +20,7 @@ type plan struct {
 	fields     []fieldPlan
 	event      *eventPlan
 	needed     []int // columns that any part reads
+	keep       []int // columns that are remembered, as model.keeps names them; -1: it has none of that name
 	broken     *connector.StopError
 	lacks      string // the column that broken is about
 }
@@ -90,6 +91,9 @@ func (m *Mapper) compilePlan(mo *model, t *connector.Table) *plan {
 	}
 	for _, f := range mo.fields {
 		p.fields = append(p.fields, m.planField(mo, f, t, resolve))
+	}
+	for _, name := range mo.keeps.columns {
+		p.keep = append(p.keep, t.Column(name))
 	}
 	return p
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -44,7 +45,7 @@ func (c *Cache) RowsOf(ctx context.Context, u connector.User) (rows []connector.
 		return nil, err
 	}
 	for _, k := range keys {
-		if k.plain {
+		if k.plain && !slices.Contains(rows, k.row) { // a row that is remembered stands twice
 			rows = append(rows, k.row)
 		}
 	}
@@ -83,7 +84,14 @@ func (c *Cache) keysOf(ctx context.Context, u connector.User) (out []cacheRow, e
 			err = ctx.Err()
 		}
 		key := it.Key()
-		if len(key) <= prefixSize || key[prefixSize] >= keyPrints {
+		if len(key) <= prefixSize || key[prefixSize] == keyPrints || key[prefixSize] == keyLongPrints {
+			continue
+		}
+		p := names[binary.BigEndian.Uint16(key)]
+		if key[prefixSize] >= keyRemembered {
+			if r, _, err := readRemembered(key, it.Value()); err == nil && r.User == u {
+				out = append(out, cacheRow{bytes.Clone(key), connector.ModelRow{Model: p.model, Key: connector.Key{Table: p.table, ID: r.Key.ID}}, true})
+			}
 			continue
 		}
 		id, plain := string(key[prefixSize+1:]), true
@@ -96,7 +104,6 @@ func (c *Cache) keysOf(ctx context.Context, u connector.User) (out []cacheRow, e
 		if of, _, err := readUser(it.Value(), id); err != nil || of != u {
 			continue
 		}
-		p := names[binary.BigEndian.Uint16(key)]
 		out = append(out, cacheRow{bytes.Clone(key), connector.ModelRow{Model: p.model, Key: connector.Key{Table: p.table, ID: id}}, plain})
 	}
 	if err = errors.Join(err, it.Error(), it.Close()); err != nil {
@@ -120,7 +127,15 @@ func (c *Cache) Forget(ctx context.Context, u connector.User) (rows int, err err
 	if err := c.refreshFiles(); err != nil {
 		return 0, c.explain(err)
 	}
-	return len(keys), nil
+	distinct := map[connector.ModelRow]bool{}
+	for _, k := range keys {
+		if k.plain {
+			distinct[k.row] = true
+		} else {
+			rows++
+		}
+	}
+	return rows + len(distinct), nil
 }
 
 // refreshFiles makes pebble give up its logs, which it keeps to write over, and its lists of tables, which name the first and last key of tables that are

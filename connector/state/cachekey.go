@@ -27,6 +27,9 @@ const (
 	keyHashed            // a row by the SHA-256 of its ID
 	keyPrints            // a user's fingerprints by kind, label and ID, under the number of the model with no table
 	keyLongPrints        // the same by the SHA-256 of these
+	// What is remembered of a row, by its ID and by the SHA-256 of it.
+	keyRemembered
+	keyLongRemembered
 )
 
 var (

@@ -40,6 +40,8 @@ type SpoolRow struct {
 	At        time.Time               // of the row's last change
 	Partition int32
 	Offset    int64 // of an event: which of two of the same time came first
+	// Columns are those to be remembered of the row, see connector.RememberedRow.
+	Columns []byte
 }
 
 // Spool is a store on disk that outlives a kill, for as long as a replay works: the last state of every row, in the order of users. It belongs to one
@@ -182,7 +184,8 @@ func (s *Spool) row(id spoolHash) (*spooled, error) {
 				return nil, s.explain(err)
 			}
 			d = decoder{b: v}
-			if p.Effect = d.effect(); d.err != nil || p.Effect == nil {
+			kept := readKept(&d)
+			if p.Effect, p.Columns = kept.Effect, kept.Columns; d.err != nil || p.Effect == nil {
 				return nil, s.explain(errors.New("a row of it cannot be read"))
 			}
 		}
@@ -200,7 +203,7 @@ func (s *Spool) Put(model string, key connector.Key, r *SpoolRow) error {
 	}
 	p.SpoolRow, p.dirty = *r, true
 	if r.Effect != nil {
-		s.bytes += 100 + effectSize(r.Effect)
+		s.bytes += 100 + effectSize(r.Effect) + len(r.Columns)
 	}
 	return nil
 }
@@ -214,6 +217,15 @@ func effectSize(e *connector.StoredEffect) int {
 		n += 80 + len(e.Event.JSON)
 	}
 	return n
+}
+
+// readKept reads what Flush wrote of a kept row.
+func readKept(d *decoder) SpoolRow {
+	r := SpoolRow{Standing: Kept, Effect: d.effect(), At: d.time(), Partition: int32(d.uint()), Offset: int64(d.lastUint())}
+	if len(d.b) > 0 && d.err == nil {
+		r.Columns = []byte(d.str())
+	}
+	return r
 }
 
 // Mark says that something else of a user changed later, by a row of that model.
@@ -269,6 +281,9 @@ func (s *Spool) Flush(note []byte) error {
 		s.value.time(p.At)
 		s.value.uint(uint64(p.Partition))
 		s.value.uint(uint64(p.Offset))
+		if len(p.Columns) > 0 {
+			s.value.str(string(p.Columns))
+		}
 		if err := b.Set(effectKey(user, id), s.value, nil); err != nil {
 			return s.explain(err)
 		}
@@ -321,7 +336,7 @@ func (s *Spool) Users(last []byte, fn func(place []byte, rows []SpoolRow) error)
 			place = append(place[:0], user...)
 		}
 		d := decoder{b: it.Value()}
-		r := SpoolRow{Standing: Kept, Effect: d.effect(), At: d.time(), Partition: int32(d.uint()), Offset: int64(d.lastUint())}
+		r := readKept(&d)
 		if derr := d.end(); derr != nil || r.Effect == nil {
 			err = s.explain(errors.Join(derr, errors.New("a row of it cannot be read")))
 			break

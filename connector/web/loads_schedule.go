@@ -44,10 +44,15 @@ type scheduleShown struct {
 	Missed    time.Time
 	MissedWhy string
 	Waits     bool // the draft has another one
+	Topic     bool // its rows come from a topic
+	Recalled  *connector.Recalled
 }
 
+// Partly tells whether the schedule does not reach all users.
+func (s *scheduleShown) Partly() bool { return s.Recalled != nil && s.Recalled.Users > s.Recalled.Rows }
+
 func (r *request) schedules(cfg *config.Config, st *control.Status) []scheduleShown {
-	if cfg == nil || cfg.Source.Kafka != nil {
+	if cfg == nil {
 		return nil
 	}
 	draft := r.draftSettings()
@@ -57,7 +62,7 @@ func (r *request) schedules(cfg *config.Config, st *control.Status) []scheduleSh
 		if m.Kind == "events" || m.Kind == "purchases" {
 			continue
 		}
-		x := scheduleShown{Model: m.Name}
+		x := scheduleShown{Model: m.Name, Topic: m.Table == ""}
 		if s := m.Schedule; s != nil {
 			x.Set, x.Cron, x.All, x.Words = true, s.Cron, s.Resync == "all", r.scheduleWords(s.Cron, s.Zone)
 			x.Coming, _ = comingTimes(s.Cron, s.Zone, r.s.now()) // the file was checked
@@ -67,7 +72,7 @@ func (r *request) schedules(cfg *config.Config, st *control.Status) []scheduleSh
 		}
 		for j := range st.Models {
 			if ms := &st.Models[j]; ms.Name == m.Name {
-				x.Next, x.Missed, x.MissedWhy = ms.NextResync, ms.MissedResync, ms.MissedWhy
+				x.Next, x.Missed, x.MissedWhy, x.Recalled = ms.NextResync, ms.MissedResync, ms.MissedWhy, ms.Remembered
 			}
 		}
 		for _, l := range st.Loads {
@@ -235,6 +240,7 @@ type schedulePage struct {
 	Coming   []time.Time
 	ReadOnly bool
 	Zones    []string
+	Topic    bool // its rows come from a topic: differences alone are sent
 }
 
 // commonZones are offered while typing; every zone of the IANA data base can be written.
@@ -260,10 +266,10 @@ func (r *request) schedulePage() (*schedulePage, error) {
 		return nil, errPage(http.StatusConflict, "loads.schedule.faults")
 	case m == nil:
 		return nil, errNoPage()
-	case cfg.Source.Kafka != nil || m.Kind == "events" || m.Kind == "purchases":
+	case m.Kind == "events" || m.Kind == "purchases":
 		return nil, errPage(http.StatusConflict, "loads.schedule.never")
 	}
-	p := &schedulePage{Model: m.Name, Form: scheduleOf(m.Schedule), Presets: presets, Days: []string{"1", "2", "3", "4", "5", "6", "0"}, ReadOnly: v.ReadOnly, Zones: commonZones}
+	p := &schedulePage{Model: m.Name, Form: scheduleOf(m.Schedule), Presets: presets, Days: []string{"1", "2", "3", "4", "5", "6", "0"}, ReadOnly: v.ReadOnly, Zones: commonZones, Topic: m.Table == ""}
 	if m.Schedule == nil && r.Zone.String() != "Local" {
 		p.Form.Zone = r.Zone.String()
 	}

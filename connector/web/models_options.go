@@ -103,6 +103,7 @@ type optionsData struct {
 	Resync     string
 	Next       []time.Time
 	Schedules  bool // the kind knows them
+	Topic      bool // its rows come from a topic
 	SchedFault []config.Fault
 	Text       string // the model as it stands in the file
 	ModeFaults []config.Fault
@@ -114,7 +115,7 @@ var schedulePresets = []string{"0 3 * * *", "0 * * * *", "0 */6 * * *", "0 3 * *
 // optionsTab shows what is neither a field nor a group.
 func (r *request) optionsTab(status int, d *drafted, m *connector.Model) error {
 	data := optionsData{modelHead: r.head(m, "options"), Groups: optionGroups(m), Mode: m.Mode, Limit: m.Deletes.Max, Window: m.Deletes.Window, Presets: schedulePresets,
-		Zone: "UTC", Resync: "differences", Schedules: m.Table != "" && m.Kind != "events" && m.Kind != "purchases"}
+		Zone: "UTC", Resync: "differences", Topic: m.Table == "", Schedules: m.Kind != "events" && m.Kind != "purchases"}
 	plan := r.plan(d.text, m, &data.modelHead)
 	for i := range data.Groups {
 		for j := range data.Groups[i].Settings {
