@@ -13,6 +13,7 @@
 //	Who sends, who retries, who splits?                 sender.go (takes up to a full call; the one retry loop), outcome.go (what becomes of each object)
 //	When do two effects become one?                     append.go (which), fold.go (how), collect.go (arrays that rows make up together)
 //	What is left out because Braze has it?              diff.go, proof.go (which before-images count, what the cache says), prints.go (fingerprints)
+//	What goes along with a new address?                 diff.go, reset.go (what another model's row says of its consent)
 //	How do events and catalog items travel?             kinds.go
 //	What did it cost in data points?                    meter.go
 //	What happens when a partition comes or goes?        handover.go

@@ -118,6 +118,27 @@ func TestCasesOfConsent(t *testing.T) {
 			t.Errorf("calls %s", got)
 		}
 	})
+	t.Run("case 56: the unsubscribe of a table of its own is read where nobody knows what was sent of it", func(t *testing.T) {
+		t.Parallel()
+		consent := connector.Model{Name: "consent", Kind: "users", Table: "public.consent", Mode: "sync", Load: "none", OnIDChange: "rename", ReplicaIdentity: "auto", Path: "models[1]",
+			Identify: connector.Identify{ExternalID: connector.ValueFrom{Column: "user_id"}},
+			Fields:   []connector.FieldMap{{Name: "email_subscribe", ValueFrom: connector.ValueFrom{Column: "opt"}, OnNull: "clear", Blank: "keep", Path: "models[1].fields.email_subscribe"}},
+			Custom:   []connector.FieldMap{{Name: "since", ValueFrom: connector.ValueFrom{Column: "since"}, OnNull: "clear", Blank: "keep", Path: "models[1].custom.since"}}}
+		c := newCase(t, rigConfig{models: []connector.Model{baseModel(loadAll), consent}}, baseFull, row(1), row(2), row(3),
+			`CREATE TABLE consent(user_id text PRIMARY KEY, opt text, since text)`, `INSERT INTO consent VALUES ('u1', 'unsubscribed', 'May'), ('u2', 'subscribed', 'May')`)
+		c.calls()
+		for _, want := range []string{`{"email":"new1@x.io","email_subscribe":"unsubscribed","external_id":"u1"}`, `{"email":"new2@x.io","external_id":"u2"}`, `{"email":"new3@x.io","external_id":"u3"}`} {
+			id := want[len(want)-3 : len(want)-2]
+			c.sql(`UPDATE users SET email = 'new` + id + `@x.io' WHERE id = ` + id)
+			if got := c.calls(); len(got) != 1 || string(got[0].Body) != want {
+				t.Errorf("calls %s, want %s", got, want)
+			}
+		}
+		c.sql(`UPDATE users SET email = 'again@x.io' WHERE id = 1`)
+		if got := c.calls(); len(got) != 1 || string(got[0].Body) != `{"email":"again@x.io","email_subscribe":"unsubscribed","external_id":"u1"}` {
+			t.Errorf("calls %s", got)
+		}
+	})
 	t.Run("case 28: a load does not subscribe, a live change does, and the same state again does not", func(t *testing.T) {
 		t.Parallel()
 		c := newCase(t, rigConfig{models: []connector.Model{fieldModel(loadAll)}}, fieldColumns, baseFull, row(1), `UPDATE users SET opt = 'subscribed'`)

@@ -335,6 +335,17 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 		}
 		n := len(s.fields)
 		fields, merge, send := diff(s.fields[n:], st, s.p.knowledge(st))
+		if state := s.p.unknownConsent(st, fields); state != nil {
+			var found bool
+			err := s.asking(func() (err error) { found, err = s.p.readConsent(ctx, st, state); return err })
+			if err != nil {
+				s.p.again(ctx, []flight{*f}, s.e, lookupFailed(err))
+				return false
+			}
+			if found {
+				fields, merge, send = diff(s.fields[n:], st, s.p.knowledge(st))
+			}
+		}
 		if st.kind == Track {
 			if f, ok := st.marks(send); ok {
 				fields, send = append(fields, f), true
