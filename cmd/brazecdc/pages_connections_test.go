@@ -161,11 +161,11 @@ func TestPagesProbeSource(t *testing.T) {
 		at := strings.Index(b.url, "@")
 		probe := v.ProbeSource(t.Context(), text("postgres://probe_reader:geheim"+b.url[at:]))
 		i := slices.IndexFunc(probe.Checks, func(c web.Check) bool { return c.About == "replication" })
-		if i < 0 || probe.Checks[i].Level != web.CheckFail || !strings.Contains(probe.Checks[i].SQL, "WITH REPLICATION") {
+		if i < 0 || probe.Checks[i].Level != web.CheckFail || !strings.Contains(probe.Checks[i].Fix, "WITH REPLICATION") {
 			t.Errorf("%+v", probe.Checks)
 		}
 		for _, c := range probe.Checks {
-			if strings.Contains(c.Text+c.Fix+c.SQL, "geheim") {
+			if strings.Contains(c.Text+c.Fix, "geheim") {
 				t.Errorf("the password stands in %+v", c)
 			}
 		}

@@ -18,8 +18,8 @@ const (
 	sampledRows = 50_000
 	// countSamples is how many rows that match are shown.
 	countSamples = 10
-	// frequentRows is over how many rows the most frequent values are found, and frequentMost how many are told.
-	frequentRows, frequentMost = 5000, 20
+	// frequentRows is over how many rows, from all over the table, the most frequent values are found, and frequentMost how many are told.
+	frequentRows, frequentMost = 2000, 20
 )
 
 // count is a rule that is being counted.
@@ -201,7 +201,7 @@ func (v *modelViews) Frequent(ctx context.Context, draft []byte, model, column s
 	if s.topics != nil {
 		limit = looked
 	}
-	rows, err := s.rows(ctx, name, postgres.LookQuery{Columns: []string{column}, Limit: limit})
+	rows, err := s.rows(ctx, name, postgres.LookQuery{Columns: []string{column}, Order: postgres.Across, Limit: limit})
 	if err != nil {
 		return nil, err
 	}

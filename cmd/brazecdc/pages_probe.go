@@ -48,18 +48,12 @@ func (c *checker) sectionFaults(cfg *config.Config, faults config.Faults, sectio
 	}
 }
 
-// sqlLine tells a fix that is to be run in the database from one that is to be done.
-var sqlLine = regexp.MustCompile(`^(ALTER|GRANT|CREATE|SELECT|DROP) `)
-
 // dialed is what the driver says of each address and each way it tried; the last one's reason is enough for a person.
 var dialed = regexp.MustCompile("(?s)failed to connect to `[^`]*`: .*?dial error: (?:.*dial error: )?")
 
 func (f *finding) onPage() web.Check {
 	out := web.Check{About: orElse(f.About, "other"), Text: dialed.ReplaceAllString(f.What, ""), Fix: f.Fix}
 	out.Level = map[string]string{mustFix: web.CheckFail, mayHurt: web.CheckWarn, fine: web.CheckOK}[f.Group]
-	if sqlLine.MatchString(f.Fix) {
-		out.Fix, out.SQL = "", f.Fix
-	}
 	return out
 }
 

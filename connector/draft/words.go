@@ -2,6 +2,7 @@ package draft
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -32,7 +33,11 @@ func words(before, after []byte) ([]Sentence, error) {
 		return nil, err
 	}
 	var out []Sentence
+	first := len(strings.TrimSpace(string(before))) == 0
 	for _, d := range differences {
+		if first && len(differences) > 1 && len(d.Path) == 1 && d.Path[0] == "version" {
+			continue // of the file, and nothing that anybody chose
+		}
 		for _, s := range sentences(d) {
 			out = append(out, ofKind(s, tree)...)
 		}
@@ -87,7 +92,7 @@ func sentences(d config.Difference) []Sentence {
 		return []Sentence{say("secret.changed", path)}
 	case d.Path[0] == "braze" && len(d.Path) == 3 && d.Path[1] == "subscription_groups":
 		return []Sentence{change(d, "group_id", d.Path[2])}
-	case len(d.Path) == 1 && d.Added && len(spread(d)) > 0:
+	case d.Added && len(spread(d)) > 0:
 		return spread(d)
 	}
 	return []Sentence{change(d, "setting", path)}
@@ -106,7 +111,7 @@ func change(d config.Difference, key string, args ...string) Sentence {
 	return say(key+".changed", append(args, d.Old, d.New)...)
 }
 
-// spread tells a new section setting by setting.
+// spread tells a new section setting by setting, down to those that are no sections themselves.
 func spread(d config.Difference) []Sentence {
 	values, ok := d.Edit.Value.(yaml.MapSlice)
 	if !ok {
@@ -115,7 +120,7 @@ func spread(d config.Difference) []Sentence {
 	var out []Sentence
 	for _, v := range values {
 		one := d
-		one.Path = append([]string{d.Path[0]}, fmt.Sprint(v.Key))
+		one.Path = append(slices.Clone(d.Path), fmt.Sprint(v.Key))
 		one.Edit = config.Edit{Path: config.Key(d.Edit.Path, fmt.Sprint(v.Key)), Value: v.Value}
 		one.New = config.Shown(one.Edit.Path, v.Value)
 		one.Secret = config.IsSecret(one.Edit.Path)
@@ -145,13 +150,22 @@ func wholeModel(d config.Difference) []Sentence {
 	if d.Gone {
 		return []Sentence{say("model.gone", name)}
 	}
-	from, mode := text(d.Edit.Value, "table"), text(d.Edit.Value, "mode")
+	from := text(d.Edit.Value, "table")
 	if from == "" {
 		from = text(d.Edit.Value, "topic")
 	}
 	out := []Sentence{say("model.set", name, from)}
-	if mode == "sync" {
-		out = append(out, say("deletes.start", name))
+	values, _ := d.Edit.Value.(yaml.MapSlice)
+	for _, v := range values {
+		key := fmt.Sprint(v.Key)
+		if key == "table" || key == "topic" {
+			continue // told already
+		}
+		one := d
+		one.Path, one.Added = []string{"models", name, key}, true
+		one.Edit = config.Edit{Path: config.Key(d.Edit.Path, key), Value: v.Value}
+		one.Old, one.New = "", config.Shown("", v.Value)
+		out = append(out, ofModel(one, name, []string{key})...)
 	}
 	return out
 }

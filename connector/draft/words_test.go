@@ -49,15 +49,15 @@ func TestWordsSayWhatChanges(t *testing.T) {
 		{[]config.Edit{{Path: "models[customers].schedule", Value: config.Map("cron", "0 3 * * *")}}, "schedule.set customers { cron: 0 3 * * * }"},
 		{[]config.Edit{{Path: "models[customers].audiences", Value: []any{config.Map("attribute", "vip", "when", "credits > 1")}}}, "group.set customers vip credits > 1"},
 		{[]config.Edit{{Path: "models[customers]", Remove: true}}, "model.gone customers"},
-		{[]config.Edit{{Path: "models[+]", Value: config.Map("name", "orders", "table", "public.orders", "mode", "sync")}}, "model.set orders public.orders; deletes.start orders"},
-		{[]config.Edit{{Path: "models[+]", Value: config.Map("name", "items", "kind", "catalog", "table", "public.items", "mode", "sync")}}, "model.set items public.items; deletes.start.items items"},
-		{[]config.Edit{{Path: "models[+]", Value: config.Map("name", "orders", "kind", "events", "table", "public.orders", "mode", "sync")}}, "model.set orders public.orders"},
+		{[]config.Edit{{Path: "models[+]", Value: config.Map("name", "orders", "table", "public.orders", "mode", "sync")}}, "model.set orders public.orders; mode.set orders sync; deletes.start orders"},
+		{[]config.Edit{{Path: "models[+]", Value: config.Map("name", "items", "kind", "catalog", "table", "public.items", "mode", "sync")}}, "model.set items public.items; mode.set items sync; deletes.start.items items"},
+		{[]config.Edit{{Path: "models[+]", Value: config.Map("name", "orders", "kind", "events", "table", "public.orders", "mode", "sync")}}, "model.set orders public.orders; mode.set orders sync"},
 		{[]config.Edit{{Path: "braze.api_key", Value: "${OTHER}"}}, "secret.changed braze.api_key"},
 		{[]config.Edit{{Path: "ops.token", Value: "geheim"}, {Path: "ops.listen", Value: "127.0.0.1:9"}}, "secret.set ops.token; setting.set ops.listen 127.0.0.1:9"},
 		{[]config.Edit{{Path: "limits.drain", Value: "10s"}}, "setting.set limits.drain 10s"},
 		{[]config.Edit{{Path: "braze.endpoint", Value: "https://rest.fra-02.braze.eu"}}, "setting.changed braze.endpoint https://rest.fra-01.braze.eu https://rest.fra-02.braze.eu"},
 		{[]config.Edit{{Path: "source.postgres.url", Value: "postgres://me:geheim@db/shop"}}, "setting.changed source.postgres.url ${DATABASE_URL} postgres://me:(hidden)@db/shop"},
-		{[]config.Edit{{Path: "braze.subscription_groups.news", Value: "5d0f6f8c-0c9b-4a44-8a0e-6e0f3f0f9f1e"}}, "setting.set braze.subscription_groups { news: 5d0f6f8c-0c9b-4a44-8a0e-6e0f3f0f9f1e }"},
+		{[]config.Edit{{Path: "braze.subscription_groups.news", Value: "5d0f6f8c-0c9b-4a44-8a0e-6e0f3f0f9f1e"}}, "group_id.set news 5d0f6f8c-0c9b-4a44-8a0e-6e0f3f0f9f1e"},
 	} {
 		after, err := config.Apply([]byte(sample), c.edits...)
 		if err != nil {
@@ -84,5 +84,24 @@ func TestWordsOfAChangeThatIsNoneSaySo(t *testing.T) {
 	got, err := Between([]byte(sample), []byte("# more\n"+sample))
 	if err != nil || len(got) != 1 || got[0].Key != "draft.word.comments" {
 		t.Errorf("%v %v", got, err)
+	}
+}
+
+func TestWordsOfAFirstFileNameEachSettingAndNoSection(t *testing.T) {
+	got, err := Between(nil, []byte(sample))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var says []string
+	for _, s := range got {
+		says = append(says, strings.TrimSpace(strings.TrimPrefix(s.Key, "draft.word.")+" "+strings.Join(s.Args, " ")))
+	}
+	want := []string{
+		"setting.set braze.workspace staging", "setting.set braze.endpoint https://rest.fra-01.braze.eu", "secret.set braze.api_key", "setting.set source.postgres.url ${DATABASE_URL}",
+		"model.set customers public.users", "mode.set customers additive", "load.set customers all", "field.set customers email email", "field.set customers first_name first",
+		"field.set customers plan plan",
+	}
+	if d := cmp.Diff(want, says); d != "" {
+		t.Error(d)
 	}
 }

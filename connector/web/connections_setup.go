@@ -4,6 +4,9 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
+	"strings"
+	"time"
 
 	"brazecdc/connector/config"
 	"brazecdc/connector/draft"
@@ -28,8 +31,8 @@ type setupStep struct {
 	Locked   bool // it needs a step before it
 }
 
-// setupSteps are the steps of the first run and how far the draft is.
-func setupSteps(cfg *config.Config, running bool, model string) []setupStep {
+// setupSteps are the steps of the first run and how far the draft is. An optional step is done once somebody has looked at it, or filled it.
+func setupSteps(cfg *config.Config, running bool, model string, seen func(step string) bool) []setupStep {
 	has := func(done func(*config.Config) bool) bool { return cfg != nil && done(cfg) }
 	source := has(func(c *config.Config) bool {
 		return c.Source.Postgres != nil && c.Source.Postgres.URL != "" || c.Source.Kafka != nil && len(c.Source.Kafka.Brokers) > 0
@@ -37,7 +40,7 @@ func setupSteps(cfg *config.Config, running bool, model string) []setupStep {
 	braze := has(func(c *config.Config) bool {
 		return c.Braze.Endpoint != "" && c.Braze.APIKey != "" && c.Braze.Workspace != ""
 	})
-	table, mode, fields := false, false, false
+	table, mode, fields, groups := false, false, false, false
 	if cfg != nil {
 		for i := range cfg.Models {
 			m := &cfg.Models[i]
@@ -48,6 +51,7 @@ func setupSteps(cfg *config.Config, running bool, model string) []setupStep {
 				table, mode = m.Relation() != "", m.Mode != ""
 				fields = (m.Identify.ExternalID.Column != "" || m.Identify.ExternalID.Expr != "" || m.Identify.AliasName != "" || m.Identify.Email != "" ||
 					m.Identify.Phone != "" || len(m.Identify.ItemID) > 0) && len(m.Fields)+len(m.Custom) > 0
+				groups = len(m.Groups)+len(m.Audiences) > 0
 			}
 		}
 	}
@@ -58,8 +62,8 @@ func setupSteps(cfg *config.Config, running bool, model string) []setupStep {
 		{Key: "table", Path: "/models/-/add", Done: table, Locked: !source},
 		{Key: "mode", Path: tab("options"), Done: mode, Locked: !table},
 		{Key: "fields", Path: tab("fields"), Done: fields, Locked: !table},
-		{Key: "groups", Path: tab("groups"), Done: fields, Optional: true, Locked: !table},
-		{Key: "preview", Path: tab("preview"), Done: fields && mode, Optional: true, Locked: !table},
+		{Key: "groups", Path: tab("groups"), Done: groups || seen("groups"), Optional: true, Locked: !table},
+		{Key: "preview", Path: tab("preview"), Done: fields && mode && seen("preview"), Optional: true, Locked: !table},
 		{Key: "start", Path: "/setup/start", Done: running, Locked: !(source && braze && table && mode && fields)},
 	}
 }
@@ -74,6 +78,17 @@ func firstOpen(steps []setupStep) setupStep {
 	return steps[len(steps)-1]
 }
 
+// stepsCookie keeps in the browser which optional steps somebody has looked at.
+const (
+	stepsCookie = "steps"
+	stepsFor    = 24 * time.Hour // the next first run begins anew
+)
+
+// sawStep tells whether this browser has shown an optional step before.
+func (r *request) sawStep(step string) bool {
+	return slices.Contains(strings.Split(cookie(r.Request, stepsCookie), "."), step)
+}
+
 // setup is the bar for a page of the first run.
 func (r *request) setup(here, model string) *setupBar {
 	views := r.s.cfg.Connections
@@ -82,13 +97,16 @@ func (r *request) setup(here, model string) *setupBar {
 		return nil
 	}
 	cfg, _ := views.Look(v.Text)
-	b := &setupBar{Steps: setupSteps(cfg, r.running(), model)}
+	b := &setupBar{Steps: setupSteps(cfg, r.running(), model, r.sawStep)}
 	for i := range b.Steps {
 		if b.Steps[i].Key != here {
 			continue
 		}
 		b.Steps[i].Here = true
 		b.At, b.Here = i+1, b.Steps[i]
+		if b.Here.Optional && !r.sawStep(here) {
+			r.setCookie(&http.Cookie{Name: stepsCookie, Value: strings.Trim(cookie(r.Request, stepsCookie)+"."+here, "."), MaxAge: int(stepsFor.Seconds())})
+		}
 		if i > 0 {
 			b.Back = b.Steps[i-1].Path
 		}

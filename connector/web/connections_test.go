@@ -210,7 +210,7 @@ func TestConnectionsSource(t *testing.T) {
 	})
 	t.Run("each check has its SQL to copy", func(t *testing.T) {
 		s, f, _ := connectionsSite(t, "")
-		f.source = &SourceProbe{Checks: []Check{{About: "replication", Level: CheckFail, Text: "role may not replicate", SQL: "ALTER ROLE shop WITH REPLICATION;"}},
+		f.source = &SourceProbe{Checks: []Check{{About: "replication", Level: CheckFail, Text: "role may not replicate", Fix: "ALTER ROLE shop WITH REPLICATION;"}},
 			Creates: []Creation{{Kind: "slot", Name: "brazecdc"}}}
 		s.get("/setup/source").wants(t, http.StatusOK, "ALTER ROLE shop WITH REPLICATION;", "Something must be mended first", "created at the start", "Go on anyway")
 	})

@@ -50,8 +50,7 @@ type Check struct {
 	About string // connections.check.<About> names it
 	Level string
 	Text  string // what was found, in English, as "brazecdc check" prints it
-	Fix   string // what to do, where that is no SQL
-	SQL   string // lines to copy for who runs the database
+	Fix   string // what to do, in English; what is to be run in the database stands in it
 }
 
 // Creation is something that a start makes at the source.

@@ -95,6 +95,21 @@ func (r *request) sentence(s draft.Sentence) string {
 	for i, a := range s.Args {
 		args[i] = a
 	}
+	about, _, _ := strings.Cut(strings.TrimPrefix(s.Key, "draft.word."), ".")
+	for i, a := range s.Args {
+		key := ""
+		switch {
+		case i == 0 && (about == "setting" || about == "secret"):
+			key = "draft.set." + a
+		case i > 0 && about == "mode":
+			key = "connections.mode." + a
+		case i > 0 && about == "load":
+			key = "models.load." + a
+		}
+		if text := r.t(key); text != key { // as the forms call it; what they do not have is told as the file has it
+			args[i] = text
+		}
+	}
 	return r.t(s.Key, args...)
 }
 

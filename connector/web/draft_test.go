@@ -291,7 +291,7 @@ func TestTheDraftFormHasEverySettingThatTheFileKnows(t *testing.T) {
 		}
 		return known[path]
 	}
-	sections := []string{"", "braze", "braze.rate", "source", "source.postgres", "source.kafka", "source.kafka.registry", "source.kafka.tls", "source.kafka.sasl", "data", "cache", "limits", "quarantine", "log", "web", "web.history", "web.proxy", "web.tls", "ops"}
+	sections := []string{"", "braze", "braze.rate", "source", "source.postgres", "source.kafka", "source.kafka.registry", "source.kafka.registry.tls", "source.kafka.tls", "source.kafka.sasl", "data", "cache", "limits", "quarantine", "log", "web", "web.history", "web.proxy", "web.tls", "ops", "ops.webhook"}
 	for _, section := range sections {
 		path := "zzzzzzzz"
 		if section != "" {

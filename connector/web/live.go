@@ -42,6 +42,23 @@ func (s *Server) Sample() {
 	s.live.run(ctx)
 }
 
+// appliedAt tells when configurations were applied, the oldest first.
+func (s *Server) appliedAt() (out []time.Time) {
+	if s.cfg.Draft == nil {
+		return nil
+	}
+	versions, err := s.cfg.Draft.Versions()
+	if err != nil {
+		return nil // the charts have fewer marks
+	}
+	for _, v := range versions {
+		if !v.OnDisk {
+			out = append(out, v.Time)
+		}
+	}
+	return out
+}
+
 // livePage is what the template live shows. N holds the figures that move, by the names under which the streams send them.
 type livePage struct {
 	N        map[string]string

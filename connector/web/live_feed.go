@@ -46,6 +46,8 @@ const (
 	markPause     = "pause"
 )
 
+var markKinds = []string{markStart, markStop, markApply, markReconnect, markBrake, markPause}
+
 // feed looks at the process once a second and keeps what the charts and the list of what needs someone are made of. It only reads what the process
 // publishes; its memory is bounded, and nothing ever waits for it but pages.
 type feed struct {
@@ -54,6 +56,8 @@ type feed struct {
 	log   *slog.Logger
 	past  past  // of the minutes, on disk
 	saved int64 // the newest minute that is there
+
+	applied func() []time.Time // when a configuration was applied, as the versions tell; nil where there are none
 
 	alerts *alerter // nil where nobody is told
 
@@ -96,9 +100,19 @@ func (f *feed) recall() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.now()
-	if err := f.past.read(now, f.minutes); err != nil {
+	marks, err := f.past.read(now, f.minutes)
+	if err != nil {
 		f.log.Warn("the charts begin anew", "component", "web", "err", err)
 	}
+	f.marks = marks
+	if f.applied != nil {
+		for _, at := range f.applied() {
+			if now.Sub(at) < minutesKept*time.Minute && !f.near(markApply, at) {
+				f.marks = append(f.marks, mark{at, markApply, ""})
+			}
+		}
+	}
+	f.sortMarks()
 	if f.saved = f.minutes.newest; f.minutes.filled > 0 {
 		spread(f.minutes, f.seconds, now)
 	}
@@ -114,9 +128,10 @@ func (f *feed) keep() {
 	}
 	minutes := *f.minutes
 	minutes.points = slices.Clone(f.minutes.points)
+	marks := slices.Clone(f.marks)
 	f.mu.RUnlock()
 	f.saved = newest
-	if err := f.past.keep(f.now(), &minutes); err != nil {
+	if err := f.past.keep(f.now(), &minutes, marks); err != nil {
 		f.log.Warn("the charts are not kept over a restart", "component", "web", "err", err)
 	}
 }
@@ -315,6 +330,7 @@ func (f *feed) remember(st *control.Status, c *counts) {
 // compare notes what happened between two samples as marks. The lock is held.
 func (f *feed) compare(now time.Time, before, st *control.Status, c *counts) {
 	if before == nil {
+		f.begun(now, st)
 		return
 	}
 	switch {
@@ -346,6 +362,27 @@ func (f *feed) compare(now time.Time, before, st *control.Status, c *counts) {
 			f.mark(now, markPause, p.Model)
 		}
 	}
+}
+
+// begun notes the end of the process before and the start of this one, which nobody here has seen. The lock is held.
+func (f *feed) begun(now time.Time, st *control.Status) {
+	recent := func(at time.Time) bool { return !at.IsZero() && !at.After(now) && now.Sub(at) < minutesKept*time.Minute }
+	if st.LastStop != nil && recent(st.LastStop.At) && !f.near(markStop, st.LastStop.At) {
+		f.mark(st.LastStop.At, markStop, "")
+	}
+	if works(st) && recent(st.Started) && !f.near(markStart, st.Started) && (st.LastStop != nil || len(f.marks) > 0) {
+		f.mark(st.Started, markStart, "")
+	}
+	f.sortMarks()
+}
+
+// near tells whether there is a mark of a kind about a moment.
+func (f *feed) near(kind string, at time.Time) bool {
+	return slices.ContainsFunc(f.marks, func(m mark) bool { return m.Kind == kind && m.At.Sub(at).Abs() < applyTakes })
+}
+
+func (f *feed) sortMarks() {
+	slices.SortStableFunc(f.marks, func(a, b mark) int { return a.At.Compare(b.At) })
 }
 
 func pendingHas(list []connector.Confirmation, model, kind string) bool {

@@ -3,8 +3,11 @@ package web
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
+
+	"brazecdc/connector/control"
 )
 
 func TestChartsKeepTheirPast(t *testing.T) {
@@ -73,7 +76,7 @@ func TestChartsKeepTheirPast(t *testing.T) {
 		r.put(now, noPoint())
 		wall := time.Now()
 		for _, p := range []*past{&a, &b, &a} {
-			if err := p.keep(wall, r); err != nil {
+			if err := p.keep(wall, r, nil); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.Chtimes(file, wall, wall); err != nil { // the file system's own steps are coarser
@@ -91,5 +94,58 @@ func TestChartsKeepTheirPast(t *testing.T) {
 		if !a.own.Before(b.own) {
 			t.Errorf("both write: %s, %s, %s", a.own, b.own, info.ModTime())
 		}
+	})
+}
+
+func TestMarksOfTheChartsSurviveARestart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "charts")
+	c := newClock()
+	begin := func(applied ...time.Time) *feed {
+		f := newFeed(nil, c.now)
+		f.past.file = file
+		f.applied = func() []time.Time { return applied }
+		f.recall()
+		return f
+	}
+	kinds := func(f *feed) (out []string) {
+		for _, m := range f.marks {
+			out = append(out, m.Kind+m.What)
+		}
+		return out
+	}
+	same := func(t *testing.T, f *feed, want ...string) {
+		t.Helper()
+		if got := kinds(f); !slices.Equal(got, want) {
+			t.Errorf("marks %v, want %v", got, want)
+		}
+	}
+	started := c.now()
+	first := begin()
+	for i := range 130 {
+		st := running(started, i)
+		if i >= 30 {
+			st.ConfigHash = "another"
+		}
+		if i >= 60 {
+			heldDeletes(st)
+		}
+		first.take(c.add(time.Second), st, nil)
+		first.keep()
+	}
+	same(t, first, "apply", "pausecustomers")
+	applied, stopped := first.marks[0].At, c.add(time.Minute)
+	c.add(time.Minute)
+	t.Run("with the end of the process before, which nobody saw, and what only the versions know", func(t *testing.T) {
+		again := begin(started.Add(-48*time.Hour), applied.Add(2*time.Second), stopped.Add(-20*time.Second))
+		st := running(c.now(), 0)
+		st.LastStop = &control.Stop{At: stopped, Code: 20}
+		again.take(c.add(time.Second), st, nil)
+		same(t, again, "apply", "pausecustomers", "apply", "stop", "start")
+		again.take(c.add(time.Second), running(st.Started, 1), nil)
+		same(t, again, "apply", "pausecustomers", "apply", "stop", "start")
+	})
+	t.Run("for a day", func(t *testing.T) {
+		c.add(25 * time.Hour)
+		same(t, begin())
 	})
 }

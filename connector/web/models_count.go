@@ -11,6 +11,7 @@ type countData struct {
 	*RuleCount
 	Off      bool   // counting is turned off
 	Wrong    string // a row of the builder
+	Unfilled bool   // a row of the builder has no value yet
 	Gone     string // the source
 	Schedule bool
 }

@@ -423,6 +423,9 @@ func (s *Server) ruleCheck(r *request) error {
 		text, err := f.builder.Expression()
 		var bad *ruleError
 		switch {
+		case errors.As(err, &bad) && bad.Empty:
+			data.Unfilled = true // nobody has written anything yet that could be wrong
+			text = f.Rule
 		case errors.As(err, &bad):
 			data.Wrong = bad.Column + ": " + r.t(bad.Key)
 			text = f.Rule
@@ -441,7 +444,7 @@ func (s *Server) ruleCheck(r *request) error {
 		return err
 	}
 	out.Expr = f.Rule
-	if f.Rule != "" && data.Wrong == "" && !data.Off {
+	if f.Rule != "" && data.Wrong == "" && !data.Unfilled && !data.Off {
 		ask := CountAsk{Model: m.Name, Rule: f.Rule, Before: r.PostFormValue("before")}
 		var at []string
 		ask.Parts, at = ruleParts(f.Rule, prefix)

@@ -127,6 +127,7 @@ func (set *pageSet) helpers() template.FuncMap {
 			return template.HTML(`<input type="hidden" name="csrf" value="` + set.r.token() + `">`) //nolint:gosec // hexadecimal digits
 		},
 		"mask":    func(v string) string { return set.r.mask(v) },
+		"fix":     func(v string) fixShown { return set.r.fix(v) },
 		"said":    func(v string) string { return set.r.said(v) },
 		"reason":  func(v string) string { return set.r.reasonText(v) },
 		"ref":     func(id string) string { return set.r.ref(id) },

@@ -53,6 +53,7 @@ var (
 type ruleError struct {
 	Column string
 	Key    string // of the catalogue
+	Empty  bool   // what is wrong is only that a value is missing
 }
 
 // Error implements error.
@@ -89,7 +90,9 @@ func (r Rule) Expression() (string, error) {
 
 func (w RuleRow) expression() (string, error) {
 	col := columnWord(w.Column)
-	bad := func(key string) (string, error) { return "", &ruleError{w.Column, key} }
+	bad := func(key string) (string, error) {
+		return "", &ruleError{w.Column, key, w.Value == "" || w.Value2 == "" && (w.Op == "between" || w.Op == "during")}
+	}
 	switch w.Op {
 	case "empty":
 		return col + " == nil", nil
@@ -155,7 +158,7 @@ func (w RuleRow) oneOf(col string) (string, error) {
 		list = append(list, quote(v))
 	}
 	if len(list) == 0 {
-		return "", &ruleError{w.Column, "models.rule.list"}
+		return "", &ruleError{w.Column, "models.rule.list", true}
 	}
 	if w.IgnoreCase {
 		col = "lower(" + col + ")"

@@ -185,7 +185,7 @@ func TestWhatIsSaidHasItsTextInEveryLanguage(t *testing.T) {
 		texts := allSaid(t, lang)
 		for _, english := range slices.Sorted(maps.Keys(code)) {
 			if _, ok := texts[english]; !ok {
-				t.Errorf("%s says %q, and lang/%s/said has no text for it", code[english], english, lang)
+				t.Errorf("%s says %q; add a line with the sentence and its translation to a file of lang/%s/said", code[english], english, lang)
 			}
 		}
 		for english, text := range texts {

@@ -107,6 +107,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Live != nil {
 		s.live = newFeed(cfg.Live, s.now)
 		s.live.log, s.live.past.file = s.log, cfg.Charts
+		s.live.applied = s.appliedAt
 		if cfg.Alerts != nil {
 			s.live.alerts = &alerter{s: s, to: cfg.Alerts}
 		}
