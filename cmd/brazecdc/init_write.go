@@ -24,7 +24,7 @@ source:
     # slot: brazecdc             # created at the first start, as is the publication
     # publication: brazecdc
 
-# never_send: [ssn]              # columns that must not leave, whatever a mapping says
+# never_send: [ssn]              # columns that must not leave, whatever a mapping says; not a key
 
 models:
 `

@@ -28,7 +28,8 @@ type Config struct {
 	Cache      Cache
 	Limits     Limits
 	Quarantine Quarantine
-	// NeverSend names columns, or paths into JSON columns, that must not leave the database. Default: none.
+	// NeverSend names columns, or paths into JSON columns, that must not leave the database. A column that names users, or is part of a table's key, cannot
+	// be among them: its values are in calls, in data/, in the log and on the pages. Default: none.
 	NeverSend []string
 	// OnlyUsers restricts everything to these external_ids. Default: empty, which means all users.
 	OnlyUsers []string

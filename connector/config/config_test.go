@@ -209,6 +209,18 @@ func TestCases(t *testing.T) {
 	t.Run("case 76: a column that must never leave is not mapped", func(t *testing.T) {
 		want(t, minimal+"    custom: { tax: ssn }\nnever_send: [ssn]\n", "custom.tax sends the column ssn, which never_send on line 12 forbids")
 	})
+	t.Run("case 76: a column that must never leave names nobody and nothing", func(t *testing.T) {
+		const why = "tells rows apart by the column ssn, which never_send on line 1 forbids"
+		named := func(identify string) string {
+			return "never_send: [ssn]\n" + strings.Replace(minimal, "identify: { external_id: id }", "identify: "+identify, 1)
+		}
+		for place, identify := range map[string]string{"external_id": "{ external_id: ssn }", "external_id ": "{ external_id: { column: ssn, blanks: keep } }",
+			"alias": "{ alias: { label: crm, name: ssn } }", "email": "{ email: ssn }", "phone": "{ phone: ssn }"} {
+			want(t, named(identify), "models[0].identify."+strings.TrimSpace(place)+" "+why)
+		}
+		want(t, strings.Replace(named("{ external_id: id }"), "[ssn]", "[users.id]", 1), "models[0].identify.external_id tells rows apart by the column id")
+		parse(t, strings.Replace(named("{ external_id: id }"), "[ssn]", "[orders.id]", 1))
+	})
 	t.Run("case 78: a file without mode names line and allowed values", func(t *testing.T) {
 		want(t, strings.Replace(minimal, "    mode: sync\n", "", 1), "brazecdc.yaml:5:5: models[0].mode is missing; choose sync, additive or enrich")
 	})

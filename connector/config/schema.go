@@ -24,7 +24,7 @@ func Schema() []byte {
 		required("version", dict{{"title", "Version of the file"}, {"description", "Always 1."}, {"const", Version}}),
 		required("braze", brazeSchema()), required("source", sourceSchema()),
 		optional("data", foldersSchema().data), optional("cache", foldersSchema().cache), optional("limits", limitsSchema()), optional("quarantine", quarantineSchema()),
-		optional("never_send", texts("Never send", "Columns, table.column, or paths into JSON columns, that never leave, are never logged and never sampled.", []string{"ssn", "users.password_hash"})),
+		optional("never_send", texts("Never send", "Columns, table.column, or paths into JSON columns, that never leave, are never logged and never sampled. Not those that name users or rows.", []string{"ssn", "users.password_hash"})),
 		optional("only_users", texts("Only these users", "A pilot: only these external_ids are sent. Empty means all users.", []string{"u-1", "u-2"})),
 		optional("load_mark", described(str(), "Load mark", "A boolean custom attribute that users have while a load sends them; empty for none.", defaults().LoadMark, "loading")),
 		optional("log", logSchema()), optional("web", webSchema()), optional("ops", opsSchema()), required("models", modelsSchema()),

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -163,11 +164,13 @@ func (d *decoder) groupWriters(n *node, m *connector.Model, claim func(key, name
 	}
 }
 
-// neverSent refuses a mapping of a column that must not leave. Expressions are checked where they are compiled.
+// neverSent refuses a mapping of a column that must not leave, and one by which rows are told apart. Expressions, and the keys of tables, are checked where
+// they are compiled.
 func (d *decoder) neverSent(root *node, cfg *Config, item func(int) *node) {
-	for i, m := range cfg.Models {
-		for _, f := range append(slices.Clone(m.Fields), m.Custom...) {
-			for _, banned := range cfg.NeverSend {
+	for i := range cfg.Models {
+		m := &cfg.Models[i]
+		for _, banned := range cfg.NeverSend {
+			for _, f := range append(slices.Clone(m.Fields), m.Custom...) {
 				if f.Column == "" || !bans(banned, m, f.Column) {
 					continue
 				}
@@ -178,12 +181,31 @@ func (d *decoder) neverSent(root *node, cfg *Config, item func(int) *node) {
 				d.bad(n, fmt.Sprintf("sends the column %s, which never_send on line %d forbids", f.Column, root.child("never_send").line),
 					"remove one of the two")
 			}
+			for column, n := range namers(item(i), m) {
+				if bans(banned, m, column) {
+					d.bad(n, fmt.Sprintf("tells rows apart by the column %s, which never_send on line %d forbids: its values name them for Braze, in data/, in the log and on the pages",
+						column, root.child("never_send").line), "take it out of never_send, or name another column")
+				}
+			}
+		}
+	}
+}
+
+// namers are the columns that say whom or what a row is about, with the place of each.
+func namers(n *node, m *connector.Model) iter.Seq2[string, *node] {
+	id := n.child("identify")
+	return func(yield func(string, *node) bool) {
+		say := func(column string, n *node) bool { return column == "" || n == nil || yield(column, n) }
+		ok := say(m.Identify.ExternalID.Column, id.child("external_id")) && say(m.Identify.AliasName, id.child("alias")) && say(m.Identify.Email, id.child("email")) &&
+			say(m.Identify.Phone, id.child("phone")) && say(m.KeyColumn, n.child("key_column"))
+		for _, part := range m.Identify.ItemID {
+			ok = ok && say(part.Column, id.child("item_id"))
 		}
 	}
 }
 
 // bans tells whether a never_send entry, a column or table.column, covers the column of a model.
-func bans(banned string, m connector.Model, column string) bool {
+func bans(banned string, m *connector.Model, column string) bool {
 	_, table, _ := strings.Cut(m.Table, ".")
 	return banned == column || table != "" && banned == table+"."+column || m.Table != "" && banned == m.Table+"."+column
 }

@@ -146,6 +146,15 @@ func TestFaults(t *testing.T) {
 		cfg.NeverSend = []string{"plan", "users.email", "prefs.secret", "users.frist_name"}
 		wantFaults(t, faultsOf(t, cfg), `warn never_send[3]…"users.frist_name" names no column…did you mean "first_name"?`, `column "plan" is in never_send`, `column "email" is in never_send`, `the expression reads column "prefs"`)
 	})
+	t.Run("case 76: what must never leave names nobody, and is no part of a key", func(t *testing.T) {
+		cfg := with(func(*connector.Model) {})
+		cfg.NeverSend = []string{"external_id"}
+		wantFaults(t, faultsOf(t, cfg), `identify.external_id…column "external_id", which tells rows apart, is in never_send`)
+		cfg.NeverSend = []string{"users.id"}
+		wantFaults(t, faultsOf(t, cfg), `models[0].table…column "id" is in never_send and part of the key of public.users`)
+		cfg.NeverSend = []string{"orders.id", "id.x"} // of another table; and a path into a key
+		wantFaults(t, faultsOf(t, cfg), `warn never_send[0]`, `column "id" is in never_send and part of the key`)
+	})
 	t.Run("case 76: a nested path is cut out", func(t *testing.T) {
 		cfg := with(func(m *connector.Model) { m.Custom = []connector.FieldMap{column("prefs", "prefs")} })
 		cfg.NeverSend = []string{"prefs.secret", "users.prefs.mail.freq"}

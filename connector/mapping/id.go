@@ -3,6 +3,7 @@ package mapping
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -59,22 +60,22 @@ func (c *compiler) identify(mo *model) {
 			}
 		}
 	case x.Column != "":
-		c.sentColumn(mo, x.Column, path+".external_id")
+		c.namingColumn(mo, x.Column, path+".external_id")
 		mo.ids = append(mo.ids, idSource{column: x.Column, blanks: id.KeepBlanks})
 	}
 	if id.AliasName != "" {
-		c.sentColumn(mo, id.AliasName, path+".alias.name")
+		c.namingColumn(mo, id.AliasName, path+".alias.name")
 		if id.AliasLabel == "" || len(id.AliasLabel) > maxAlias {
 			c.fault(path+".alias.label", fmt.Sprintf("an alias needs a label of 1 to %d bytes", maxAlias), "")
 		}
 		mo.ids = append(mo.ids, idSource{kind: connector.Alias, label: id.AliasLabel, column: id.AliasName})
 	}
 	if id.Email != "" {
-		c.sentColumn(mo, id.Email, path+".email")
+		c.namingColumn(mo, id.Email, path+".email")
 		mo.ids = append(mo.ids, idSource{kind: connector.Email, column: id.Email})
 	}
 	if id.Phone != "" {
-		c.sentColumn(mo, id.Phone, path+".phone")
+		c.namingColumn(mo, id.Phone, path+".phone")
 		country := strings.ToUpper(id.PhoneCountry)
 		if country != "" && (countryCode(country) != country || !knownCountry(country)) {
 			c.fault(path+".phone.country", fmt.Sprintf("%q is no country whose phone numbers can be made international", id.PhoneCountry), `use two letters, "DE"`)
@@ -84,6 +85,49 @@ func (c *compiler) identify(mo *model) {
 	if len(mo.ids) == 0 && id.ExternalID == (connector.ValueFrom{}) {
 		c.fault(path, "the model does not say which user a row belongs to", "identify: {external_id: COLUMN}")
 	}
+}
+
+// namingColumn checks a column that says whom or what a row is about. Its values are in the calls, in data/ and on the pages, whatever never_send says.
+func (c *compiler) namingColumn(mo *model, name, path string) {
+	c.column(mo, name, path)
+	if whole, below := c.neverSent(mo, name); whole || below != nil {
+		c.fault(path, fmt.Sprintf("column %q, which tells rows apart, is in never_send: its values name them for Braze, in data/, in the log and on the pages", name),
+			"take it out of never_send, or name another column")
+	}
+}
+
+// keys refuses a table whose key may not leave: by it rows are told apart, so it is in data/, in the log and on the pages too.
+func (c *compiler) keys(mo *model) {
+	if mo.table == nil {
+		return
+	}
+	for _, t := range append([]*connector.Table{mo.table}, mo.others...) {
+		for i := range t.Columns {
+			name := t.Columns[i].Name
+			if whole, below := c.neverSent(mo, name); !t.Columns[i].Key || !whole && below == nil || slices.Contains(mo.idColumns(), name) {
+				continue
+			}
+			c.fault(mo.conf.Path+"."+relationKey(&mo.conf), fmt.Sprintf("column %q is in never_send and part of the key of %s: a row's key is kept in data/ and shown in the log, in quarantine and on the pages",
+				name, t.Name), "take it out of never_send, or give the rows another key")
+		}
+	}
+}
+
+// idColumns are the columns that name a model's users or items.
+func (mo *model) idColumns() []string {
+	var all []string
+	for i := range mo.ids {
+		all = append(all, mo.ids[i].columns()...)
+	}
+	return all
+}
+
+// relationKey is the setting that says where a model's rows come from.
+func relationKey(m *connector.Model) string {
+	if m.Table != "" {
+		return "table"
+	}
+	return "topic"
 }
 
 // lookedUpBy finds a field that would name the user in the place of the identifier: of an object without a primary one Braze looks the user up by email

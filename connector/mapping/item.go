@@ -73,7 +73,7 @@ func (c *compiler) itemID(mo *model, path string) {
 			}
 			s.parts = append(s.parts, idSource{prog: p})
 		case x.Column != "":
-			c.sentColumn(mo, x.Column, at)
+			c.namingColumn(mo, x.Column, at)
 			s.parts = append(s.parts, idSource{column: x.Column})
 		default:
 			c.fault(at, "all rows would be one item", "name a column")

@@ -29,7 +29,8 @@ type Config struct {
 	Tables map[string]*connector.Table
 	// TimeZone is what timestamps without zone and dates in expressions are read in; default UTC.
 	TimeZone *time.Location
-	// NeverSend lists columns or paths inside JSON columns that no field may carry: "ssn", "users.password_hash", "prefs.secret".
+	// NeverSend lists columns or paths inside JSON columns that no field may carry: "ssn", "users.password_hash", "prefs.secret". One that names users, or is part
+	// of a table's key, is a fault.
 	NeverSend []string
 	// OnlyUsers limits everything to these external_ids (a pilot); empty means all users.
 	OnlyUsers []string

@@ -3,6 +3,7 @@ package mapping
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"brazecdc/connector"
 )
@@ -82,6 +83,13 @@ func (j *job) change(dst []connector.Effect) ([]connector.Effect, error) {
 func (j *job) oldShape() error {
 	mo := j.p.m
 	switch {
+	case j.c.Op == connector.Delete && j.m.cfg.NoReread && onlyKey(j.p.table):
+		// A tombstone before any row of its topic: that the columns are not known yet does not mean that they are gone.
+		if j.p.event != nil {
+			return nil // deletes are none of its business
+		}
+		return &connector.RowError{Model: mo.index, Identity: true,
+			Reason: fmt.Sprintf("the record holds nothing but its key, and column %q is not part of it", j.p.lacks)}
 	case mo.table == nil || mo.table.Column(j.p.lacks) < 0 || j.c.Op == connector.Snapshot:
 		return j.p.broken
 	case j.c.Op == connector.Delete || j.m.cfg.NoReread:
@@ -89,6 +97,11 @@ func (j *job) oldShape() error {
 			Reason: fmt.Sprintf("the change was made when %s had no column %q, and its row cannot be read any more", j.p.table.Name, j.p.lacks)}
 	}
 	return &connector.NeedRowError{Model: mo.index, Column: j.p.lacks, Stop: j.p.broken}
+}
+
+// onlyKey tells whether nothing is known of a table but its key.
+func onlyKey(t *connector.Table) bool {
+	return !slices.ContainsFunc(t.Columns, func(c connector.Column) bool { return !c.Key })
 }
 
 // appeared maps a new row, or a row of a load; what the filter or delete_when excludes counts as absent.

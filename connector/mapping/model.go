@@ -76,6 +76,7 @@ func (c *compiler) model(index int) *model {
 		c.fault(conf.Path+".mode", fmt.Sprintf("mode cannot be %q", conf.Mode), "use sync, additive or enrich")
 	}
 	c.identify(mo)
+	c.keys(mo)
 	if conf.Filter != "" {
 		mo.filter = c.expr(mo, conf.Filter, conf.Path+".filter", useRule)
 		c.onLeave(mo)

@@ -115,6 +115,8 @@ func (m *Mapper) planField(mo *model, f *field, t *connector.Table, resolve func
 	case gone == nil && m.forbidden(mo, f, t):
 		fp.stopped = true
 		m.cfg.Note(mo.index, f.name(), "never_send forbids its column in this topic")
+	case gone != nil && m.cfg.NoReread && onlyKey(t): // a tombstone before any row of its topic
+		fp.stopped = true
 	case gone != nil:
 		fp.stopped = true
 		m.cfg.Note(mo.index, f.name(), fmt.Sprintf("column %q is gone from %s: the field stops", gone[0], t.Name))
