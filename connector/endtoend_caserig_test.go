@@ -1,17 +1,19 @@
 package connector_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
+	"maps"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"brazecdc/connector"
 	"brazecdc/connector/braze/brazesim"
+	"brazecdc/connector/sourcetest"
 )
 
 // baseTable and baseRow are the table and row that the cases share.
@@ -99,35 +101,15 @@ func (c *caseRig) calls() []call {
 	c.quiet()
 	var out []call
 	for _, r := range c.requests() {
-		var body map[string]json.RawMessage
-		if err := json.Unmarshal(r.Body, &body); err != nil {
-			c.t.Fatalf("body of %s: %v", r.Path, err)
+		objects, err := sourcetest.Objects(r.Body)
+		if err != nil {
+			c.t.Fatal(err)
 		}
-		for _, member := range body {
-			var objects []json.RawMessage
-			if err := json.Unmarshal(member, &objects); err != nil {
-				c.t.Fatalf("body of %s: %v", r.Path, err)
-			}
-			for i := range objects {
-				objects[i] = json.RawMessage(canonical(objects[i]))
-			}
-			slices.SortFunc(objects, func(a, b json.RawMessage) int { return strings.Compare(idOf(a), idOf(b)) })
-			for _, o := range objects {
-				out = append(out, call{r.Path, o})
-			}
+		for _, o := range objects {
+			out = append(out, call{r.Path, o})
 		}
 	}
 	return out
-}
-
-func idOf(object json.RawMessage) string {
-	var o struct {
-		ID string `json:"external_id"`
-	}
-	if json.Unmarshal(object, &o) != nil {
-		return string(object)
-	}
-	return o.ID
 }
 
 // requests are the accepted requests since the last look that change something.
@@ -147,29 +129,7 @@ func (c *caseRig) requests() []brazesim.Request {
 // want compares what was called since the last look with testdata/endtoend/NAME.json; UPDATE=1 writes that file.
 func (c *caseRig) want(name string) {
 	c.t.Helper()
-	var have bytes.Buffer
-	enc := json.NewEncoder(&have)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(c.calls()); err != nil {
-		c.t.Fatal(err)
-	}
-	path := filepath.Join("testdata", "endtoend", name+".json")
-	if os.Getenv("UPDATE") == "1" {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			c.t.Fatal(err)
-		}
-		if err := os.WriteFile(path, have.Bytes(), 0o644); err != nil {
-			c.t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if !bytes.Equal(want, have.Bytes()) {
-		c.t.Errorf("calls differ from %s; have:\n%s", path, have.String())
-	}
+	sourcetest.Golden(c.t, filepath.Join("testdata", "endtoend", name+".json"), c.calls())
 	c.together()
 }
 
@@ -191,6 +151,65 @@ func (c *caseRig) update(set string, args ...any) {
 func (c *caseRig) sql(statements ...string) {
 	c.t.Helper()
 	c.exec(strings.Join(statements, ";"))
+}
+
+// sizes counts the objects of the requests to /users/track that were answered so, oldest first; 0 is every status.
+func (c *caseRig) sizes(status int) (out []int) {
+	c.t.Helper()
+	for _, r := range c.sim.Requests(0) {
+		if r.Path != "/users/track" || status != 0 && r.Status != status {
+			continue
+		}
+		objects, err := sourcetest.Objects(r.Body)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		out = append(out, len(objects))
+	}
+	return out
+}
+
+// tracks gives the requests to /users/track whose body holds a text, oldest first.
+func (c *caseRig) tracks(text string) (out []brazesim.Request) {
+	for _, r := range c.sim.Requests(0) {
+		if r.Path == "/users/track" && strings.Contains(string(r.Body), text) {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b brazesim.Request) int { return int(int64(a.Seq) - int64(b.Seq)) })
+	return out
+}
+
+// optinTable and optinModel are consent in a table of its own.
+const optinTable = `CREATE TABLE optins(user_id text PRIMARY KEY, confirmed bool)`
+
+func optinModel(n int) connector.Model {
+	path := fmt.Sprintf("models[%d]", n)
+	return connector.Model{Name: "optins", Kind: "subscriptions", Table: "public.optins", Mode: "sync", Load: "none", Path: path,
+		Identify: connector.Identify{ExternalID: connector.ValueFrom{Column: "user_id"}},
+		Groups:   []connector.GroupMap{{Group: "optins", ID: optGroup, Subscribed: "confirmed", OnLeave: "keep", Resubscribe: "on_change", Path: path + ".groups[0]"}}}
+}
+
+// hostLog is a transport that notes which hosts are called.
+type hostLog struct {
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func (h *hostLog) RoundTrip(r *http.Request) (*http.Response, error) {
+	h.mu.Lock()
+	if h.seen == nil {
+		h.seen = map[string]bool{}
+	}
+	h.seen[r.URL.Host] = true
+	h.mu.Unlock()
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+func (h *hostLog) all() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Sorted(maps.Keys(h.seen))
 }
 
 func row(n int) string { return fmt.Sprintf(baseRow, n) }

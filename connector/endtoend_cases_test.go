@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"brazecdc/connector"
+	"brazecdc/connector/braze"
 	"brazecdc/connector/braze/brazesim"
 )
 
@@ -22,8 +23,12 @@ func TestCasesOfValues(t *testing.T) {
 	t.Run("case 14: only the changed field, after a load with complete before-images", func(t *testing.T) {
 		t.Parallel()
 		c := full(t, baseModel(), 1)
+		before := c.run.p.Status().Models[0].Points.Start
 		c.update("plan = 'pro'")
 		c.want("case_14_full")
+		if p := c.run.p.Status().Models[0].Points.Start; p.Spent-before.Spent != 1 || p.Saved-before.Saved != 10 {
+			t.Errorf("%d points spent, %d saved; want 1 and 10", p.Spent-before.Spent, p.Saved-before.Saved)
+		}
 	})
 	t.Run("case 14: the whole row where nothing proves the rest", func(t *testing.T) {
 		t.Parallel()
@@ -37,6 +42,9 @@ func TestCasesOfValues(t *testing.T) {
 		c.update("id = 1")
 		c.update("newsletter = false")
 		c.none()
+		if m := c.run.p.Status().Models[0]; m.Suppressed+m.Coalesced != 2 {
+			t.Errorf("%d counted as unchanged, %d folded; want 2 in all", m.Suppressed, m.Coalesced)
+		}
 	})
 	t.Run("case 16: null only where it is new", func(t *testing.T) {
 		t.Parallel()
@@ -63,6 +71,9 @@ func TestCasesOfValues(t *testing.T) {
 		c := full(t, baseModel(), 1)
 		c.update("phone = NULL")
 		c.want("case_20")
+		if strings.Contains(c.notes.String(), "phone") {
+			t.Errorf("null is noted as a number that is none: %s", c.notes.String())
+		}
 	})
 	t.Run("case 22: blank text", func(t *testing.T) {
 		t.Parallel()
@@ -134,7 +145,7 @@ func TestCasesOfValues(t *testing.T) {
 	})
 	t.Run("case 80: one odd profile among fifty", func(t *testing.T) {
 		t.Parallel()
-		c := newCase(t, rigConfig{models: []connector.Model{baseModel()}}, baseFull)
+		c := newCase(t, rigConfig{models: []connector.Model{baseModel(grouped("newsletter", sideGroup))}}, baseFull)
 		rows := []string{`INSERT INTO users(id, external_id) VALUES (1, 'u1')`}
 		for i := 2; i <= 50; i++ {
 			rows = append(rows, row(i))
@@ -189,6 +200,65 @@ func TestCasesOfModes(t *testing.T) {
 		c := full(t, baseModel(func(m *connector.Model) { m.OnIDChange = "create" }), 1)
 		c.update("external_id = 'u9'")
 		c.want("case_41_create")
+	})
+	t.Run("case 41: on_id_change stop ends the run with the row's change unconfirmed", func(t *testing.T) {
+		t.Parallel()
+		c := full(t, baseModel(func(m *connector.Model) { m.OnIDChange = "stop" }), 1)
+		c.update("external_id = 'u9'")
+		run := c.run
+		<-run.ended
+		if !strings.Contains(fmt.Sprint(run.err), "set on_id_change: rename or create") || len(c.requests()) > 0 {
+			t.Errorf("it ended with %v", run.err)
+		}
+		c.kill()
+		c.cfg.models[0].OnIDChange = "rename"
+		c.start()
+		if sent := c.calls(); len(sent) != 1 || sent[0].Path != "/users/external_ids/rename" {
+			t.Errorf("calls %s", sent)
+		}
+	})
+	// As a delete it would end a profile for a cell that somebody emptied.
+	t.Run("case 41: an external_id that becomes NULL is held back, and nobody is deleted", func(t *testing.T) {
+		t.Parallel()
+		c := full(t, baseModel(), 1)
+		c.update("external_id = NULL")
+		c.none()
+		if q := c.quarantined(); len(q) != 1 || !strings.Contains(q[0], "u1") {
+			t.Errorf("quarantine holds %q", q)
+		}
+	})
+	t.Run("case 41: additive and enrich rename, and delete nobody", func(t *testing.T) {
+		t.Parallel()
+		for _, mode := range []string{"additive", "enrich"} {
+			c := full(t, baseModel(func(m *connector.Model) { m.Mode = mode }), 1)
+			c.seed(map[string]any{"external_id": "u1"}) // enrich makes nobody
+			c.calls()
+			c.update("external_id = 'u9'")
+			if sent := c.calls(); len(sent) == 0 || sent[0].Path != "/users/external_ids/rename" {
+				t.Errorf("%s: calls %s", mode, sent)
+			}
+			c.exec(`DELETE FROM users`)
+			c.none()
+		}
+	})
+	t.Run("case 45: all endpoints are those of the configured host", func(t *testing.T) {
+		t.Parallel()
+		var hosts hostLog
+		c := newCase(t, rigConfig{models: []connector.Model{baseModel(), optinModel(1)}, tune: func(_ *connector.Config, b *braze.Config) { b.Transport = &hosts }}, baseFull, optinTable)
+		c.sql(row(1), `INSERT INTO optins VALUES ('u1', true)`)
+		c.quiet()
+		c.update("external_id = 'u9'")
+		c.quiet()
+		c.exec(`DELETE FROM users`)
+		c.quiet()
+		for _, path := range []string{"/users/track", "/v2/subscription/status/set", "/users/external_ids/rename", "/users/delete"} {
+			if n := c.sim.Stats().Endpoints[path].Requests; n == 0 {
+				t.Errorf("no call of %s", path)
+			}
+		}
+		if all := hosts.all(); len(all) != 1 || "http://"+all[0] != c.braze {
+			t.Errorf("hosts %v, want that of %s alone", all, c.braze)
+		}
 	})
 	t.Run("case 46: deletes fifty to a call, and only in sync", func(t *testing.T) {
 		t.Parallel()
@@ -279,9 +349,7 @@ func TestCasesOfOrder(t *testing.T) {
 	t.Run("case 50: one user's requests never overlap, others' do", func(t *testing.T) {
 		t.Parallel()
 		c := full(t, baseModel(), 1, 2)
-		if err := c.sim.Faults(brazesim.Fault{Endpoint: "/users/track", Count: 1, Delay: 400 * time.Millisecond, ExternalIDs: []string{"u1"}}); err != nil {
-			t.Fatal(err)
-		}
+		c.fault(brazesim.Fault{Endpoint: "/users/track", Count: 1, Delay: 400 * time.Millisecond, ExternalIDs: []string{"u1"}})
 		c.update("plan = 'b'")
 		c.wait("the delayed call", func() bool { return c.sim.Stats().Open > 0 })
 		c.update("plan = 'c'")

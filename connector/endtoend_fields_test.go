@@ -10,8 +10,10 @@ import (
 )
 
 // fieldColumns are what the cases of fields have beside the base table's columns.
-const fieldColumns = `ALTER TABLE users ADD zip text, ADD opt text, ADD flag text, ADD f float8, ADD at timestamp, ADD country text, ADD lang text, ADD tz text, ADD sex text,
-	ADD lat numeric(9,6), ADD lon float8, ADD spot point, ADD fb jsonb, ADD big bigint, ADD many numeric, ADD photo bytea, ADD ip inet, ADD span interval, ADD nums int[], ADD grid int[][]`
+const fieldColumns = `CREATE TYPE mood AS ENUM ('glad', 'sad'); CREATE DOMAIN short AS varchar(10) CHECK (VALUE <> 'x'); ALTER TABLE users
+	ADD zip text, ADD opt text, ADD flag text, ADD f float8, ADD at timestamp, ADD country text, ADD lang text, ADD tz text, ADD sex text,
+	ADD lat numeric(9,6), ADD lon float8, ADD spot point, ADD fb jsonb, ADD big bigint, ADD many numeric, ADD photo bytea, ADD ip inet, ADD span interval, ADD nums int[], ADD grid int[][],
+	ADD mood mood, ADD short short, ADD ids uuid[], ADD born_at timestamp`
 
 // fieldModel maps them.
 func fieldModel(change ...func(*connector.Model)) connector.Model {
@@ -25,7 +27,8 @@ func fieldModel(change ...func(*connector.Model)) connector.Model {
 		flag := column("flag", "flag")
 		flag.Type = "bool"
 		m.Custom = append(m.Custom, column("zip", "zip"), flag, column("f", "f"), column("at", "at"), column("big", "big"), column("many", "many"), column("photo", "photo"),
-			column("ip", "ip"), column("span", "span"), column("nums", "nums"), column("grid", "grid"))
+			column("ip", "ip"), column("span", "span"), column("nums", "nums"), column("grid", "grid"),
+			column("mood", "mood"), column("short", "short"), column("ids", "ids"), column("born_at", "born_at"))
 	}}, change...)...)
 }
 
@@ -56,6 +59,11 @@ func TestCasesOfFields(t *testing.T) {
 		{"case 83: countries and languages", "case_83", "country, lang, tz, sex", "'Japan', 'Deutsch', 'europe/berlin', 'female'"},
 		{"case 83: a country that is none", "case_83_none", "country, plan", "'Narnia', 'free'"},
 		{"a location and an object of Braze's own", "fields_objects", "lat, lon, fb", `40.753824, -73.991443, '{"id": 7, "other": 1}'`},
+		{"case 29: trailing zeros", "case_29_short", "credits, f", "0.10, 0.1"},
+		{"case 33: a second row with the same odd types", "case_33_more", "photo, grid, mood, short, ids", `'\x00ff', '{{1,2},{3,4}}', 'glad', 'ab', '{0b7c6a0e-6f2a-4c3f-9d0a-0a5f8d2f1c11,NULL}'`},
+		{"case 35: years that no calendar of Braze has", "case_35_years", "born, seen_at, born_at, plan", "'4000-01-01 BC', '0044-03-15 12:00+00 BC', '20000-01-01', 'free'"},
+		{"case 83: a country by two letters", "case_83_two", "country", "'jp'"},
+		{"case 83: a country by three letters", "case_83_three", "country", "'JPN'"},
 	} {
 		t.Run(one.name, func(t *testing.T) {
 			insert(one.columns, one.values)
@@ -63,7 +71,7 @@ func TestCasesOfFields(t *testing.T) {
 		})
 	}
 	for _, note := range []string{"users.many: a number with more digits", "users.photo: bytes have no JSON form", "users.credits: NaN", "users.email_subscribe: not one of", "users.flag: not a boolean",
-		"users.email: not an e-mail", "users.phone: not a", "users.prefs: larger than 100 KB", "users.country: not a country", "users.facebook: members"} {
+		"users.email: not an e-mail", "users.phone: not a", "users.prefs: larger than 100 KB", "users.country: not a country", "users.facebook: members", "users.dob: ", "users.born_at: "} {
 		if !strings.Contains(c.notes.String(), note) {
 			t.Errorf("no note %q", note)
 		}
@@ -71,11 +79,49 @@ func TestCasesOfFields(t *testing.T) {
 	if q := c.quarantined(); len(q) > 0 {
 		t.Errorf("quarantine holds %q", q)
 	}
-	for _, r := range c.sim.Requests(0) {
-		if strings.Contains(string(r.Answer), `"errors"`) {
-			t.Errorf("Braze refused %s: %s", r.Body, r.Answer)
+}
+
+func TestCasesOfBooleans(t *testing.T) {
+	t.Parallel()
+	c := newCase(t, rigConfig{models: []connector.Model{baseModel(func(m *connector.Model) {
+		m.Fields, m.Custom = nil, []connector.FieldMap{{Name: "flag", ValueFrom: connector.ValueFrom{Column: "plan"}, Type: "bool"}, {Name: "text", ValueFrom: connector.ValueFrom{Column: "plan"}},
+			{Name: "number", ValueFrom: connector.ValueFrom{Column: "credits"}, Type: "bool"}}
+	})}}, baseFull)
+	t.Run("case 37: booleans as text and as numbers, and an impossible cast; without a declared type text stays text", func(t *testing.T) {
+		c.exec(`INSERT INTO users(id, external_id, plan, credits) VALUES (1, 'u1', 't', 1), (2, 'u2', 'TRUE', 0), (3, 'u3', 'yes', NULL), (4, 'u4', '1', NULL), (5, 'u5', '0', NULL), (6, 'u6', 'maybe', 2)`)
+		c.want("case_37_words")
+		for field, word := range map[string]string{"flag": "maybe", "number": "2"} {
+			if n := strings.Count(c.notes.String(), "users."+field+": not a boolean"); n != 1 {
+				t.Errorf("%d notes of %s, want one of %s", n, field, word)
+			}
 		}
-	}
+	})
+}
+
+func TestCasesOfNames(t *testing.T) {
+	t.Run("case 65 67: the longest names that Braze takes arrive whole, and time and products may be attributes", func(t *testing.T) {
+		t.Parallel()
+		c := newCase(t, rigConfig{models: []connector.Model{baseModel(func(m *connector.Model) {
+			m.Fields, m.Custom = nil, nil
+			for _, name := range []string{strings.Repeat("a", 255), strings.Repeat("名", 159), "time", "products"} {
+				m.Custom = append(m.Custom, connector.FieldMap{Name: name, ValueFrom: connector.ValueFrom{Column: "plan"}})
+			}
+		})}}, baseFull)
+		c.exec(`INSERT INTO users(id, external_id, plan) VALUES (1, 'u1', 'free')`)
+		c.want("case_65_67")
+		if p, _ := c.sim.Profile("u1"); len(p.Custom) != 4 {
+			t.Errorf("Braze keeps %v", p.Custom)
+		}
+	})
+	t.Run("case 56: an e-mail address out of a column of numbers is left out, and the rest of the row is sent", func(t *testing.T) {
+		t.Parallel()
+		c := newCase(t, rigConfig{models: []connector.Model{baseModel(func(m *connector.Model) { field(m, "email").Column = "mail_no" })}}, `ALTER TABLE users ADD mail_no int`, baseFull)
+		c.exec(`INSERT INTO users(id, external_id, mail_no, plan) VALUES (1, 'u1', 42, 'free')`)
+		c.want("case_56_number")
+		if !strings.Contains(c.notes.String(), "users.email: not") {
+			t.Errorf("no note of it: %s", c.notes.String())
+		}
+	})
 }
 
 func TestCasesOfConsent(t *testing.T) {

@@ -17,6 +17,8 @@ import (
 type world struct {
 	*rand.Rand
 	more   *rand.Rand // for what came to the worlds later, so that a seed's older choices stay
+	later  *rand.Rand // and later still
+	old    *copied    // what may be put back; nil: no copy yet
 	tables []*tableSpec
 	ref    *reference
 	tx     *worldTx
@@ -27,8 +29,10 @@ type world struct {
 	// replaced are external_ids whose row gave way to another one: a delete that waits is judged by who has the id when it leaves, so these are not renamed.
 	replaced map[string]bool
 	// reread are rows of which a change may need the living row: they keep their key until all is quiet, since a change whose row is gone falls away.
-	reread map[refKey]bool
-	log    []string // what was done, for a failure's report
+	reread   map[refKey]bool
+	log      []string // what was done, for a failure's report
+	restored []string // the old copies that were put back
+	behind   int      // how often a crash left the slot with an older position
 }
 
 // tableSpec is one table and its model.
@@ -52,7 +56,7 @@ type worldTx struct {
 const userPool = 12
 
 func newWorld(seed uint64) *world {
-	w := &world{Rand: rand.New(rand.NewPCG(seed, 7)), more: rand.New(rand.NewPCG(seed, 8)), left: map[string]bool{}, replaced: map[string]bool{}, reread: map[refKey]bool{}}
+	w := &world{Rand: rand.New(rand.NewPCG(seed, 7)), more: rand.New(rand.NewPCG(seed, 8)), later: rand.New(rand.NewPCG(seed, 9)), left: map[string]bool{}, replaced: map[string]bool{}, reread: map[refKey]bool{}}
 	var models []*refModel
 	for i := range 1 + w.IntN(3) {
 		t := &tableSpec{model: i, name: []string{"customers", "addresses", "scores"}[i], owner: i == 0, rows: map[int]*refRow{}, userCol: "user_id"}

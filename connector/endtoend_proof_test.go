@@ -14,11 +14,7 @@ import (
 func (c *caseRig) copyOf(names ...string) (putBack func()) {
 	c.t.Helper()
 	folder := c.t.TempDir()
-	for _, n := range names {
-		if err := os.CopyFS(filepath.Join(folder, n), os.DirFS(filepath.Join(c.dir, n))); err != nil {
-			c.t.Fatal(err)
-		}
-	}
+	c.copyTo(folder, names...)
 	return func() {
 		c.t.Helper()
 		for _, n := range names {

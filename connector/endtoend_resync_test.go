@@ -10,6 +10,7 @@ import (
 
 	"brazecdc/connector"
 	"brazecdc/connector/braze/brazesim"
+	"brazecdc/connector/sourcetest"
 )
 
 // resync begins one and gives its id.
@@ -96,7 +97,7 @@ func TestResync(t *testing.T) {
 		c.exec(`UPDATE users SET plan = 'pro' WHERE id = 2; UPDATE users SET plan = NULL WHERE id = 3`)
 		c.calls()
 		c.counts(c.resynced(connector.ResyncRequest{Resync: connector.Resync{All: true, Where: `plan != "free"`}}), 3, 1, 0)
-		if have := c.calls(); len(have) != 1 || idOf(have[0].Body) != "u2" {
+		if have := c.calls(); len(have) != 1 || sourcetest.UserOf(have[0].Body) != "u2" {
 			t.Errorf("called %s", have)
 		}
 		for _, q := range []connector.Resync{{Where: "plam == 1"}, {Where: "plan"}, {Fields: []string{"nothing"}}} {
@@ -112,7 +113,7 @@ func TestResync(t *testing.T) {
 		c := full(t, baseModel(), 1, 2, 3)
 		l := c.resynced(connector.ResyncRequest{Keys: []string{"3", "1", "77"}, Resync: connector.Resync{All: true}})
 		c.counts(l, 2, 2, 0)
-		if have := c.calls(); len(have) != 2 || idOf(have[0].Body) != "u1" || idOf(have[1].Body) != "u3" {
+		if have := c.calls(); len(have) != 2 || sourcetest.UserOf(have[0].Body) != "u1" || sourcetest.UserOf(have[1].Body) != "u3" {
 			t.Errorf("called %s", have)
 		}
 	})

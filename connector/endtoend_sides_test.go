@@ -83,7 +83,7 @@ func asSet(v string) string {
 // loseCache takes cache/ away, where complete before-images let the connector do without: else it has to hold deletes back, and does not know whether a row
 // whose filter is NULL by now was sent.
 func (w *world) loseCache(r *rig, side *sides) {
-	if w.more.IntN(25) > 0 || slices.ContainsFunc(w.tables, func(t *tableSpec) bool { return !t.m.full || t.m.filter != "" }) {
+	if w.more.IntN(25) > 0 || w.needsCache() {
 		return
 	}
 	w.say("lose cache/")
@@ -93,6 +93,11 @@ func (w *world) loseCache(r *rig, side *sides) {
 	}
 	side.forgot = true
 	r.start()
+}
+
+// needsCache tells whether something is known from cache/ alone.
+func (w *world) needsCache() bool {
+	return slices.ContainsFunc(w.tables, func(t *tableSpec) bool { return !t.m.full || t.m.filter != "" })
 }
 
 const (
@@ -118,7 +123,7 @@ type sides struct {
 func (s *sides) ddl() []string {
 	return []string{
 		`CREATE TABLE orders(seq int PRIMARY KEY, user_id text NOT NULL, total numeric(10,2))`,
-		`CREATE TABLE optins(user_id text PRIMARY KEY, confirmed bool)`, `ALTER TABLE optins REPLICA IDENTITY FULL`,
+		optinTable, `ALTER TABLE optins REPLICA IDENTITY FULL`,
 		`CREATE TABLE members(user_id text PRIMARY KEY, active bool, score int)`, `ALTER TABLE members REPLICA IDENTITY FULL`,
 		`CREATE TABLE products(sku text PRIMARY KEY, price numeric(10,2))`, `ALTER TABLE products REPLICA IDENTITY FULL`,
 	}
@@ -135,8 +140,10 @@ func (s *sides) models(n int) []connector.Model {
 	out := []connector.Model{
 		{Name: "orders", Kind: "events", Table: "public.orders", Mode: "additive", Load: "none", Identify: user,
 			Event: connector.EventMap{Name: connector.NameFrom{Value: "order"}, Properties: []connector.PropertyMap{{FieldMap: connector.FieldMap{Name: "seq", ValueFrom: column("seq")}}, {FieldMap: connector.FieldMap{Name: "total", ValueFrom: column("total")}}}}},
-		{Name: "optins", Kind: "subscriptions", Table: "public.optins", Mode: "sync", Load: "none", Identify: user,
-			Groups: []connector.GroupMap{{Group: "optins", ID: optGroup, Subscribed: "confirmed", OnLeave: "keep", Resubscribe: "on_change"}}},
+		optinModel(n + 1),
+		{Name: "sales", Kind: "purchases", Table: "public.orders", Mode: "additive", Load: "none", Identify: user,
+			Event: connector.EventMap{Name: connector.NameFrom{Value: "thing"}, Currency: connector.ValueFrom{Value: `"EUR"`, HasValue: true}, Price: column("total"),
+				Properties: []connector.PropertyMap{{FieldMap: connector.FieldMap{Name: "seq", ValueFrom: column("seq")}}}}},
 		{Name: "members", Kind: "users", Table: "public.members", Mode: "additive", Load: "none", Identify: user, ReplicaIdentity: "auto",
 			Custom: []connector.FieldMap{{Name: "score", ValueFrom: column("score"), OnNull: "clear"}},
 			Groups: []connector.GroupMap{{Group: "members", ID: sideGroup, Subscribed: "active", OnLeave: "keep", Resubscribe: "on_change"},
@@ -267,7 +274,7 @@ func (s *sides) product(r *rig, sku string) {
 // differences compares what Braze holds with what is right.
 func (s *sides) differences(sim *brazesim.Server) []string {
 	var out []string
-	seen := map[int]int{}
+	seen, bought := map[int]int{}, map[int]int{}
 	for i := range sideUsers {
 		user := fmt.Sprintf("side%d", i)
 		p, ok := sim.Profile(user)
@@ -275,14 +282,20 @@ func (s *sides) differences(sim *brazesim.Server) []string {
 			out = append(out, user+": no profile")
 			continue
 		}
-		for _, e := range p.Events {
+		count := func(times map[int]int, properties json.RawMessage) {
 			var props struct {
 				Seq int `json:"seq"`
 			}
-			if err := json.Unmarshal(e.Properties, &props); err != nil {
-				out = append(out, fmt.Sprintf("%s: event %s: %v", user, e.Properties, err))
+			if err := json.Unmarshal(properties, &props); err != nil {
+				out = append(out, fmt.Sprintf("%s: %s: %v", user, properties, err))
 			}
-			seen[props.Seq]++
+			times[props.Seq]++
+		}
+		for _, e := range p.Events {
+			count(seen, e.Properties)
+		}
+		for _, b := range p.Purchases {
+			count(bought, b.Properties)
 		}
 		for _, g := range []string{sideGroup, ruleGroup, optGroup} {
 			want := s.states[g+" "+user]
@@ -295,8 +308,10 @@ func (s *sides) differences(sim *brazesim.Server) []string {
 		}
 	}
 	for seq := 1; seq <= s.orders; seq++ {
-		if n := seen[seq]; n == 0 || n > 1 && !s.faulted {
-			out = append(out, fmt.Sprintf("order %d came %d times", seq, n))
+		for what, n := range map[string]int{"event": seen[seq], "purchase": bought[seq]} {
+			if n == 0 || n > 1 && !s.faulted {
+				out = append(out, fmt.Sprintf("the %s of order %d came %d times", what, seq, n))
+			}
 		}
 	}
 	have := map[string]map[string]float64{}

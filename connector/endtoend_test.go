@@ -49,8 +49,11 @@ type rigConfig struct {
 	settle  time.Duration
 	chunk   int
 	trace   io.Writer
-	never   []string // never_send
-	only    []string // only_users
+	never   []string          // never_send
+	only    []string          // only_users
+	server  *throwaway.Server // nil: the one that all tests share
+	zone    *time.Location
+	tune    func(*connector.Config, *braze.Config) // the settings that a test is about; nil: none
 }
 
 // rig is the whole path: a database, a connector and a simulated Braze. What the connector keeps outlives its restarts.
@@ -100,7 +103,11 @@ func (l *lockedBuffer) String() string {
 func newRig(t testing.TB, cfg rigConfig, ddl ...string) *rig {
 	t.Helper()
 	r := &rig{t: t, cfg: cfg, dir: t.TempDir()}
-	r.url = throwaway.Shared(t).TestDatabase(t)
+	server := cfg.server
+	if server == nil {
+		server = throwaway.Shared(t)
+	}
+	r.url = server.TestDatabase(t)
 	r.connect()
 	for _, s := range ddl {
 		r.exec(s)
@@ -200,14 +207,19 @@ func (r *rig) open() (_ *rigRun, err error) {
 			return nil, err
 		}
 	}
-	mapper, faults := mapping.New(mapping.Config{Models: r.cfg.models, Tables: tables, NeverSend: r.cfg.never, OnlyUsers: r.cfg.only, Logger: log.With("component", "mapping"),
+	mapper, faults := mapping.New(mapping.Config{Models: r.cfg.models, Tables: tables, TimeZone: r.cfg.zone, NeverSend: r.cfg.never, OnlyUsers: r.cfg.only,
+		Logger: log.With("component", "mapping"),
 		Note:   func(m int, field, why string) { fmt.Fprintf(&r.notes, "%s.%s: %s\n", r.cfg.models[m].Name, field, why) },
 		Passed: func(m int, why string) { fmt.Fprintf(&r.notes, "%s passed over: %s\n", r.cfg.models[m].Name, why) }})
 	if mapper == nil {
 		return nil, fmt.Errorf("compile the mapping: %v", faults)
 	}
 	cfg.Mapper, cfg.Redact = mapper, mapper.Redact
-	if cfg.Sink, err = braze.New(braze.Config{Endpoint: r.braze, APIKey: rigKey, Timeout: 5 * time.Second, Logger: log.With("component", "braze")}); err != nil {
+	calls := braze.Config{Endpoint: r.braze, APIKey: rigKey, Timeout: 5 * time.Second, Logger: log.With("component", "braze")}
+	if r.cfg.tune != nil {
+		r.cfg.tune(&cfg, &calls)
+	}
+	if cfg.Sink, err = braze.New(calls); err != nil {
 		return nil, err
 	}
 	if r.cfg.trace != nil {
@@ -374,6 +386,14 @@ func (r *rig) seed(attributes ...map[string]any) {
 func (r *rig) cutReplication() {
 	r.t.Helper()
 	r.exec(`SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active_pid IS NOT NULL`, r.slot())
+}
+
+// fault has the simulator fail on demand.
+func (r *rig) fault(faults ...brazesim.Fault) {
+	r.t.Helper()
+	if err := r.sim.Faults(faults...); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // quarantined lists what lies in quarantine, a line an entry.

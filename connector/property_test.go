@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"brazecdc/connector/braze/brazesim"
+	"brazecdc/connector/postgres/throwaway"
 )
 
 // TestEndToEnd runs random tables, mappings and operations through a real Postgres, the connector and the simulated Braze, and compares what Braze holds in
@@ -24,10 +25,10 @@ func TestEndToEnd(t *testing.T) {
 		if err != nil {
 			t.Fatalf("SEED=%s: %v", s, err)
 		}
-		endToEnd(t, seed)
+		endToEnd(t, seed, nil)
 		return
 	}
-	seeds := []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 737840140}
+	seeds := []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 30, 737840140} // 14 and 30 put old copies back
 	rounds := 2
 	if s := os.Getenv("ROUNDS"); s != "" {
 		n, err := strconv.Atoi(s)
@@ -42,16 +43,17 @@ func TestEndToEnd(t *testing.T) {
 	for _, seed := range seeds {
 		t.Run(fmt.Sprintf("SEED=%d", seed), func(t *testing.T) {
 			t.Parallel()
-			endToEnd(t, seed)
+			endToEnd(t, seed, nil)
 		})
 	}
 }
 
-func endToEnd(t *testing.T, seed uint64) {
+// endToEnd runs one world; a server is its own, and crashes.
+func endToEnd(t *testing.T, seed uint64, server *throwaway.Server) *world {
 	w := newWorld(seed)
 	var trace lockedBuffer
 	side := &sides{more: w.more}
-	cfg := rigConfig{models: append(w.models(), side.models(len(w.tables))...), chunk: 17,
+	cfg := rigConfig{models: append(w.models(), side.models(len(w.tables))...), chunk: 17, server: server,
 		sim: brazesim.Config{ApplyDelay: applyDelay, DeleteDelay: deleteDelay, Seed: seed, LogRequests: 50_000, LogBytes: 64 << 20, Catalogs: side.catalogs()}}
 	if os.Getenv("SEED") != "" {
 		cfg.trace = &trace
@@ -60,6 +62,8 @@ func endToEnd(t *testing.T, seed uint64) {
 	if !runWorld(t, r, w, side) {
 		report(t, r, w, &trace)
 	}
+	t.Logf("old copies put back: %v; crashes that left the slot behind: %d", w.restored, w.behind)
+	return w
 }
 
 // runWorld makes the world's history and tells whether Braze holds what it should.
@@ -101,6 +105,8 @@ func runWorld(t *testing.T, r *rig, w *world, side *sides) bool {
 		side.step(r)
 		side.faulted = w.mishap(r) || side.faulted
 		w.loseCache(r, side)
+		w.putBack(r, side)
+		w.crash(r)
 		switch w.IntN(9) {
 		case 8:
 			w.say("quiet")

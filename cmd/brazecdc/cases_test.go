@@ -92,6 +92,11 @@ func TestCasesHeldBack(t *testing.T) {
 				t.Errorf("entry %d: %q", e.ID, e.Reason)
 			}
 		}
+		code, page := b.get("/quarantine") // what the pages make of it in full is TestPagesHeld
+		if code != http.StatusOK {
+			t.Errorf("the page answers %d", code)
+		}
+		wantIn(t, page, "10 changes are held back", "not today")
 		b.sim.ClearFaults("")
 		// The table has whole before-images, so a delivered row's update is one field. This one was never stored.
 		b.exec(`UPDATE users SET plan = 'pro' WHERE id IN ('u-1', 'u-2')`)

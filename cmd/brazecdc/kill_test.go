@@ -21,7 +21,8 @@ import (
 )
 
 // TestKill ends the process hard at twenty random moments while the table is loaded and changed; in the end every profile equals its row. Braze applies
-// requests late and in either order, within the gap. Events are sent again only where a kill came between Braze's answer and the record of it.
+// requests late and in either order, within the gap. Events, purchases and renames are sent again only where a kill came between Braze's answer and the record
+// of it.
 func TestKill(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	if s := os.Getenv("SEED"); s != "" {
@@ -50,6 +51,14 @@ func TestKill(t *testing.T) {
     load: none
     identify: { external_id: user_id }
     event: { name: visited }
+    properties: { seq: id }
+  - name: sales
+    kind: purchases
+    table: public.log
+    mode: additive
+    load: none
+    identify: { external_id: user_id }
+    purchase: { product_id: { value: shoe }, currency: { value: EUR }, price: { value: 9.5 } }
     properties: { seq: id }
 `)
 	b.exec(`INSERT INTO users SELECT 'u' || i, 'm' || i || '@example.com', 'N' || i, 'free', i, NULL FROM generate_series(1, 3000) i`)
@@ -100,44 +109,77 @@ func TestKill(t *testing.T) {
 // lateRecord is how long an answer of Braze may be unrecorded on a machine that is too busy.
 const lateRecord = 2 * time.Second
 
-// countRepeats looks whether every event came, and whether those that came more than once had been sent right before a kill.
+// countRepeats looks whether every event and purchase came, and whether those that came more than once, and renames that did, had been sent right before a kill:
+// once more for each kill at most, and no more of them than the kills can have cut off.
 func (b *bench) countRepeats(kills []time.Time) {
 	b.t.Helper()
-	arrived := map[int][]time.Time{}
+	arrived := b.onceOnly()
+	for kind, each := range arrived {
+		if kind != "renames" {
+			first := slices.Min(slices.Collect(maps.Keys(each))) // rows before it were there before the slot
+			if have, want := len(each), int(b.number(fmt.Sprintf(`SELECT count(*) FROM log WHERE id >= %d`, first))); have != want {
+				b.t.Errorf("%d %s of %d rows", have, kind, want)
+			}
+		}
+		var windows []time.Duration
+		within := 0 // what came in the windows before the kills
+		for n, times := range each {
+			slices.SortFunc(times, time.Time.Compare)
+			for i, at := range times {
+				k := slices.IndexFunc(kills, func(k time.Time) bool { return k.After(at) })
+				if k >= 0 && kills[k].Sub(at) <= lateRecord {
+					within++
+				}
+				if i == len(times)-1 {
+					continue
+				}
+				if k < 0 || kills[k].After(times[i+1]) || kills[k].Sub(at) > lateRecord {
+					b.t.Errorf("%s: number %d came at %v, and no kill is the reason", kind, n, times)
+					continue
+				}
+				windows = append(windows, kills[k].Sub(at))
+			}
+		}
+		b.t.Logf("%d %s, %d of them within %s before a kill, sent again: %s", len(each), kind, within, lateRecord, spread(windows))
+		// Half of them and more where what was done is not remembered. Runs are short here, so that most of what they send is under way when they are killed.
+		if len(windows) > len(each)/3 {
+			b.t.Errorf("%d of %d %s were sent again: more than was under way", len(windows), len(each), kind)
+		}
+	}
+}
+
+// onceOnly gives when what may happen once came to Braze: events and purchases by the row's number, renames by that of the new name.
+func (b *bench) onceOnly() map[string]map[int][]time.Time {
+	b.t.Helper()
+	arrived := map[string]map[int][]time.Time{"events": {}, "purchases": {}, "renames": {}}
 	for _, r := range b.sim.Requests(0) {
-		if r.Path != "/users/track" || r.Status >= 300 {
+		if r.Status >= 300 || r.Path != "/users/track" && r.Path != "/users/external_ids/rename" {
 			continue
 		}
+		type row struct{ Properties struct{ Seq int } }
 		var body struct {
-			Events []struct{ Properties struct{ Seq int } }
+			Events, Purchases []row
+			Renames           []struct {
+				To string `json:"new_external_id"`
+			} `json:"external_id_renames"`
 		}
 		if err := json.Unmarshal(r.Body, &body); err != nil {
 			b.t.Fatalf("%v in %s", err, r.Body)
 		}
-		for _, e := range body.Events {
-			arrived[e.Properties.Seq] = append(arrived[e.Properties.Seq], r.Time)
-		}
-	}
-	first := slices.Min(slices.Collect(maps.Keys(arrived))) // rows before it were there before the slot
-	if have, want := len(arrived), int(b.number(fmt.Sprintf(`SELECT count(*) FROM log WHERE id >= %d`, first))); have != want {
-		b.t.Errorf("%d events of %d rows", have, want)
-	}
-	var windows []time.Duration
-	for n, times := range arrived {
-		slices.SortFunc(times, time.Time.Compare)
-		for i := range len(times) - 1 {
-			k := slices.IndexFunc(kills, func(k time.Time) bool { return k.After(times[i]) })
-			if k < 0 || kills[k].After(times[i+1]) || kills[k].Sub(times[i]) > lateRecord {
-				b.t.Errorf("event %d came at %v, and no kill is the reason", n, times)
-				continue
+		for kind, rows := range map[string][]row{"events": body.Events, "purchases": body.Purchases} {
+			for _, x := range rows {
+				arrived[kind][x.Properties.Seq] = append(arrived[kind][x.Properties.Seq], r.Time)
 			}
-			windows = append(windows, kills[k].Sub(times[i]))
+		}
+		for _, x := range body.Renames {
+			var n int
+			if _, err := fmt.Sscanf(x.To, "r%d", &n); err != nil {
+				b.t.Errorf("renamed to %s", x.To)
+			}
+			arrived["renames"][n] = append(arrived["renames"][n], r.Time)
 		}
 	}
-	b.t.Logf("%d events, sent again: %s", len(arrived), spread(windows))
-	if len(windows) > len(arrived)/4 { // half of them where what was done is not remembered
-		b.t.Errorf("%d of %d events were sent again: more than was under way", len(windows), len(arrived))
-	}
+	return arrived
 }
 
 func endpointOf(text string) string {
@@ -150,22 +192,29 @@ func endpointOf(text string) string {
 	return line
 }
 
-// churn changes users at random until ctx ends: inserts, updates, deletes, and rows that come again, in transactions of several rows.
+// churn changes users at random until ctx ends: inserts, updates, deletes, new names, and rows that come again, in transactions of several rows.
 func churn(ctx context.Context, url string, seed uint64) error {
 	db, err := pgx.Connect(context.WithoutCancel(ctx), url)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = db.Close(context.WithoutCancel(ctx)) }()
-	rnd := rand.New(rand.NewPCG(seed, 2))
+	rnd, renames := rand.New(rand.NewPCG(seed, 2)), 0
 	for n := 0; ctx.Err() == nil; n++ {
 		batch := &pgx.Batch{}
 		batch.Queue(`INSERT INTO log VALUES ($1::int, $2)`, n, fmt.Sprint("visitor", rnd.IntN(300)))
 		for range 1 + rnd.IntN(5) {
 			id := fmt.Sprint("u", 1+rnd.IntN(4000))
+			if rnd.IntN(8) == 0 && renames > 0 {
+				id = fmt.Sprint("r", 1+rnd.IntN(renames))
+			}
 			switch rnd.IntN(6) {
 			case 0:
-				batch.Queue(`DELETE FROM users WHERE id = $1`, id)
+				if renames++; rnd.IntN(2) == 0 {
+					batch.Queue(`UPDATE users SET id = 'r' || $2::int WHERE id = $1`, id, renames)
+				} else {
+					batch.Queue(`DELETE FROM users WHERE id = $1`, id)
+				}
 			case 1, 2:
 				batch.Queue(`INSERT INTO users VALUES ($1::text, $1::text || '@example.org', 'New', 'pro', $2::int, NULL) ON CONFLICT (id) DO UPDATE SET plan = NULL, credits = $2::int`, id, n)
 			default:
