@@ -196,6 +196,7 @@ var _ interface {
 	control.Resyncs
 	control.Replays
 	control.Forgets
+	control.Comparisons
 } = served{}
 
 // Status implements control.API.

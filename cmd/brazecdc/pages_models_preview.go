@@ -56,7 +56,7 @@ func (v *modelViews) Preview(ctx context.Context, draft []byte, ask web.PreviewA
 	if err != nil || !row.Exists() {
 		return out, err
 	}
-	return out, sh.show(row, key, ask.Op)
+	return out, sh.show(ctx, row, key, ask.Op)
 }
 
 // showing is one preview being made.
@@ -84,7 +84,7 @@ func (sh *showing) columns() []string {
 }
 
 // show fills in what a row means as an operation.
-func (sh *showing) show(row connector.Row, key, op string) error {
+func (sh *showing) show(ctx context.Context, row connector.Row, key, op string) error {
 	var m mapped
 	var err error
 	switch op {
@@ -100,12 +100,12 @@ func (sh *showing) show(row connector.Row, key, op string) error {
 	if err != nil {
 		return err
 	}
-	sh.fill(row, key, op, m)
+	sh.fill(ctx, row, key, op, m)
 	return nil
 }
 
 // fill words what was mapped.
-func (sh *showing) fill(row connector.Row, key, op string, m mapped) {
+func (sh *showing) fill(ctx context.Context, row connector.Row, key, op string, m mapped) {
 	o := sh.out
 	o.Found, o.Key, o.Op, o.HeldBack = true, key, op, m.held
 	for i := range row.Table.Columns {
@@ -121,7 +121,7 @@ func (sh *showing) fill(row connector.Row, key, op string, m mapped) {
 	}
 	all := sh.fields(m)
 	if op == "update" || o.AsIs { // of a new row nothing can be known
-		sh.unchanged(&m, all)
+		sh.unchanged(ctx, &m, all)
 	}
 	o.Nothing = m.none
 	shown := sh.r.shown(sh.m.Name, key, connector.Insert, m)

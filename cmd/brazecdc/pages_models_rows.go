@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
 
 	"brazecdc/connector"
+	"brazecdc/connector/control"
 	"brazecdc/connector/postgres"
 	"brazecdc/connector/web"
 )
@@ -198,15 +200,15 @@ func (sh *showing) change(ctx context.Context, name string, ask web.PreviewAsk) 
 		return err
 	}
 	row := rowAfter(c)
-	sh.fill(row, keyAsked(row.Table, c.Key.ID), c.Op.String(), m)
+	sh.fill(ctx, row, keyAsked(row.Table, c.Key.ID), c.Op.String(), m)
 	return nil
 }
 
 // unchanged finds the fields that Braze holds already, as far as the process knows, and takes them out of the calls, as they are when they leave their queue.
-func (sh *showing) unchanged(m *mapped, fields []web.PreviewField) {
+func (sh *showing) unchanged(ctx context.Context, m *mapped, fields []web.PreviewField) {
 	for i := range m.effects {
 		e := &m.effects[i]
-		same, known := sh.v.held(sh.m.Name, e)
+		same, known := sh.v.held(ctx, sh.m.Name, e)
 		sh.out.Known = sh.out.Known || known
 		e.Fields = slices.DeleteFunc(slices.Clone(e.Fields), func(f connector.Field) bool {
 			at := slices.IndexFunc(fields, func(x web.PreviewField) bool { return x.Name == f.Def.Name && x.State == web.FieldSent })
@@ -233,35 +235,58 @@ func (sh *showing) unchanged(m *mapped, fields []web.PreviewField) {
 	}
 }
 
-// held tells which fields of an effect Braze holds already by what the stream in this process sent; known is false where that can't be told.
-func (v *modelViews) held(model string, e *connector.Effect) (same map[*connector.FieldDef]bool, known bool) {
+// held tells which fields of an effect Braze holds already by what the running process sent, this one or the one beside it; known is false where that can't be
+// told.
+func (v *modelViews) held(ctx context.Context, model string, e *connector.Effect) (same map[*connector.FieldDef]bool, known bool) {
 	if v.x == nil || e.Kind != connector.Track || e.Event != nil {
 		return nil, false
 	}
-	f := v.x.inside()
-	if f == nil {
-		return nil, false
-	}
-	a, done, _ := f.seat.lend()
-	defer done()
-	if a == nil {
-		return nil, false
-	}
-	at := slices.IndexFunc(a.cfg.Models, func(m connector.Model) bool { return m.Name == model })
-	if at < 0 {
-		return nil, false
-	}
-	how, err := a.pipeline.Agreements(e.User, at, e.Fields)
+	api, done, err := v.p.pagesAPI(ctx, v.x, forReading)
 	if err != nil {
 		return nil, false
 	}
+	defer done()
+	compares, ok := api.(control.Comparisons)
+	if !ok {
+		return nil, false
+	}
+	q := control.Comparison{Model: model, User: e.User}
+	for i := range e.Fields {
+		f := &e.Fields[i]
+		q.Fields = append(q.Fields, control.ComparedField{Name: f.Def.Name, Group: f.Def.Group, Hash: f.Def.Hash, Value: f.JSON})
+	}
+	answer, err := compares.Compare(ctx, q)
+	if err != nil || len(answer.Same) != len(e.Fields) {
+		return nil, false
+	}
 	same = map[*connector.FieldDef]bool{}
+	for i := range e.Fields {
+		same[e.Fields[i].Def] = answer.Same[i]
+	}
+	return same, answer.Known
+}
+
+// Compare implements control.Comparisons.
+func (a *app) Compare(_ context.Context, q control.Comparison) (*control.Compared, error) {
+	at := slices.IndexFunc(a.cfg.Models, func(m connector.Model) bool { return m.Name == q.Model })
+	if at < 0 {
+		return nil, fmt.Errorf("tell what Braze holds: the configuration that works has no model %q", q.Model)
+	}
+	fields := make([]connector.Field, len(q.Fields))
+	for i, f := range q.Fields {
+		fields[i] = connector.Field{Def: &connector.FieldDef{Name: f.Name, Group: f.Group, Hash: f.Hash}, JSON: f.Value}
+	}
+	how, err := a.pipeline.Agreements(q.User, at, fields)
+	if err != nil {
+		return nil, err
+	}
+	out := &control.Compared{Same: make([]bool, len(how))}
 	for i, x := range how {
-		known = known || x != connector.AgreesUnknown
-		def := e.Fields[i].Def
-		same[def] = x == connector.AgreesSame && slices.ContainsFunc(a.mapper.Models()[at].Fields, func(d *connector.FieldDef) bool {
+		out.Known = out.Known || x != connector.AgreesUnknown
+		def := fields[i].Def
+		out.Same[i] = x == connector.AgreesSame && slices.ContainsFunc(a.mapper.Models()[at].Fields, func(d *connector.FieldDef) bool {
 			return d.Name == def.Name && d.Group == def.Group && d.Hash == def.Hash // with other settings it is sent again
 		})
 	}
-	return same, known
+	return out, nil
 }

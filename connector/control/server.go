@@ -243,6 +243,9 @@ func routes(api API) http.Handler {
 	if watches, ok := api.(Watches); ok {
 		watchRoutes(mux, watches)
 	}
+	if compares, ok := api.(Comparisons); ok {
+		compareRoutes(mux, compares)
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, fmt.Errorf("%s %s is not known to this version; use the brazecdc program that also runs", r.Method, r.URL.Path))
 	})

@@ -63,7 +63,8 @@ func (s *Server) appliedAt() (out []time.Time) {
 type livePage struct {
 	N        map[string]string
 	Stale    bool
-	Empty    bool // nothing is set up
+	Empty    bool   // nothing is set up
+	Beside   string // address of the pages of the process that runs the stream, where it is another one
 	Needs    []shownNeed
 	Endpoint []shownBudget
 	Position shownPosition
@@ -91,7 +92,7 @@ func (s *Server) livePage(r *request) error {
 	p := livePage{
 		N: r.liveCells(v), Stale: v.shaky(), Empty: s.nothingSetUp(v), Needs: r.shownNeeds(v.needs()), Endpoint: r.shownBudgets(v),
 		Position: r.shownPosition(v), Notes: r.shownNotes(v), Models: r.shownModels(v), Charts: r.charts(v, day), Marks: r.shownMarks(v, day), Day: day, Watch: watch,
-		Topics: "live,charts", Tick: s.events.id(s.live.tick()),
+		Topics: "live,charts", Tick: s.events.id(s.live.tick()), Beside: s.elsewhere(r),
 	}
 	if day {
 		p.Topics = "live,charts-day"

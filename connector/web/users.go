@@ -38,15 +38,29 @@ func (s *Server) usersView(r *request) (v UsersViews, ok bool, err error) {
 		return nil, false, r.render(http.StatusServiceUnavailable, "users_away", "users.title", "")
 	}
 	if url := s.cfg.Users.Elsewhere(r.Context()); url != "" {
-		if !strings.HasPrefix(url, "http://") && !strings.HasPrefix(url, "https://") {
-			url = ""
-		}
+		url = pagesAt(url)
 		if url == "" && s.unset() {
 			return nil, false, r.render(http.StatusOK, "unset", "users.title", nil)
 		}
 		return nil, false, r.render(http.StatusServiceUnavailable, "users_away", "users.title", url)
 	}
 	return s.cfg.Users, true, nil
+}
+
+// pagesAt is an address of pages, "" where it is none.
+func pagesAt(url string) string {
+	if strings.HasPrefix(url, "http://") || strings.HasPrefix(url, "https://") {
+		return url
+	}
+	return ""
+}
+
+// elsewhere is the address of the pages of the process that runs the stream, where it is another one and has pages.
+func (s *Server) elsewhere(r *request) string {
+	if s.cfg.Users == nil {
+		return ""
+	}
+	return pagesAt(s.cfg.Users.Elsewhere(r.Context()))
 }
 
 // rowRef is the reference of the user that a row of a model is, as far as that can be told; else that of its key.
