@@ -2,22 +2,30 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"brazecdc/connector"
 	"brazecdc/connector/braze/brazesim"
+	"brazecdc/connector/postgres/throwaway"
+	"brazecdc/connector/state"
 )
 
 var slotNamed = regexp.MustCompile(`slot: ([a-z0-9_]+)`)
 
-// TestExitOfRun ends processes by what each code stands for. 13, 18, 19 and 31 need a damaged record, another server, a promoted one and a full disk: the tests of
-// connector/postgres and connector/state bring those about. TestExitCodes, TestStopping, TestRun and the tests of Kafka hold the others.
+// TestExitOfRun ends processes by what each code stands for. TestExitCodes holds 1, 2, 3, 10 and 16, TestStopping 0 and 20, TestRun 30, TestCheckJSON 4, and
+// TestKafkaForeseen and TestKafkaStateLost 15. That a server was promoted, which 19 stands for as well, is a matter of the tests of connector/postgres.
 func TestExitOfRun(t *testing.T) {
 	t.Parallel()
 	ends := func(t *testing.T, b *bench, code int, says ...string) {
@@ -47,6 +55,18 @@ func TestExitOfRun(t *testing.T) {
 		p.stop()
 		b.exec(fmt.Sprintf(`SELECT pg_drop_replication_slot('%s')`, slotNamed.FindStringSubmatch(b.text)[1]))
 		ends(t, b, connector.ExitSlotLost, "fix:")
+	})
+	t.Run("13: the record of the slot is damaged, and 19: it is ahead of the server", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, plainModel)
+		if code := b.run().stop(); code != 0 {
+			t.Fatalf("exit code %d", code)
+		}
+		stream := "slot/" + slotNamed.FindStringSubmatch(b.text)[1]
+		b.record(connector.Recorded{Position: connector.Position{Stream: stream, Offset: 1 << 50}})
+		ends(t, b, connector.ExitOtherTimeline, "the server's log ends at", "fix:")
+		b.record(connector.Recorded{Position: connector.Position{Stream: stream, Offset: 1 << 50}, Memo: []byte{1, 200}})
+		ends(t, b, connector.ExitSlotMismatch, "the record of stream "+stream, "fix:")
 	})
 	t.Run("14: the slot is in use, and nobody is to wait", func(t *testing.T) {
 		t.Parallel()
@@ -95,6 +115,26 @@ func TestExitOfRun(t *testing.T) {
 		b.exec(fmt.Sprintf(`SELECT pg_create_logical_replication_slot('%s', 'test_decoding')`, slotNamed.FindStringSubmatch(b.text)[1]))
 		ends(t, b, connector.ExitForeignSlot, "test_decoding", "fix:")
 	})
+	t.Run("18: the server is another one", func(t *testing.T) {
+		t.Parallel()
+		b := newBench(t, plainModel)
+		if code := b.run().stop(); code != 0 {
+			t.Fatalf("exit code %d", code)
+		}
+		other := throwaway.ForTestConfig(t, throwaway.Config{OwnIdentifier: true})
+		db, err := pgx.Connect(t.Context(), other.URL("postgres"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = db.Close(t.Context()) }()
+		for _, sql := range []string{usersSchema, fmt.Sprintf(`SELECT pg_create_logical_replication_slot('%s', 'pgoutput')`, slotNamed.FindStringSubmatch(b.text)[1])} {
+			if _, err := db.Exec(t.Context(), sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.env = append(b.env, "DATABASE_URL="+other.URL("postgres"))
+		ends(t, b, connector.ExitOtherServer, "this is another server", "fix:")
+	})
 	t.Run("21: the endpoint is none of Braze's", func(t *testing.T) {
 		t.Parallel()
 		b := newBench(t, plainModel)
@@ -103,6 +143,27 @@ func TestExitOfRun(t *testing.T) {
 		b.write(regexp.MustCompile(`endpoint: \S+`).ReplaceAllString(b.text, "endpoint: "+other.URL))
 		b.exec(`INSERT INTO users (id, plan) VALUES ('u-1', 'pro')`)
 		ends(t, b, connector.ExitEndpointWrong, "is not a Braze REST endpoint", "fix:")
+	})
+	t.Run("31: data/ can't grow", func(t *testing.T) {
+		t.Parallel()
+		prlimit, err := exec.LookPath("prlimit")
+		if err != nil {
+			t.Skip("prlimit is not on the PATH (Debian: util-linux): no limit can be put on the process' files")
+		}
+		b := newBench(t, plainModel)
+		p := b.run()
+		b.fault(brazesim.Fault{Endpoint: "/users/track", Items: []brazesim.ItemFault{{Type: "not liked"}}})
+		if out, err := exec.CommandContext(t.Context(), prlimit, "--pid", strconv.Itoa(p.cmd.Process.Pid), "--fsize=300000").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		b.exec(`INSERT INTO users (id, plan) SELECT 'u-' || n, repeat('p', 200) FROM generate_series(1, 3000) n`)
+		if code := p.wait(); code != connector.ExitDiskFull {
+			t.Errorf("exit code %d", code)
+		}
+		wantIn(t, p.err.String(), "fix:")
+		b.sim.ClearFaults("")
+		b.run() // a restart helps, once there is room
+		b.arrives("u-3000", "plan", `"`+strings.Repeat("p", 200)+`"`)
 	})
 	t.Run("40: a second SIGTERM ends it at once, and what was open comes again", func(t *testing.T) {
 		t.Parallel()
@@ -137,6 +198,18 @@ func TestExitOfRun(t *testing.T) {
 		}
 		wantIn(t, p.err.String(), "stopped with 1 change not yet accepted")
 	})
+}
+
+// record writes a position into data/ as if it had been recorded.
+func (b *bench) record(at connector.Recorded) {
+	b.t.Helper()
+	data, err := state.OpenData(filepath.Join(b.dir, "data"), state.DataConfig{Workspace: "test", Endpoint: b.endpoint()})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := errors.Join(data.Apply(b.t.Context(), &connector.Record{Positions: []connector.Recorded{at}}), data.Close()); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 func TestCheckJSON(t *testing.T) {

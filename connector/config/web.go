@@ -164,7 +164,7 @@ func (d *decoder) webListen(o object, w *Web) {
 	}
 	switch {
 	case !w.SignIn:
-		d.bad(listen, "is open to other machines without a sign-in", "listen on 127.0.0.1, or add web.users or web.proxy")
+		d.bad(listen, "is open to other machines without a sign-in", `listen on 127.0.0.1, or add people with "brazecdc user add NAME", or name the proxy that signs them in by web.proxy`)
 	case w.TLS.Cert == "" && w.Proxy.Header == "" && len(w.Users) > 0:
 		d.warn(listen, "is open to other machines without TLS: passwords can be read on the way", "set web.tls, or put a proxy with TLS in front")
 	}
