@@ -398,5 +398,5 @@ func (p *Pipeline) tellRemembered(st *LoadState) {
 		topic = p.models[i].Table
 	}
 	p.log.Warn("the columns that the rules read are remembered of fewer rows than Braze was sent users: the others do not change by time before their next record; a replay of the topic fills what is missing",
-		"model", st.Model, "rows", r.Rows, "users", r.Users, "hint", "brazecdc replay --topic "+topic)
+		"model", st.Model, "count", r.Rows, "users", r.Users, "hint", "brazecdc replay --topic "+topic)
 }
