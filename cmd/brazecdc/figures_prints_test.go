@@ -29,8 +29,9 @@ const (
 	maxPrintsCPU, maxPrintsReadCPU, maxPrintsBytes = 1.2, 2, 200
 )
 
-// prints measures what fingerprints cost: the same stream with the cache and without, of a model of ten fields. What a row costs more whose external_id is not its
-// key, since then the cache holds that too, BenchmarkCache tells.
+// prints measures what fingerprints cost: the same stream with the cache and without, of a model of ten fields; random reads by a process that wrote what it
+// reads, and by one that has just been started and finds it in the files. What a row costs more whose external_id is not its key, since then the cache holds
+// that too, BenchmarkCache tells.
 func (f *figures) prints() {
 	n, changes := f.n.prints, f.n.printsChanges
 	f.print("prints_users", float64(n), "users")
@@ -43,41 +44,59 @@ func (f *figures) prints() {
 	f.exec(`ANALYZE people`)
 	defer f.exec(`DROP TABLE people`)
 	jobs := map[string]*job{"on": f.newPrintsJob("on"), "off": f.newPrintsJob("off")}
-	each := func(do func(how string, j *job)) {
-		for _, how := range []string{"on", "off"} {
-			do(how, jobs[how])
+	procs := map[string]*proc{}
+	// Both live all the while, as a process does that has written what it looks up; who is not measured is halted, for as long as the other needs.
+	f.exec(`ALTER SYSTEM SET wal_sender_timeout = 0`)
+	f.exec(`SELECT pg_reload_conf()`)
+	work := func(how string, n int) window {
+		f.sim.reset()
+		procs[how].signal(syscall.SIGCONT)
+		w := f.watch(procs[how], n, false)
+		procs[how].signal(syscall.SIGSTOP)
+		return w
+	}
+	start := func(how string) { procs[how] = f.runPrints(jobs[how], how) }
+	hows := []string{"on", "off"}
+	for _, how := range hows {
+		start(how)
+		work(how, n)
+	}
+	f.bound("prints_bytes_per_row", float64(folderSize(f.t, filepath.Join(jobs["on"].dir, "cache")))/float64(n), "B", maxPrintsBytes)
+	stop := func() {
+		for _, how := range hows {
+			procs[how].signal(syscall.SIGCONT)
+			f.stop(procs[how])
 		}
 	}
-	each(func(how string, j *job) {
-		f.sim.reset()
-		p := f.runPrints(j, how)
-		f.watch(p, n, false)
-		f.stop(p)
-	})
-	f.bound("prints_bytes_per_row", float64(folderSize(f.t, filepath.Join(jobs["on"].dir, "cache")))/float64(n), "B", maxPrintsBytes)
-	for _, m := range []struct {
-		name, identity string
-		per            func(i int) int // the id of the i-th change
-		bound          float64
-	}{
-		{"prints_before_image", "FULL", func(i int) int { return i%n + 1 }, maxPrintsCPU},
-		{"prints_random_read", "DEFAULT", func(i int) int { return int(uint64(i)*611_953%uint64(n)) + 1 }, maxPrintsReadCPU}, // a prime: each user once
-	} {
-		f.exec("ALTER TABLE people REPLICA IDENTITY " + m.identity)
+	measure := func(name string, per func(i int) int, anew bool) (ratio float64) {
 		cpu := map[string]float64{"on": math.MaxFloat64, "off": math.MaxFloat64}
 		for range printsRounds {
-			f.writePeople(changes, m.per)
-			each(func(how string, j *job) {
-				f.sim.reset()
-				p := f.runPrints(j, how)
-				cpu[how] = min(cpu[how], f.watch(p, changes, false).cpu)
-				f.stop(p)
-			})
+			if anew {
+				stop()
+			}
+			f.writePeople(changes, per)
+			for _, how := range hows {
+				if anew {
+					start(how)
+				}
+				cpu[how] = min(cpu[how], work(how, changes).cpu)
+			}
 		}
-		f.print(m.name+"_cpu_us_per_change", cpu["on"], "us")
-		f.print(m.name+"_cpu_us_per_change_without", cpu["off"], "us")
-		f.bound(m.name+"_cpu_ratio", cpu["on"]/cpu["off"], "of_without", m.bound)
+		f.print(name+"_cpu_us_per_change", cpu["on"], "us")
+		f.print(name+"_cpu_us_per_change_without", cpu["off"], "us")
+		return cpu["on"] / cpu["off"]
 	}
+	inTurn := func(i int) int { return i%n + 1 }
+	atRandom := func(i int) int { return int(uint64(i)*611_953%uint64(n)) + 1 } // a prime: each user once
+	f.exec("ALTER TABLE people REPLICA IDENTITY FULL")
+	f.bound("prints_before_image_cpu_ratio", measure("prints_before_image", inTurn, false), "of_without", maxPrintsCPU)
+	f.exec("ALTER TABLE people REPLICA IDENTITY DEFAULT")
+	f.bound("prints_random_read_cpu_ratio", measure("prints_random_read", atRandom, false), "of_without", maxPrintsReadCPU)
+	for _, how := range hows {
+		f.print("prints_"+how+"_rss_mb", procs[how].rss(), "MB")
+	}
+	f.print("prints_random_read_after_start_cpu_ratio", measure("prints_random_read_after_start", atRandom, true), "of_without")
+	stop()
 }
 
 // bound prints a figure and what it may be at most. A machine that others use makes figures worse, so it is said and no failure.
@@ -140,6 +159,7 @@ func TestFiguresPrints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	limitMemory(cfg)
 	a, err := p.open(ctx, cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)), watcher{})
 	if err != nil {
 		t.Fatal(err)

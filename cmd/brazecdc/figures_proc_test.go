@@ -73,6 +73,13 @@ func (f *figures) stop(p *proc) {
 	}
 }
 
+func (p *proc) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatalf("%s: %v\n%s", filepath.Base(p.cmd.Path), err, p.tail())
+	}
+}
+
 func (p *proc) mustLive() {
 	p.t.Helper()
 	select {

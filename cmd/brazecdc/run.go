@@ -89,11 +89,11 @@ func (p *program) run(ctx context.Context) error {
 // ran half again as often at full speed.
 const besideOpen = 96 << 20
 
-// limitMemory makes the garbage collector work harder before the process grows past what limits.open_bytes calls for. GOMEMLIMIT, where it is set, counts
+// limitMemory makes the garbage collector work harder before the process grows past what limits.open_bytes and cache.memory call for. GOMEMLIMIT, where it is set, counts
 // instead.
 func limitMemory(cfg *config.Config) {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(cfg.Limits.OpenBytes + besideOpen)
+		debug.SetMemoryLimit(cfg.Limits.OpenBytes + cfg.Cache.Memory + besideOpen)
 	}
 }
 

@@ -84,7 +84,8 @@ func foldersSchema() folders {
 	return folders{
 		data: section("Data", "The folder that must survive.", optional("path", described(path, "Path", "Relative to the configuration file.", d.Data.Path))),
 		cache: section("Cache", "The folder that may be lost; that costs calls.", optional("path", described(path, "Path", "Relative to the configuration file.", d.Cache.Path)),
-			optional("max_size", described(matching(sizePattern), "Largest size", "What is known of Braze beyond it is forgotten.", formatSize(d.Cache.MaxSize)))),
+			optional("max_size", described(matching(sizePattern), "Largest size", "What is known of Braze beyond it is forgotten.", formatSize(d.Cache.MaxSize))),
+			optional("memory", described(matching(sizePattern), "In memory", "What is held in memory too, of users that changed last; 96MiB hold a million of ten fields.", formatSize(d.Cache.Memory)))),
 	}
 }
 

@@ -248,9 +248,10 @@ func (d *decoder) folders(root object, cfg *Config) {
 		}
 	}
 	path(d.object(root.section("data"), "path"), &cfg.Data.Path)
-	cache := d.object(root.section("cache"), "path max_size")
+	cache := d.object(root.section("cache"), "path max_size memory")
 	path(cache, &cfg.Cache.Path)
 	cache.size("max_size", &cfg.Cache.MaxSize, 1<<20, 1<<50)
+	cache.size("memory", &cfg.Cache.Memory, 0, 4<<30)
 	if cfg.Data.Path == cfg.Cache.Path {
 		n := root.n.child("cache")
 		if n == nil {

@@ -17,7 +17,7 @@ import (
 )
 
 // cacheFormat is the version of the files in `cache/`. A cache of any other version is dropped.
-const cacheFormat = 3
+const cacheFormat = 4
 
 // What pebble may hold in memory. It takes the tables being written, two as a rule, out of what it was given for blocks: without room for them it keeps no
 // block at all.
@@ -29,7 +29,7 @@ const (
 // How pebble orders its tables: so many in the first level before it merges them down, since each merge writes anew what lies below; and few tables that are
 // large, since a look-up of users that are far from each other opens one for each.
 const (
-	firstLevelTables = 8
+	firstLevelTables = 16
 	tableSize        = 32 << 20
 )
 
@@ -37,6 +37,8 @@ const (
 type CacheConfig struct {
 	// MaxSize is the length in bytes of all files at which the cache is dropped and begun anew; 0 is no bound.
 	MaxSize int64
+	// Memory is how many bytes of what was written last may be held in memory too; less than 1 MiB is none.
+	Memory int64
 	// Workspace and Endpoint are what the content is bound to, see DataConfig.
 	Workspace, Endpoint string
 	// Logger gets warnings; nil drops them.
@@ -57,6 +59,7 @@ type Cache struct {
 	mu      sync.RWMutex // held for writing only while db is replaced
 	db      *pebble.DB   // nil after Close, and when a new one could not be made
 	failure *failure
+	warm    *warm
 	written atomic.Int64 // bytes since the size was last looked at
 
 	outgrown, unread atomic.Uint64 // how often it was begun anew
@@ -65,6 +68,7 @@ type Cache struct {
 	pairs   map[pair]uint16
 	last    uint16
 	parts   parts
+	shapes  shapes
 	covered map[string]uint64 // offset by stream
 }
 
@@ -104,8 +108,8 @@ func openCacheOn(disk vfs.FS, path string, cfg CacheConfig) (*Cache, error) {
 
 // open opens what is in the folder. On an error nothing is open.
 func (c *Cache) open() (err error) {
-	c.failure = &failure{}
-	c.pairs, c.last, c.parts, c.covered, c.db = map[pair]uint16{}, 0, noParts(), map[string]uint64{}, nil
+	c.failure, c.warm = &failure{}, newWarm(c.cfg.Memory)
+	c.pairs, c.last, c.parts, c.shapes, c.covered, c.db = map[pair]uint16{}, 0, noParts(), noShapes(), map[string]uint64{}, nil
 	defer func() {
 		if failed := c.failure.get(); failed != nil && err == nil {
 			err = failed
@@ -130,7 +134,7 @@ func (c *Cache) open() (err error) {
 	case string(head) != string(c.head):
 		return errors.New("it was written for another workspace or endpoint, or by another version")
 	}
-	return errors.Join(c.readNames(), c.readParts(), c.readCovered())
+	return errors.Join(c.readNames(), c.readParts(), c.readShapes(), c.readCovered())
 }
 
 func openPebble(folder string, disk tolerantFS, log *slog.Logger) (db *pebble.DB, err error) {

@@ -4,6 +4,7 @@ package state
 
 import (
 	"bytes"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -141,5 +142,72 @@ func BenchmarkCache(b *testing.B) {
 				b.Fatal(ok, err)
 			}
 		})
+	})
+}
+
+// BenchmarkCacheChanges is what a stream of changes without before-images asks of the cache: of a million users with serial IDs (fewer with -short), each call
+// looks up 75 at random, and writes them.
+func BenchmarkCacheChanges(b *testing.B) {
+	total := 1_000_000
+	if testing.Short() {
+		total = 100_000
+	}
+	for _, memory := range []int64{0, 96 << 20} {
+		b.Run(fmt.Sprintf("%d MB in memory", memory>>20), func(b *testing.B) { benchChanges(b, total, memory) })
+	}
+}
+
+func benchChanges(b *testing.B, total int, memory int64) {
+	const batch = 75
+	who := crowd{rand.Uint64()}
+	c := openCache(b, b.TempDir(), func(c *CacheConfig) { c.Memory = memory })
+	prints, users := make([]connector.PrintPut, batch), make([]connector.User, batch)
+	put := func(j, i int) {
+		_, prints[j] = who.of(i, prints[j].Prints[:0])
+		prints[j].User.ID = strconv.Itoa(i)
+		users[j] = prints[j].User
+	}
+	for i := 0; i < total; i += batch {
+		for j := range batch {
+			put(j, i+j)
+		}
+		if err := c.Write(nil, prints); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := c.Sync([]connector.Position{{Stream: "slot", Offset: 1}}); err != nil {
+		b.Fatal(err)
+	}
+	settle(c)
+	b.Run("read and write", func(b *testing.B) {
+		b.ReportAllocs()
+		var making, reading, writing time.Duration
+		at := worked(b)
+		lap := func(d *time.Duration) {
+			now := worked(b)
+			*d += now - at
+			at = now
+		}
+		for i := 0; b.Loop(); i++ {
+			for j := range batch {
+				put(j, rand.IntN(total))
+			}
+			lap(&making)
+			found := 0
+			if err := c.PrintsOf("customers", users, func(int, []connector.Print) { found++ }); err != nil || found != batch {
+				b.Fatal(found, err)
+			}
+			lap(&reading)
+			if err := c.Write(nil, prints); err != nil {
+				b.Fatal(err)
+			}
+			lap(&writing)
+		}
+		settle(c)
+		lap(&writing)
+		per := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / float64(b.N*batch) }
+		b.ReportMetric(per(reading), "cpu-ns/read")
+		b.ReportMetric(per(writing), "cpu-ns/write")
+		b.ReportMetric(float64(c.size())/float64(total), "B/user")
 	})
 }

@@ -168,6 +168,7 @@ func (c *Cache) forgetKeys(ctx context.Context, u connector.User, keys []cacheRo
 	if err := db.Flush(); err != nil {
 		return c.explain(err)
 	}
+	c.warm.clear()
 	b := db.NewBatch()
 	defer b.Close()
 	for _, k := range keys {

@@ -37,6 +37,7 @@ var (
 	cacheCovered = []byte{0, 0, 'c'} // followed by the stream; the value is the offset
 	cacheNames   = []byte{0, 0, 'n'} // followed by model and table; the value is the number
 	cacheNumber  = []byte{0, 0, 'l'} // the last number given
+	cacheShapes  = []byte{0, 0, 's'} // followed by the number; the value is the leaves
 	cacheParts   = []byte{0, 0, 'p'} // followed by the part; the value is its tag
 	cacheTag     = []byte{0, 0, 't'} // the last tag given
 )
@@ -83,11 +84,11 @@ func printKeys(number uint16) (from, end []byte) {
 
 // printUser gives the user whose fingerprints stand under a key with a value.
 func printUser(key, value []byte) (u connector.User, tag uint32, err error) {
-	named, tag, rest, err := readPrintHead(value, &u)
-	if err != nil || len(rest)%printSize != 0 || len(key) <= prefixSize || named != (key[prefixSize] == keyLongPrints) {
+	first, tag, rest, err := readPrintHead(value, &u)
+	if err != nil || !wholePrints(first, rest) || len(key) <= prefixSize || first&named != 0 != (key[prefixSize] == keyLongPrints) {
 		return connector.User{}, 0, errValue
 	}
-	if named {
+	if first&named != 0 {
 		return u, tag, nil
 	}
 	key = key[prefixSize+1:]
@@ -100,6 +101,14 @@ func printUser(key, value []byte) (u connector.User, tag uint32, err error) {
 	}
 	label := key[1+size:]
 	return connector.User{Kind: connector.IDKind(key[0]), Label: string(label[:n]), ID: string(label[n:])}, tag, nil
+}
+
+// wholePrints tells whether what follows the head of a value has the length of fingerprints.
+func wholePrints(first byte, rest []byte) bool {
+	if first&shaped != 0 {
+		return len(rest) > shapeSize && (len(rest)-shapeSize)%sumSize == 0
+	}
+	return len(rest)%printSize == 0
 }
 
 // appendUserHash appends what stands for a user.
@@ -117,6 +126,7 @@ const (
 	sameID = 1 << 7 // the user's ID is the row's own, which needs no second copy
 	tagged = 1 << 6 // a tag follows
 	named  = 1      // in the value of fingerprints: the user follows, whom the key cannot name
+	shaped = 1 << 1 // likewise: the number of a shape stands for the leaves
 )
 
 // appendHead begins a value with its first byte and, unless it is 0, the tag of its part.
@@ -191,27 +201,32 @@ func readUser(v []byte, rowID string) (u connector.User, tag uint32, err error) 
 	return u, tag, nil
 }
 
-// The bytes of a fingerprint in a value: all leaves come first, then all sums. The leaves of a model's users are the same, so that a block's compression
-// takes them once; the sums are random.
+// The bytes of a fingerprint in a value: all leaves come first, or the number of their shape, then all sums.
 const (
 	leafSize  = 4
 	sumSize   = 8
 	printSize = leafSize + sumSize
 )
 
-// appendPrints appends the value of a user's fingerprints; they are sorted by Leaf, without doubles.
-func appendPrints(b []byte, u *connector.User, prints []connector.Print, tag uint32) []byte {
+// appendPrints appends the value of a user's fingerprints, which are sorted by Leaf, without doubles, and of that shape, or of none where it is 0.
+func appendPrints(b []byte, u *connector.User, prints []connector.Print, tag uint32, shape uint16) []byte {
+	first := byte(0)
+	if shape != 0 {
+		first = shaped
+	}
 	if !longUser(u) {
-		b = appendHead(b, 0, tag)
+		b = appendHead(b, first, tag)
 	} else {
-		b = append(appendHead(b, named, tag), byte(u.Kind))
+		b = append(appendHead(b, first|named, tag), byte(u.Kind))
 		b = binary.AppendUvarint(b, uint64(len(u.Label)))
 		b = append(b, u.Label...)
 		b = binary.AppendUvarint(b, uint64(len(u.ID)))
 		b = append(b, u.ID...)
 	}
-	for i := range prints {
-		b = binary.BigEndian.AppendUint32(b, prints[i].Leaf)
+	if shape != 0 {
+		b = binary.BigEndian.AppendUint16(b, shape)
+	} else {
+		b = appendLeaves(b, prints)
 	}
 	for i := range prints {
 		b = binary.BigEndian.AppendUint64(b, prints[i].Sum)
@@ -219,17 +234,17 @@ func appendPrints(b []byte, u *connector.User, prints []connector.Print, tag uin
 	return b
 }
 
-// readPrintHead takes the head off a value of appendPrints, the user included, whom it puts into u where that is not nil.
-func readPrintHead(v []byte, u *connector.User) (isNamed bool, tag uint32, rest []byte, err error) {
-	first, tag, rest, err := readHead(v)
-	if err != nil || first > named {
-		return false, 0, nil, errValue
+// readPrintHead takes the head off a value of appendPrints, the user included, whom it puts into u where that is not nil. First is named and shaped.
+func readPrintHead(v []byte, u *connector.User) (first byte, tag uint32, rest []byte, err error) {
+	first, tag, rest, err = readHead(v)
+	if err != nil || first > named|shaped {
+		return 0, 0, nil, errValue
 	}
-	if first != named {
-		return false, tag, rest, nil
+	if first&named == 0 {
+		return first, tag, rest, nil
 	}
 	if len(rest) == 0 || connector.IDKind(rest[0]) > connector.Item {
-		return false, 0, nil, errValue
+		return 0, 0, nil, errValue
 	}
 	kind := connector.IDKind(rest[0])
 	rest = rest[1:]
@@ -237,20 +252,26 @@ func readPrintHead(v []byte, u *connector.User) (isNamed bool, tag uint32, rest 
 	for i := range text {
 		n, size := binary.Uvarint(rest)
 		if size <= 0 || n > uint64(len(rest)-size) {
-			return false, 0, nil, errValue
+			return 0, 0, nil, errValue
 		}
 		text[i], rest = rest[size:size+int(n)], rest[size+int(n):]
 	}
 	if u != nil {
 		*u = connector.User{Kind: kind, Label: string(text[0]), ID: string(text[1])}
 	}
-	return true, tag, rest, nil
+	return first, tag, rest, nil
 }
 
-// readPrints appends what a value of appendPrints holds; on an error dst comes back as it was.
-func readPrints(dst []connector.Print, v []byte) (prints []connector.Print, tag uint32, err error) {
-	_, tag, rest, err := readPrintHead(v, nil)
-	if err != nil || len(rest)%printSize != 0 {
+// readPrints appends what a value of appendPrints holds; on an error dst comes back as it was. LeavesOf gives the leaves of a shape, nil of one that there is not.
+func readPrints(dst []connector.Print, v []byte, leavesOf func(uint16) []uint32) (prints []connector.Print, tag uint32, err error) {
+	first, tag, rest, err := readPrintHead(v, nil)
+	if err != nil {
+		return dst, 0, errValue
+	}
+	if first&shaped != 0 {
+		return readShaped(dst, rest, tag, leavesOf)
+	}
+	if len(rest)%printSize != 0 {
 		return dst, 0, errValue
 	}
 	n := len(rest) / printSize
@@ -262,6 +283,21 @@ func readPrints(dst []connector.Print, v []byte) (prints []connector.Print, tag 
 			return dst, 0, errValue
 		}
 		prints = append(prints, p)
+	}
+	return prints, tag, nil
+}
+
+func readShaped(dst []connector.Print, rest []byte, tag uint32, leavesOf func(uint16) []uint32) (prints []connector.Print, sameTag uint32, err error) {
+	if len(rest) < shapeSize {
+		return dst, 0, errValue
+	}
+	leaves, sums := leavesOf(binary.BigEndian.Uint16(rest)), rest[shapeSize:]
+	if leaves == nil || len(sums) != len(leaves)*sumSize {
+		return dst, 0, errValue
+	}
+	prints = dst
+	for i, leaf := range leaves {
+		prints = append(prints, connector.Print{Leaf: leaf, Sum: binary.BigEndian.Uint64(sums[i*sumSize:])})
 	}
 	return prints, tag, nil
 }

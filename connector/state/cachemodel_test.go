@@ -106,13 +106,15 @@ func modelUsers() (out []connector.User) {
 
 // cacheWorld runs a cache on a disk that can lose its power beside what it ought to know.
 type cacheWorld struct {
-	t     *rapid.T
-	dir   string
-	disk  *vfs.MemFS
-	log   bytes.Buffer
-	c     *Cache
-	now   known
-	maybe []known // what a power cut may leave: the state that is durable, and each one that was written since
+	t    *rapid.T
+	dir  string
+	disk *vfs.MemFS
+	log  bytes.Buffer
+	c    *Cache
+	// memory is CacheConfig's.
+	memory int64
+	now    known
+	maybe  []known // what a power cut may leave: the state that is durable, and each one that was written since
 }
 
 // powered gives a disk that has the folders around the cache's own.
@@ -146,6 +148,7 @@ func (w *cacheWorld) must(err error) {
 
 func (w *cacheWorld) open() {
 	cfg := testCache
+	cfg.Memory = w.memory
 	cfg.Logger = slog.New(slog.NewTextHandler(&w.log, nil))
 	c, err := openCacheOn(w.disk, w.dir, cfg)
 	w.must(err)
@@ -285,7 +288,7 @@ func (w *cacheWorld) crash() {
 // TestCacheAgainstModel does what it likes with a cache, power cuts included, and compares all it gives with a model in memory after every step.
 func TestCacheAgainstModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		w := &cacheWorld{t: rt, dir: t.TempDir(), now: nothing(), maybe: []known{nothing()}}
+		w := &cacheWorld{t: rt, dir: t.TempDir(), now: nothing(), maybe: []known{nothing()}, memory: rapid.SampledFrom([]int64{0, warmChunk}).Draw(rt, "memory")}
 		var err error
 		w.disk, err = powered(w.dir)
 		w.must(err)

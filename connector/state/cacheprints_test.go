@@ -124,7 +124,7 @@ func TestCachePrints(t *testing.T) {
 	})
 	t.Run("what cannot be read is an error, and the cache is begun anew", func(t *testing.T) {
 		for name, v := range map[string][]byte{
-			"empty": {}, "cut": appendPrints(nil, &connector.User{}, some(2), 0)[:14], "unsorted": appendPrints(nil, &connector.User{}, []connector.Print{{Leaf: 2}, {Leaf: 1}}, 0),
+			"empty": {}, "cut": appendPrints(nil, &connector.User{}, some(2), 0, 0)[:14], "unsorted": appendPrints(nil, &connector.User{}, []connector.Print{{Leaf: 2}, {Leaf: 1}}, 0, 0),
 			"a user's": appendUser(nil, &connector.User{Kind: connector.Email, ID: "elevenchars"}, "", 0),
 		} {
 			var log bytes.Buffer
@@ -281,10 +281,10 @@ func TestCacheParts(t *testing.T) {
 		if n := len(appendUser(nil, &u, u.ID, 0)); n != 1 {
 			t.Errorf("a row takes %d bytes", n)
 		}
-		if n := len(appendPrints(nil, &connector.User{}, some(10), 0)); n != 1+10*printSize {
+		if n := len(appendPrints(nil, &connector.User{}, some(10), 0, 0)); n != 1+10*printSize {
 			t.Errorf("ten fingerprints take %d bytes", n)
 		}
-		if n := len(appendPrints(nil, &connector.User{}, some(10), 1<<14-1)); n != 3+10*printSize {
+		if n := len(appendPrints(nil, &connector.User{}, some(10), 1<<14-1, 0)); n != 3+10*printSize {
 			t.Errorf("with a part, ten fingerprints take %d bytes", n)
 		}
 	})
@@ -297,7 +297,7 @@ func FuzzPrintKey(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind uint8, label, id string, key, value []byte) {
 		u := connector.User{Kind: connector.IDKind(kind % uint8(connector.Item+1)), Label: label, ID: id}
 		k := appendPrintKey(nil, 7, &u)
-		got, tag, err := printUser(k, appendPrints(nil, &u, some(2), 9))
+		got, tag, err := printUser(k, appendPrints(nil, &u, some(2), 9, 0))
 		if err != nil || got != u || tag != 9 {
 			t.Fatalf("%+v under %d became %+v under %d, %v", u, 9, got, tag, err)
 		}
@@ -315,19 +315,31 @@ func FuzzPrintKey(f *testing.F) {
 // FuzzCachedValue: no bytes panic, and what can be read is what would be written.
 func FuzzCachedValue(f *testing.F) {
 	u := connector.User{Kind: connector.Alias, ID: "u", Label: "crm"}
-	f.Add(appendPrints(nil, &connector.User{}, some(3), 0), "1")
-	f.Add(appendPrints(nil, &connector.User{}, some(1), 70_000), "1")
+	f.Add(appendPrints(nil, &connector.User{}, some(3), 0, 0), "1")
+	f.Add(appendPrints(nil, &connector.User{}, some(1), 70_000, 0), "1")
 	f.Add(appendUser(nil, &u, "1", 3), "1")
 	f.Add(appendUser(nil, &u, "u", 0), "u")
+	f.Add(appendPrints(nil, &connector.User{}, some(3), 5, 3), "1")
+	f.Add([]byte{shaped, 0, 4}, "")
 	f.Add([]byte{tagged}, "")
+	leavesOf := func(number uint16) []uint32 { // the first n leaves of some, for number n up to 3
+		if number == 0 || number > 3 {
+			return nil
+		}
+		return []uint32{0, 1<<20 | 1, 2<<20 | 2}[:number]
+	}
 	f.Fuzz(func(t *testing.T, v []byte, rowID string) {
 		before := []connector.Print{{Leaf: 7, Sum: 7}}
-		prints, tag, err := readPrints(before, v)
+		prints, tag, err := readPrints(before, v, leavesOf)
 		if err != nil && (tag != 0 || len(prints) != 1) || prints[0] != before[0] {
 			t.Fatalf("%v, %d, %v", prints, tag, err)
 		}
 		if err == nil {
-			again, sameTag, err := readPrints(nil, appendPrints(nil, &connector.User{}, prints[1:], tag))
+			shape := uint16(0)
+			if n := uint16(len(prints) - 1); n > 0 && slices.EqualFunc(prints[1:], leavesOf(n), func(p connector.Print, leaf uint32) bool { return p.Leaf == leaf }) {
+				shape = n
+			}
+			again, sameTag, err := readPrints(nil, appendPrints(nil, &connector.User{}, prints[1:], tag, shape), leavesOf)
 			if err != nil || sameTag != tag || !slices.Equal(again, prints[1:]) {
 				t.Fatalf("%v under %d became %v under %d, %v", prints[1:], tag, again, sameTag, err)
 			}

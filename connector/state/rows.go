@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -83,28 +84,18 @@ func (c *Cache) Prints(dst []connector.Print, u connector.User, model string) (p
 	if !ok {
 		return dst, false, nil
 	}
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	s.key = appendPrintKey(s.key[:0], n, &u)
-	v, at, err := lookUp(db, s.key)
-	if err != nil {
+	l := look{c: c, db: db, s: scratches.Get().(*scratch), room: dst}
+	defer scratches.Put(l.s)
+	l.s.key = appendPrintKey(l.s.key[:0], n, &u)
+	ok, err = l.prints()
+	if err = errors.Join(err, l.close()); err != nil || !ok {
 		return dst, false, c.explain(err)
 	}
-	if at == nil {
-		return dst, false, nil
-	}
-	prints, tag, err := readPrints(dst, v)
-	if err != nil {
-		err = c.unreadable("fingerprints")
-	}
-	if err = errors.Join(err, at.Close()); err != nil || !c.alive(tag) {
-		return dst, false, c.explain(err)
-	}
-	return prints, true, nil
+	return l.room, true, nil
 }
 
-// PrintsOf is Prints for several users: it opens the store once, which costs as much as looking one of them up.
-func (c *Cache) PrintsOf(model string, users []connector.User, found func(i int, prints []connector.Print)) error {
+// PrintsOf is Prints for several users: it opens the store at most once, which costs as much as looking one of them up.
+func (c *Cache) PrintsOf(model string, users []connector.User, found func(i int, prints []connector.Print)) (err error) {
 	db, err := c.use()
 	if err != nil {
 		return err
@@ -114,47 +105,75 @@ func (c *Cache) PrintsOf(model string, users []connector.User, found func(i int,
 	if !ok {
 		return nil
 	}
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	at, err := db.NewIter(&lookUpOptions)
-	if err != nil {
-		return c.explain(err)
+	l := look{c: c, db: db, s: scratches.Get().(*scratch)}
+	defer scratches.Put(l.s)
+	for i := range users {
+		l.s.key = appendPrintKey(l.s.key[:0], n, &users[i])
+		from := len(l.room)
+		ok, lerr := l.prints()
+		if lerr != nil {
+			err = lerr
+			break
+		}
+		if !ok {
+			continue
+		}
+		if from == 0 { // those of one model are about as many for each user
+			l.room = slices.Grow(l.room, len(l.room)*(len(users)-i-1))
+		}
+		found(i, l.room[from:len(l.room):len(l.room)])
 	}
-	err = c.printsOf(at, s, n, users, found)
-	return c.explain(errors.Join(err, at.Close()))
+	return c.explain(errors.Join(err, l.close()))
 }
 
-func (c *Cache) printsOf(at *pebble.Iterator, s *scratch, n uint16, users []connector.User, found func(int, []connector.Print)) error {
-	var room []connector.Print
-	for i := range users {
-		s.key = appendPrintKey(s.key[:0], n, &users[i])
-		if !at.SeekPrefixGE(s.key) {
-			if err := at.Error(); err != nil {
-				return err
-			}
-			continue
-		}
-		v, err := at.ValueAndErr()
-		if err != nil {
-			return err
-		}
-		from := len(room)
-		all, tag, err := readPrints(room, v)
-		if err != nil {
-			return c.unreadable("fingerprints")
-		}
-		if !c.alive(tag) {
-			continue
-		}
-		if cap(room) == 0 { // those of one model are about as many for each user
-			grown := make([]connector.Print, len(all), len(all)*(len(users)-i))
-			copy(grown, all)
-			all = grown
-		}
-		room = all
-		found(i, room[from:len(room):len(room)])
+// look is a look-up of one user or several, in memory and in the files.
+type look struct {
+	c    *Cache
+	db   *pebble.DB
+	s    *scratch
+	at   *pebble.Iterator // nil until the memory lacked one
+	room []connector.Print
+}
+
+// prints appends the fingerprints of the user whose key is in l.s to l.room; ok is false, and room as it was, where nothing is known.
+func (l *look) prints() (ok bool, err error) {
+	v, ok, err := l.value()
+	if err != nil || !ok {
+		return false, err
 	}
-	return nil
+	all, tag, err := readPrints(l.room, v, l.c.leavesOf)
+	if err != nil {
+		return false, l.c.unreadable("fingerprints")
+	}
+	if !l.c.alive(tag) {
+		return false, nil
+	}
+	l.room = all
+	return true, nil
+}
+
+// value gives what stands under the key in l.s, valid until the next one is asked for.
+func (l *look) value() (v []byte, ok bool, err error) {
+	if l.s.value, ok = l.c.warm.get(l.s.value[:0], l.s.key); ok {
+		return l.s.value, true, nil
+	}
+	if l.at == nil {
+		if l.at, err = l.db.NewIter(&lookUpOptions); err != nil {
+			return nil, false, err
+		}
+	}
+	if !l.at.SeekPrefixGE(l.s.key) {
+		return nil, false, l.at.Error()
+	}
+	v, err = l.at.ValueAndErr()
+	return v, err == nil, err
+}
+
+func (l *look) close() error {
+	if l.at == nil {
+		return nil
+	}
+	return l.at.Close()
 }
 
 // Write stores what was accepted, all of rows and prints or nothing; of two puts of one row, or of one user's fingerprints, the later counts. It is durable
@@ -176,7 +195,12 @@ func (c *Cache) Write(rows []connector.RowPut, prints []connector.PrintPut) erro
 }
 
 // write commits one batch and gives its length in bytes.
-func (c *Cache) write(db *pebble.DB, rows []connector.RowPut, prints []connector.PrintPut) (int, error) {
+func (c *Cache) write(db *pebble.DB, rows []connector.RowPut, prints []connector.PrintPut) (size int, err error) {
+	defer func() {
+		if err != nil {
+			c.warm.clear() // it may have what the files do not
+		}
+	}()
 	b := db.NewBatch()
 	defer b.Close()
 	s := scratches.Get().(*scratch)
@@ -212,17 +236,23 @@ func (c *Cache) write(db *pebble.DB, rows []connector.RowPut, prints []connector
 		}
 		s.key = appendPrintKey(s.key[:0], n, &p.User)
 		if p.Prints == nil {
+			c.warm.remove(s.key)
 			err = b.Delete(s.key, nil)
 		} else if err = ascending(p); err == nil {
-			s.value = appendPrints(s.value[:0], &p.User, p.Prints, tag)
+			var shape uint16
+			if shape, s.value, err = c.shape(db, p.Prints, s.value); err != nil {
+				return 0, err
+			}
+			s.value = appendPrints(s.value[:0], &p.User, p.Prints, tag, shape)
+			c.warm.put(s.key, s.value)
 			err = b.Set(s.key, s.value, nil)
 		}
 		if err != nil {
 			return 0, err
 		}
 	}
-	size := b.Len()
-	if err := b.Commit(pebble.NoSync); err != nil {
+	size = b.Len()
+	if err = b.Commit(pebble.NoSync); err != nil {
 		return 0, err
 	}
 	return size, c.failure.get()

@@ -60,6 +60,7 @@ var settingsParts = []settingsPart{
 	}},
 	{"folders", "", []setting{
 		{Path: "data.path", Kind: "text", Default: "./data"}, {Path: "cache.path", Kind: "text", Default: "./cache"}, {Path: "cache.max_size", Kind: "text", Default: "8GiB"},
+		{Path: "cache.memory", Kind: "text", Default: "96MiB"},
 	}},
 	{"limits", "", []setting{
 		{Path: "limits.open_changes", Kind: "number", Default: "50000"}, {Path: "limits.open_bytes", Kind: "text", Default: "64MiB"}, {Path: "limits.drain", Kind: "text", Default: "30s"},
