@@ -169,9 +169,10 @@ func TestKafka(t *testing.T) {
 	})
 	t.Run("tells its partitions in status and metrics", func(t *testing.T) {
 		b.until("all is confirmed", func() bool { return b.status().OpenChanges == 0 })
-		wantIn(t, b.must("status"), "running", "shop.users", "position shop.users/", "offset")
+		wantIn(t, b.must("status"), "running", "shop.users", "position shop.users/", "offset", "source: records that carry no change: tombstone 1")
 		_, body := b.get("/metrics")
 		wantIn(t, body, `brazecdc_source_connected{source="kafka"} 1`, `brazecdc_kafka_lag_records{partition="0",topic="shop.users"}`, `brazecdc_confirmed_position{stream="shop.users/`)
+		wantIn(t, body, `brazecdc_kafka_skipped_total{reason="tombstone"} 1`, `brazecdc_kafka_skipped_total{reason="key_change"} 0`)
 		wantIn(t, body, `brazecdc_quarantine_added_total{model="users",reason="undecodable"} 1`, `brazecdc_quarantine_retried_total{model="users",outcome="impossible"} 1`)
 		if regexp.MustCompile(`stream="[^"]*@`).MatchString(body) || strings.Contains(body, "slot_") {
 			t.Errorf("an assignment's number or a slot is shown:\n%s", body)

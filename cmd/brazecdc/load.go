@@ -14,6 +14,7 @@ import (
 	"brazecdc/connector"
 	"brazecdc/connector/config"
 	"brazecdc/connector/draft"
+	"brazecdc/connector/state"
 )
 
 // load reads the configuration. Faults of it are one StopError with exit code 3.
@@ -34,8 +35,15 @@ func (p *program) loadReading() (cfg *config.Config, whole bool, err error) {
 		return nil, false, err
 	}
 	cfg, faults := config.Partial(p.config, text, p.env, config.SecretFiles(p.config))
-	if cfg == nil || cfg.Braze.Workspace == "" || cfg.Braze.Endpoint == "" || slices.ContainsFunc(faults, func(f config.Fault) bool { return !f.Warn && !f.Unset }) {
+	if cfg == nil || slices.ContainsFunc(faults, func(f config.Fault) bool { return !f.Warn && !f.Unset }) {
 		return nil, false, err
+	}
+	if b := &cfg.Braze; b.Workspace == "" || b.Endpoint == "" {
+		workspace, endpoint, ok, berr := state.OnlyBinding(p.beside(cfg.Data.Path))
+		if berr != nil || !ok || b.Workspace != "" && b.Workspace != workspace || b.Endpoint != "" && b.Endpoint != endpoint {
+			return nil, false, err
+		}
+		b.Workspace, b.Endpoint = workspace, endpoint
 	}
 	return cfg, false, nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -211,6 +212,8 @@ func TestStopping(t *testing.T) {
 			return strings.HasPrefix(v, "DATABASE_URL=") || strings.HasPrefix(v, "BRAZE_API_KEY=")
 		})
 		wantIn(t, b.must("status"), "last stop", "exit code 20", "position slot/", "users  public.users")
+		b.write(regexp.MustCompile(`endpoint: \S+`).ReplaceAllLiteralString(b.text, "endpoint: ${NOT_SET_HERE}")) // as init writes it
+		wantIn(t, b.must("status"), "last stop", "position slot/")
 		if r := b.brazecdc("check"); r.code != 4 && r.code != 3 {
 			t.Errorf("exit code %d of a check without the variables", r.code)
 		}

@@ -47,11 +47,13 @@ func TestTraces(t *testing.T) {
 	t.Run("of a database: batches, calls, and what failed; no values and no users", func(t *testing.T) {
 		b := newBench(t, plainModel)
 		b.env = append(b.env, on...)
+		b.exec(`INSERT INTO users (id, email, plan) VALUES ('u-before', 'secret@example.com', 'pro')`)
 		p := b.run()
 		b.exec(`INSERT INTO users (id, email, plan) VALUES ('u-secret', 'secret@example.com', 'pro')`)
 		b.until("the traces come", func() bool {
 			return to.has("batch", "read", "map", "wait", "confirm", "call /users/track", "brazecdc.stream", "service.name", "brazecdc")
 		})
+		b.until("those of the load's chunk come", func() bool { return to.has("chunk", "load/users-") })
 		b.fault(brazesim.Fault{Endpoint: "/users/track", Status: 503, Count: 1})
 		b.exec(`UPDATE users SET plan = 'free'`)
 		b.until("what failed comes", func() bool { return to.has("error.type", "server") })

@@ -203,6 +203,41 @@ var (
 	keyClean    = []byte("clean")
 )
 
+// OnlyBinding tells which workspace and endpoint the content of a folder is bound to, where it is of one pair alone: for who has to look at it and does not
+// know them. ok is false where there is none, or several.
+func OnlyBinding(path string) (workspace, endpoint string, ok bool, err error) {
+	dirs, err := os.ReadDir(path)
+	if err != nil {
+		return "", "", false, fmt.Errorf("look into %s: %w", path, err)
+	}
+	var found []string
+	for _, d := range dirs {
+		file := filepath.Join(path, d.Name(), "journal.db")
+		if _, err := os.Stat(file); err == nil {
+			found = append(found, file)
+		}
+	}
+	if len(found) != 1 {
+		return "", "", false, nil
+	}
+	f, _, err := openFile(found[0], true, []bucket{bucketHead}, nil)
+	if err != nil {
+		return "", "", false, err
+	}
+	err = f.view(func(tx *bbolt.Tx) error {
+		b, err := bucketHead.get(tx, keyBound)
+		if err != nil {
+			return err
+		}
+		d := decoder{b: b}
+		if workspace, endpoint = d.str(), d.str(); d.end() != nil {
+			return bucketHead.damage(keyBound, "the binding cannot be read")
+		}
+		return nil
+	})
+	return workspace, endpoint, err == nil, errors.Join(err, f.close())
+}
+
 // header is what a file in `data/` says of itself.
 type header struct{ workspace, endpoint string }
 

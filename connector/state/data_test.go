@@ -231,3 +231,26 @@ func child(t *testing.T, name string, env ...string) *exec.Cmd {
 	cmd.Env = append(append(os.Environ(), "STATE_TEST_CHILD="+name), env...)
 	return cmd
 }
+
+func TestOnlyBinding(t *testing.T) {
+	dir := t.TempDir()
+	if _, _, ok, err := OnlyBinding(dir); ok || err != nil {
+		t.Errorf("of an empty folder: %v, %v", ok, err)
+	}
+	for i, workspace := range []string{"shop", "staging"} {
+		d, err := OpenData(dir, DataConfig{Workspace: workspace, Endpoint: "https://rest.fra-01.braze.eu/"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w, e, ok, err := OnlyBinding(dir)
+		if err != nil || ok != (i == 0) || ok && (w != "shop" || e != "https://rest.fra-01.braze.eu") {
+			t.Errorf("%q at %q, %v, %v after %d workspaces", w, e, ok, err, i+1)
+		}
+	}
+	if _, _, _, err := OnlyBinding(filepath.Join(dir, "none")); err == nil {
+		t.Error("a folder that is not there is told")
+	}
+}
