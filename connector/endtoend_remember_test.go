@@ -187,8 +187,7 @@ func newTopicRig(t *testing.T, models ...connector.Model) *topicRig {
 	t.Cleanup(func() {
 		if r.cancel != nil {
 			r.cancel()
-			<-r.ended
-			_ = errors.Join(r.cache.Close(), r.data.Close())
+			_ = errors.Join(<-r.ended, r.cache.Close(), r.data.Close())
 		}
 		if t.Failed() {
 			t.Log(r.log.String())

@@ -366,7 +366,9 @@ func (f *feed) compare(now time.Time, before, st *control.Status, c *counts) {
 
 // begun notes the end of the process before and the start of this one, which nobody here has seen. The lock is held.
 func (f *feed) begun(now time.Time, st *control.Status) {
-	recent := func(at time.Time) bool { return !at.IsZero() && !at.After(now) && now.Sub(at) < minutesKept*time.Minute }
+	recent := func(at time.Time) bool {
+		return !at.IsZero() && !at.After(now) && now.Sub(at) < minutesKept*time.Minute
+	}
 	if st.LastStop != nil && recent(st.LastStop.At) && !f.near(markStop, st.LastStop.At) {
 		f.mark(st.LastStop.At, markStop, "")
 	}

@@ -100,7 +100,9 @@ func (p *past) read(now time.Time, r *ring) ([]mark, error) {
 	if json.NewDecoder(in).Decode(&marks) != nil {
 		return nil, nil // of a version that kept none, or cut short
 	}
-	return slices.DeleteFunc(marks, func(m mark) bool { return m.At.After(now) || now.Sub(m.At) > minutesKept*time.Minute || !slices.Contains(markKinds, m.Kind) }), nil
+	return slices.DeleteFunc(marks, func(m mark) bool {
+		return m.At.After(now) || now.Sub(m.At) > minutesKept*time.Minute || !slices.Contains(markKinds, m.Kind)
+	}), nil
 }
 
 // spread fills a ring of seconds with minutes: coarser than what was there, and better than nothing.

@@ -116,8 +116,7 @@ func spokenIn(t *testing.T, name string, words map[string]bool) map[string]strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	var walk func(n ast.Node) bool
-	walk = func(n ast.Node) bool {
+	walk := func(n ast.Node) bool {
 		switch x := n.(type) {
 		case *ast.ImportSpec:
 			return false
