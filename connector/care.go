@@ -282,6 +282,9 @@ func (p *Pipeline) Heard(model string, pause *Pause) {
 		p.log.Warn("model paused: another process met a TRUNCATE of its table; `brazecdc confirm` goes on, in any of them", "model", model)
 	}
 	c.refresh()
+	if pause != nil {
+		p.memory.forget(i)
+	}
 }
 
 // modelState is what data/ keeps of a model.

@@ -117,7 +117,11 @@ func (p *Pipeline) tell(s *step, call *Effect, outcome, reason string) {
 	rows := e.Rows[:0]
 	for i := range s.rows {
 		r := &s.rows[i]
-		rows = append(rows, EndedRow{Model: r.model, Key: r.key, Change: r.change, Stream: r.stream})
+		stream := r.stream
+		if c := r.change; c != nil && c.Op == Snapshot && s.from != nil && s.from.remembered && s.load {
+			stream = loadStream + s.from.id // the partition is not read for it
+		}
+		rows = append(rows, EndedRow{Model: r.model, Key: r.key, Change: r.change, Stream: stream})
 	}
 	*e = Ending{At: time.Now(), User: s.user, To: s.to, Kind: s.kind, UpdateOnly: s.updateOnly, Load: s.load, Outcome: outcome, Reason: reason, Rows: rows,
 		Mapped: s.fields, Event: s.event, Left: s.left, Waited: s.waited, Tries: int(s.tries), Call: s.call}

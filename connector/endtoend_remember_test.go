@@ -99,9 +99,10 @@ func (s *profileSink) Gone(_ context.Context, users []connector.User) ([]connect
 }
 
 func (s *profileSink) Send(ctx context.Context, k connector.Kind, batch []connector.Effect) error {
-	if s.delay > 0 {
-		time.Sleep(s.delay)
-	}
+	s.mu.Lock()
+	delay := s.delay
+	s.mu.Unlock()
+	time.Sleep(delay)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range batch {
@@ -129,6 +130,13 @@ func (s *profileSink) Send(ctx context.Context, k connector.Kind, batch []connec
 		}
 	}
 	return ctx.Err()
+}
+
+// slow makes calls take their time.
+func (s *profileSink) slow(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.delay = d
 }
 
 // took gives what was sent since the last call, sorted.
@@ -294,8 +302,10 @@ func (r *topicRig) change(part string, c connector.Change) {
 func (r *topicRig) settle() {
 	r.t.Helper()
 	synctest.Wait() // the reader has taken what was handed over
-	if err := r.p.Quiet(r.t.Context()); err != nil {
-		r.t.Fatal(err)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Minute)
+	defer cancel()
+	if err := r.p.Quiet(ctx); err != nil {
+		r.t.Fatalf("it does not come to rest: %v", err)
 	}
 }
 
@@ -304,6 +314,16 @@ func (r *topicRig) hours(n int) {
 	r.t.Helper()
 	time.Sleep(time.Until(time.Now().Truncate(time.Hour).Add(time.Duration(n)*time.Hour + 5*time.Minute)))
 	r.settle()
+}
+
+// beginning counts the lines that begin with a text.
+func (r *topicRig) beginning(lines []string, begin string) (n int) {
+	for _, l := range lines {
+		if strings.HasPrefix(l, begin) {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *topicRig) want(lines ...string) {
@@ -444,6 +464,73 @@ func TestRememberedRows(t *testing.T) {
 		r.want(`track u1 plan="free" active=true`)
 		r.stop()
 	})
+	run("a partition that goes away in the middle of a run: its rows are done unsent, and come with the run after it is back", func(t *testing.T) {
+		r := newTopicRig(t, visitorModel(nil))
+		r.start("visitors/0", "visitors/1")
+		const many = 300
+		for i := range many {
+			r.put("visitors/0", connector.Insert, visitor(fmt.Sprintf("a%03d", i), "free", time.Now().Add(-time.Minute)))
+			r.put("visitors/1", connector.Insert, visitor(fmt.Sprintf("b%03d", i), "free", time.Now().Add(-time.Minute)))
+		}
+		r.settle()
+		r.sink.took()
+		r.sink.slow(time.Minute)
+		time.Sleep(lately - time.Hour)
+		time.Sleep(time.Until(hourly(time.Now()).Add(time.Second)))
+		r.away("visitors/1")
+		r.sink.slow(0)
+		time.Sleep(10 * time.Minute)
+		r.settle()
+		sent := r.sink.took()
+		if n := r.beginning(sent, "track a"); n != many {
+			t.Errorf("%d of the other partition's rows were sent", n)
+		}
+		gone := r.beginning(sent, "track b") // those that were in a call then
+		if gone == many {
+			t.Error("all rows of the partition were sent, though it went away")
+		}
+		for _, l := range r.p.Status().Loads {
+			if l.Finished.IsZero() {
+				t.Errorf("the run does not end: %+v", l)
+			}
+		}
+		r.take("visitors/1", false)
+		r.hours(1)
+		if n := len(r.sink.took()); n != many-gone {
+			t.Errorf("%d were sent, want %d", n, many-gone)
+		}
+		r.stop()
+	})
+	run("a record that comes while a run's rows wait is what counts, and takes them along", func(t *testing.T) {
+		r := newTopicRig(t, visitorModel(nil))
+		r.start("visitors/0")
+		const many = 400
+		for i := range many {
+			r.put("visitors/0", connector.Insert, visitor(fmt.Sprintf("u%03d", i), "free", time.Now().Add(-time.Minute)))
+		}
+		r.settle()
+		r.sink.took()
+		r.sink.slow(time.Minute)
+		time.Sleep(lately - time.Hour)
+		time.Sleep(time.Until(hourly(time.Now()).Add(time.Second)))
+		r.put("visitors/0", connector.Update, visitor("u399", "pro", time.Now()))
+		r.remove("visitors/0", "u398")
+		r.sink.slow(0)
+		time.Sleep(10 * time.Minute)
+		r.settle()
+		sent := r.sink.took()
+		for _, want := range []string{`track u399 plan="pro"`, "delete u398"} {
+			if !slices.Contains(sent, want) {
+				t.Errorf("%s is not among %d calls", want, len(sent))
+			}
+		}
+		for _, line := range sent {
+			if strings.Contains(line, "u399") && line != `track u399 plan="pro"` || strings.HasPrefix(line, "track u398") {
+				t.Errorf("sent %s", line)
+			}
+		}
+		r.stop()
+	})
 	run("a stop in the middle of a run, and what was not remembered under these settings", func(t *testing.T) {
 		r := newTopicRig(t, visitorModel(func(m *connector.Model) { m.Audiences, m.Schedule = nil, nil }))
 		r.start("visitors/0")
@@ -458,12 +545,12 @@ func TestRememberedRows(t *testing.T) {
 		}
 		r.settle()
 		r.sink.took()
-		r.sink.delay = time.Second
+		r.sink.slow(time.Second)
 		time.Sleep(lately - time.Hour)
 		time.Sleep(time.Until(hourly(time.Now()).Add(4 * time.Second)))
 		r.stop()
 		first := r.sink.took()
-		r.sink.delay = 0
+		r.sink.slow(0)
 		r.start("visitors/0")
 		time.Sleep(time.Minute)
 		r.settle()

@@ -31,6 +31,8 @@ func (p *Pipeline) quarantine(ctx context.Context, s *step, class, reason string
 		}
 		if run := p.loads.get(strings.TrimPrefix(r.stream, loadStream)); run != nil {
 			run.held.Add(1)
+		} else if s.load && s.from != nil && s.from.remembered {
+			s.from.held.Add(1)
 		}
 	}
 	if s.asked {

@@ -41,7 +41,7 @@ type RowKeeper interface {
 	RememberedRows(model string, from []byte, parts map[string]bool, n int) (rows []RememberedRow, next []byte, err error)
 	// CountRemembered counts the rows of a model.
 	CountRemembered(ctx context.Context, model string) (int64, error)
-	// ForgetRows forgets the rows of a model's table or topic.
+	// ForgetRows forgets the rows of a model's table or topic, "" all of the model's.
 	ForgetRows(model, table string) error
 }
 
@@ -167,6 +167,18 @@ func (m *memory) emptied(table string) {
 				m.p.cacheFailed(err)
 				return
 			}
+		}
+	}
+}
+
+// forget forgets the rows of a model: another process met that its table was emptied.
+func (m *memory) forget(model int) {
+	if !m.has(model) {
+		return
+	}
+	if k := m.p.keeper(); k != nil {
+		if err := k.ForgetRows(m.p.models[model].Name, ""); err != nil {
+			m.p.cacheFailed(err)
 		}
 	}
 }

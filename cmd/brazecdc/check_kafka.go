@@ -275,6 +275,11 @@ func (c *checker) topicMapping(cfg *config.Config, tables map[string]*connector.
 		c.add(fine, "mapping", fmt.Sprintf("%s fit the newest records", plural(len(cfg.Models), "model")), "")
 	}
 	for i := range cfg.Models {
+		if m != nil && cfg.Models[i].Schedule != nil {
+			if what, columns := m.ByTime(i); len(what) > 0 {
+				c.add(fine, "mapping", fmt.Sprintf("model %s: its schedule looks again at %s, by the columns that are remembered of each row: %s", cfg.Models[i].Name, strings.Join(what, ", "), strings.Join(columns, ", ")), "")
+			}
+		}
 		for _, how := range []string{sameUser, sameEmail} {
 			if m != nil && cfg.Models[i].Kind == "users" && cfg.Models[i].OwnsUsers {
 				c.alikeRows(m, i, &cfg.Models[i], how, c.images[i])

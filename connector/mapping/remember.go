@@ -111,6 +111,20 @@ func (mo *model) readsClock() bool {
 	return len(mo.keeps.columns) > 0 || mo.keeps.whole || slices.ContainsFunc(mo.fields, (*field).byTime)
 }
 
+// ByTime names what of a model changes by time alone: its fields, and "filter" where that reads the clock; and the columns that are remembered for it.
+func (m *Mapper) ByTime(model int) (what, columns []string) {
+	mo := m.models[model]
+	if mo.filter != nil && mo.filter.volatile {
+		what = append(what, "filter")
+	}
+	for _, f := range mo.fields {
+		if f.byTime() {
+			what = append(what, f.name())
+		}
+	}
+	return what, mo.keeps.columns
+}
+
 // Remembers implements connector.RowRememberer.
 func (m *Mapper) Remembers(model int) bool {
 	return model >= 0 && model < len(m.models) && m.models[model].readsClock()

@@ -299,10 +299,13 @@ func (c *Cache) ForgetRows(model, table string) error {
 		return err
 	}
 	defer c.mu.RUnlock()
-	n, ok := c.number(pair{model, table})
-	if !ok {
-		return nil
+	numbers, tables := c.numbersOf(model)
+	for _, n := range numbers {
+		if table != "" && tables[n] != table {
+			continue
+		}
+		from, end := rememberedKeys(n)
+		err = errors.Join(err, db.DeleteRange(from, end, pebble.NoSync))
 	}
-	from, end := rememberedKeys(n)
-	return c.explain(cmp.Or(db.DeleteRange(from, end, pebble.NoSync), c.failure.get()))
+	return c.explain(cmp.Or(err, c.failure.get()))
 }

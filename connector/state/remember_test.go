@@ -122,6 +122,14 @@ func TestRemembered(t *testing.T) {
 		if got := walkRemembered(t, c, 10, "a/0", "a/1", "b/0"); len(got) != 1 || got[0].Key.Table != "b" {
 			t.Errorf("%+v", got)
 		}
+		rememberRows(t, c, rows...)
+		if err := c.ForgetRows("m", ""); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := c.CountRemembered(t.Context(), "m"); n != 0 || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+		rememberRows(t, c, rows...)
 		if err := c.Drop("m"); err != nil {
 			t.Fatal(err)
 		}
