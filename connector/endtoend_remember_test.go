@@ -86,6 +86,8 @@ type profileSink struct {
 	of    map[string]map[string]string
 	sent  []string // one line an object
 	delay time.Duration
+	// refuse is a user whom Braze will not have.
+	refuse string
 }
 
 func (s *profileSink) Limits(connector.Kind) connector.Limits {
@@ -105,8 +107,13 @@ func (s *profileSink) Send(ctx context.Context, k connector.Kind, batch []connec
 	time.Sleep(delay)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var refused []connector.Rejection
 	for i := range batch {
 		e := &batch[i]
+		if e.User.ID == s.refuse {
+			refused = append(refused, connector.Rejection{Index: i, Reason: "no"})
+			continue
+		}
 		line := fmt.Sprintf("%s %s", k, e.User.ID)
 		if e.UpdateOnly {
 			line += " update-only"
@@ -128,6 +135,9 @@ func (s *profileSink) Send(ctx context.Context, k connector.Kind, batch []connec
 		for _, f := range e.Fields {
 			s.of[e.User.ID][f.Def.Name] = string(f.JSON)
 		}
+	}
+	if refused != nil {
+		return &connector.RejectedError{Items: refused}
 	}
 	return ctx.Err()
 }
@@ -420,6 +430,23 @@ func TestRememberedRows(t *testing.T) {
 		time.Sleep(lately)
 		r.hours(1)
 		r.want(`track u1 update-only active=false`)
+		r.stop()
+	})
+	run("a row that Braze refused is not sent in parts", func(t *testing.T) {
+		r := newTopicRig(t, visitorModel(nil))
+		r.sink.refuse = "u1"
+		r.start("visitors/0")
+		r.put("visitors/0", connector.Insert, visitor("u1", "free", time.Now()))
+		r.put("visitors/0", connector.Insert, visitor("u2", "free", time.Now()))
+		r.settle()
+		r.sink.refuse = ""
+		r.sink.took()
+		time.Sleep(lately)
+		r.hours(1)
+		r.want(`track u2 update-only active=false`)
+		if n := r.p.Status().Quarantine; n != 1 {
+			t.Errorf("%d entries are open, want the refused row's", n)
+		}
 		r.stop()
 	})
 	run("a group says subscribed by time only with resubscribe: always", func(t *testing.T) {
