@@ -49,7 +49,7 @@ func (c *checker) sectionFaults(cfg *config.Config, faults config.Faults, sectio
 }
 
 // dialed is what the driver says of each address and each way it tried; the last one's reason is enough for a person.
-var dialed = regexp.MustCompile("(?s)failed to connect to `[^`]*`: .*?dial error: (?:.*dial error: )?")
+var dialed = regexp.MustCompile("(?s)failed to connect to `[^`]*`:\\s.*?dial error: (?:.*dial error: )?")
 
 func (f *finding) onPage() web.Check {
 	out := web.Check{About: orElse(f.About, "other"), Text: dialed.ReplaceAllString(f.What, ""), Fix: f.Fix}

@@ -128,6 +128,7 @@ func (set *pageSet) helpers() template.FuncMap {
 		},
 		"mask":    func(v string) string { return set.r.mask(v) },
 		"fix":     func(v string) fixShown { return set.r.fix(v) },
+		"capital": capital,
 		"said":    func(v string) string { return set.r.said(v) },
 		"reason":  func(v string) string { return set.r.reasonText(v) },
 		"ref":     func(id string) string { return set.r.ref(id) },

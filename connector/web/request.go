@@ -106,7 +106,7 @@ func (r *request) editor() bool { return r.User.Role >= Editor }
 
 // t is a text of the catalogue in the request's language. Who has a contract that counts data points reads of those, where a text of its own says so.
 func (r *request) t(key string, args ...any) string {
-	if r.Points && r.s.words.texts[r.Lang][key+".points"] != "" {
+	if texts := r.s.words.texts[r.Lang]; r.Points && (texts[key+".points"] != "" || texts[key+".points.other"] != "") {
 		key += ".points"
 	}
 	return r.s.words.text(r.Lang, key, args...)

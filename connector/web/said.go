@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 
@@ -164,7 +166,7 @@ func (s *sayings) one(text string) (string, bool) {
 	if t, ok := s.sentence(text); ok {
 		return t, true
 	}
-	if m := aboutPath.FindStringSubmatch(text); m != nil {
+	if m := aboutPath.FindStringSubmatch(text); m != nil && (strings.ContainsAny(m[1], ".[") || strings.Contains(m[2], " ")) {
 		if t, ok := s.sentence(m[2]); ok {
 			return m[1] + " " + t, true
 		}
@@ -213,3 +215,13 @@ func (r *request) saidError(err error) string { return r.said(err.Error()) }
 
 // gap writes the sign of a gap.
 func gap(i int) string { return "{" + strconv.Itoa(i) + "}" }
+
+// capital has a sentence begin with a capital letter, unless its first word is a name.
+func capital(text string) string {
+	first, size := utf8.DecodeRuneInString(text)
+	word, _, _ := strings.Cut(text, " ")
+	if !unicode.IsLower(first) || strings.ContainsAny(word, "_./[=") {
+		return text
+	}
+	return string(unicode.ToUpper(first)) + text[size:]
+}

@@ -42,11 +42,8 @@ var quoted = regexp.MustCompile("[\"`]([a-z]+\\.(?:[a-z0-9_-]+\\.?)*)[\"`]")
 var asked = regexp.MustCompile(`(?:\bt|rich|\.t\(|partial[a-z]*\() ?"([a-z]+\.[a-z0-9_.-]*[a-z0-9_-])"`)
 
 func base(key string) string {
-	key = strings.TrimSuffix(key, ".points")
-	if b, ok := strings.CutSuffix(key, ".one"); ok {
-		return b
-	}
-	return strings.TrimSuffix(key, ".other")
+	key = strings.TrimSuffix(strings.TrimSuffix(key, ".one"), ".other")
+	return strings.TrimSuffix(key, ".points")
 }
 
 func TestWords(t *testing.T) {
