@@ -324,7 +324,7 @@ func TestSetup(t *testing.T) {
 		s, f, store := connectionsSite(t, readyText)
 		s.post("/setup/start", fields("how", "load")).wants(t, http.StatusUnprocessableEntity, "Confirm that this load can start campaigns.")
 		f.fault = errors.New("the database is gone")
-		s.post("/setup/start", fields("how", "load", "sure", "1")).wants(t, http.StatusUnprocessableEntity, "the database is gone", "Everything you entered is kept")
+		s.post("/setup/start", fields("how", "load", "sure", "1")).wants(t, http.StatusUnprocessableEntity, "The database is gone", "Everything you entered is kept")
 		if v, err := store.View(); err != nil || v.Exists || !v.Pending {
 			t.Errorf("after a failed start: %+v, %v", v, err)
 		}

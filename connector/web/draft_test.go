@@ -155,9 +155,9 @@ func TestAnApplyIsRefused(t *testing.T) {
 		d.edit(t, syncMode)
 		d.found = []Finding{{Level: "bad", What: "the table is gone", Fix: "make it", Line: 13}}
 		a := d.post("/draft/apply", url.Values{"seen": {d.seen(t, "/draft")}, "reason": {"because"}})
-		a.wants(t, http.StatusUnprocessableEntity, "Nothing was applied", "the table is gone", "make it", "Line 13:", `value="because"`)
+		a.wants(t, http.StatusUnprocessableEntity, "Nothing was applied", "The table is gone", "make it", "Line 13:", `value="because"`)
 		d.holds(t, draftSample)
-		d.post("/draft/check", nil).wants(t, http.StatusOK, "What the check found", "the table is gone")
+		d.post("/draft/check", nil).wants(t, http.StatusOK, "What the check found", "The table is gone")
 		d.found = nil
 		d.post("/draft/check", nil).wants(t, http.StatusOK, "found nothing that stands in the way")
 	})
@@ -165,7 +165,7 @@ func TestAnApplyIsRefused(t *testing.T) {
 		d := newDraftDesk(t, draftSample)
 		d.edit(t, syncMode)
 		d.found = []Finding{{Level: "bad", Area: "source", What: "the server is away"}}
-		d.post("/draft/apply", url.Values{"seen": {d.seen(t, "/draft")}}).wants(t, http.StatusUnprocessableEntity, "the server is away", "Apply all the same")
+		d.post("/draft/apply", url.Values{"seen": {d.seen(t, "/draft")}}).wants(t, http.StatusUnprocessableEntity, "The server is away", "Apply all the same")
 		d.found[0].Area = "mapping"
 		d.post("/draft/apply", url.Values{"seen": {d.seen(t, "/draft")}, "despite": {"yes"}}).lacks(t, "Apply all the same")
 		d.holds(t, draftSample)

@@ -87,8 +87,18 @@ func (s *saying) match(text string) ([]string, bool) {
 		}
 		args, rest = append(args, before), after
 	}
-	return append(args, rest), true
+	args = append(args, rest)
+	if s.short() && slices.ContainsFunc(args, func(a string) bool { return !oneWord.MatchString(a) }) {
+		return nil, false
+	}
+	return args, true
 }
+
+// oneWord is what can stand in the gap of a sentence that is hardly more than that: a word, or something in quotes.
+var oneWord = regexp.MustCompile(`^("[^"]*"|[^ ]+)$`)
+
+// short tells that a sentence says so little that much else looks like it.
+func (s *saying) short() bool { return len(strings.Join(s.parts, "")) < 6 }
 
 // sentence gives a text that is one sentence, or one with others in its gaps.
 func (s *sayings) sentence(text string) (string, bool) {
@@ -97,7 +107,7 @@ func (s *sayings) sentence(text string) (string, bool) {
 	}
 	for i := range s.gaps {
 		args, ok := s.gaps[i].match(text)
-		if !ok {
+		if !ok || s.gaps[i].parts[0] == "" && !s.begins(args[0], s.gaps[i].counts()) {
 			continue
 		}
 		return fill(s.gaps[i].text, func(i int) (string, bool) {
@@ -110,13 +120,34 @@ func (s *sayings) sentence(text string) (string, bool) {
 	return "", false
 }
 
+// counts tells that a sentence is a number of something.
+func (s *saying) counts() bool {
+	return len(s.parts) == 2 && strings.Count(s.parts[1], " ") == strings.Count(s.parts[1][:min(1, len(s.parts[1]))], " ")
+}
+
+// begins tells whether a text can stand at the beginning of a sentence: a number where something is counted, else no other sentence, or one of ours.
+func (s *sayings) begins(text string, counted bool) bool {
+	if counted && strings.Trim(text, "0123456789") != "" {
+		return false
+	}
+	if strings.Contains(text, ": ") || strings.Contains(text, "; ") {
+		_, ok := s.one(text)
+		return ok
+	}
+	return text != ""
+}
+
+// topSettings are those of the file that stand in no section.
+var topSettings = strings.Fields("version braze source data cache limits quarantine never_send only_users load_mark log web ops models")
+
 const (
 	maxSaid   = 4096 // bytes; what is longer is no sentence of ours
 	maxPieces = 24   // of a text that is several sentences
 )
 
 var (
-	pieceEnd  = regexp.MustCompile(`;?  -- |: |; |\n *|, | \(`)
+	pieceEnd  = regexp.MustCompile(`;?  -- |: |; |\n *| \(`)
+	wordList  = regexp.MustCompile(`^[^ ]+(, [^ ]+)* or [^ ]+$`)                      // words of the file, of which one is to be chosen
 	aboutPath = regexp.MustCompile(`^((?:[a-z_]+(?:\[[^\]]*\])?)(?:\.[^ ]+)*) (.+)$`) // of a setting, before what is said of it
 )
 
@@ -127,6 +158,9 @@ func (s *sayings) text(text string) string {
 	}
 	if t, ok := s.one(text); ok {
 		return t
+	}
+	if wordList.MatchString(text) {
+		return strings.Replace(text, " or ", s.whole[" or "], 1)
 	}
 	ends := pieceEnd.FindAllStringIndex(text, maxPieces)
 	for _, e := range ends {
@@ -166,9 +200,15 @@ func (s *sayings) one(text string) (string, bool) {
 	if t, ok := s.sentence(text); ok {
 		return t, true
 	}
-	if m := aboutPath.FindStringSubmatch(text); m != nil && (strings.ContainsAny(m[1], ".[") || strings.Contains(m[2], " ")) {
+	if m := aboutPath.FindStringSubmatch(text); m != nil && (strings.ContainsAny(m[1], ".[") || slices.Contains(topSettings, m[1])) {
 		if t, ok := s.sentence(m[2]); ok {
 			return m[1] + " " + t, true
+		}
+	}
+	const path = "§ " // it stands elsewhere on the page
+	if t, ok := s.sentence(path + text); ok && !strings.HasPrefix(text, path) {
+		if t, ok = strings.CutPrefix(t, path); ok {
+			return t, true
 		}
 	}
 	return "", false

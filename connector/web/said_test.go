@@ -54,7 +54,8 @@ var (
 // unsaid are texts of two words and more that nobody reads on a page: words that are looked for, names, parts of a command.
 var unsaid = []string{"kafka client:", "remote error", "too large", "too long", "not exist", "not found", "subscription group", "brazecdc pages", "bit varying", "key change", "schema change",
 	"transaction metadata", "must fix", "may hurt", "timestamp ns", "brazecdc confirm {0}", "brazecdc quarantine list", "matches the filter", "--command-config client.properties",
-	"--key: {0}", "wal_status={0}, invalidation_reason={1}", "{0} id={1} parts={2} load={3}"}
+	"--key: {0}", "wal_status={0}, invalidation_reason={1}", "{0} id={1} parts={2} load={3}",
+	"{0} or {1}", "{0} DESC", "{0} at {1}", "{0}: {1}; {2}", "{0} MB", "{0} kB"}
 
 // phrase gives what an expression says, {} for what it fills in.
 func phrase(e ast.Expr) (string, bool) {
@@ -157,7 +158,7 @@ func sentenceOf(s string) string {
 		return ""
 	}
 	s = strings.TrimRight(strings.TrimLeft(s, ";, "), " ")
-	if len(strings.ReplaceAll(s, "{}", "")) < 6 || strings.Contains(s, "\n") || !sentenceLike.MatchString(s) || settings.MatchString(s) {
+	if len(strings.ReplaceAll(s, "{}", "")) < 3 || strings.Contains(s, "\n") || !sentenceLike.MatchString(s) || settings.MatchString(s) {
 		return ""
 	}
 	if s = numbered(s); slices.Contains(unsaid, s) || strings.HasPrefix(s, "curl ") || strings.HasPrefix(s, "kafka-") || strings.HasPrefix(s, `{"`) {
