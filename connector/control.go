@@ -220,8 +220,8 @@ func (p *Pipeline) Discard(ctx context.Context, id uint64, why string) error {
 	return nil
 }
 
-// SendRow sends one living row whole, through its user's queue, and waits until Braze answered or ctx ends.
-func (p *Pipeline) SendRow(ctx context.Context, model, key string) (string, error) {
+// SendRow sends one living row, whole or only these fields of its profile, through its user's queue, and waits until Braze answered or ctx ends.
+func (p *Pipeline) SendRow(ctx context.Context, model, key string, only []string) (string, error) {
 	i, ok := p.modelAt[model]
 	if !ok {
 		return "", fmt.Errorf("no model %q in the configuration", model)
@@ -237,11 +237,11 @@ func (p *Pipeline) SendRow(ctx context.Context, model, key string) (string, erro
 	if !found {
 		return "", fmt.Errorf("no row %q in %s", key, k.Table)
 	}
-	return p.sendRow(ctx, i, row, k, 0)
+	return p.sendRow(ctx, i, row, k, 0, only)
 }
 
 // sendRow queues a row that was read to learn its user; it is read once more when its user's turn has come.
-func (p *Pipeline) sendRow(ctx context.Context, model int, row Row, key Key, entry uint64) (string, error) {
+func (p *Pipeline) sendRow(ctx context.Context, model int, row Row, key Key, entry uint64, only []string) (string, error) {
 	effects, err := p.mapper.MapRow(nil, model, row, time.Now())
 	if err != nil {
 		return "", fmt.Errorf("map the row: %w", err)
@@ -255,6 +255,9 @@ func (p *Pipeline) sendRow(ctx context.Context, model int, row Row, key Key, ent
 		e := &effects[i]
 		e.Key, e.Fields = key, nil
 		s := newStep(e)
+		if len(only) > 0 {
+			s.only, s.rows[0].partial, s.rows[0].whole = only, true, false
+		}
 		s.noProof, s.nulls, s.reread, s.waiters = true, true, true, []chan<- string{ended}
 		if entry != 0 {
 			s.entries, s.asked = []uint64{entry}, true
@@ -263,6 +266,9 @@ func (p *Pipeline) sendRow(ctx context.Context, model int, row Row, key Key, ent
 	}
 	if err := p.sendAndWait(ctx, steps, ended); err != nil {
 		return "", err
+	}
+	if len(only) > 0 {
+		return fmt.Sprintf("%s of row %s of %s was accepted by Braze as user %q", strings.Join(only, ", "), key.ID, key.Table, effects[0].User.ID), nil
 	}
 	return fmt.Sprintf("row %s of %s was accepted by Braze, whole, as user %q", key.ID, key.Table, effects[0].User.ID), nil
 }

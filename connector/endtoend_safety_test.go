@@ -320,7 +320,7 @@ func TestForget(t *testing.T) {
 		r.kill()
 		r.start() // what comes again after a kill
 		gone(r)
-		if said, err := r.run.p.SendRow(t.Context(), "customers", "1"); err == nil || !strings.Contains(err.Error(), "erased") {
+		if said, err := r.run.p.SendRow(t.Context(), "customers", "1", nil); err == nil || !strings.Contains(err.Error(), "erased") {
 			t.Errorf("a row of an erased user was sent: %q %v", said, err)
 		}
 		r.exec(`DELETE FROM addresses WHERE id = 1; DELETE FROM customers WHERE id = 1`)

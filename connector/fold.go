@@ -20,6 +20,7 @@ type step struct {
 
 	recalls []recall        // what a retry puts under it when it leaves
 	retried uint64          // the quarantine entry that it is a retry of, 0 for none
+	only    []string        // fields that reread is after, of the rows it reads; empty: whole rows
 	waiters []chan<- string // told in a sentence how the step ended; each has room for it
 
 	// from is the load that a row of the step is of, unmark the mark of one that is over.
@@ -177,7 +178,7 @@ func (s *step) answerFor(b *step) {
 		s.erase, s.verify = true, false
 	}
 	s.unsent = s.unsent || b.unsent
-	s.reread = s.reread || b.reread
+	s.rereads(b)
 	s.recalls = append(s.recalls, b.recalls...)
 	if b.retried != 0 {
 		s.retried = b.retried
@@ -324,3 +325,18 @@ func nullFields(m *ModelInfo) []Field {
 }
 
 var jsonNull = []byte("null")
+
+// rereads takes over that b is to be read, and which fields: all, unless both are after some.
+func (s *step) rereads(b *step) {
+	switch {
+	case !b.reread:
+		return
+	case !s.reread:
+		s.only = b.only
+	case len(s.only) == 0 || len(b.only) == 0:
+		s.only = nil
+	default:
+		s.only = append(slices.Clip(s.only), b.only...)
+	}
+	s.reread = true
+}

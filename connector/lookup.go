@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -173,6 +174,10 @@ func (p *Pipeline) refetch(ctx context.Context, s *step) error {
 			return err
 		}
 		for _, read := range steps {
+			if len(s.only) > 0 {
+				read.fields = slices.DeleteFunc(read.fields, func(f Field) bool { return !slices.Contains(s.only, f.Def.Name) })
+				read.rows[0].partial, read.rows[0].whole = true, false
+			}
 			foldOlder(s, read)
 		}
 	}

@@ -34,7 +34,7 @@ func (p *Pipeline) Retry(ctx context.Context, id uint64) (string, error) {
 	}
 	deletes := e.Effect != nil && e.Effect.Kind == DeleteUser
 	if found && !deletes {
-		return p.sendRow(ctx, i, row, e.Key, id)
+		return p.sendRow(ctx, i, row, e.Key, id, nil)
 	}
 	if !found && e.Effect != nil && deletes {
 		s := p.restore(e.Effect)

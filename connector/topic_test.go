@@ -59,7 +59,7 @@ func TestTopicLike(t *testing.T) {
 	})
 	t.Run("one row can't be asked for, and the error says so", func(t *testing.T) {
 		r := newRig(t, topic(nil))
-		if _, err := r.p.SendRow(t.Context(), "users", "1"); !errors.Is(err, ErrNotReadable) {
+		if _, err := r.p.SendRow(t.Context(), "users", "1", nil); !errors.Is(err, ErrNotReadable) {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -96,8 +96,8 @@ func (p *program) offline(cfg *config.Config, want purpose, whole bool) (control
 		}
 	}
 	if want == forWriting {
-		o.SendRow = func(ctx context.Context, model, key string) (string, error) {
-			return p.sendAlone(ctx, cfg, data, model, key)
+		o.SendRow = func(ctx context.Context, model, key string, only []string) (string, error) {
+			return p.sendAlone(ctx, cfg, data, model, key, only)
 		}
 	}
 	done := func() {

@@ -137,7 +137,7 @@ func (a *app) Discard(ctx context.Context, id uint64, why string) error {
 }
 
 // Send implements control.API.
-func (a *app) Send(ctx context.Context, model, key string) (string, error) {
+func (a *app) Send(ctx context.Context, model, key string, only ...string) (string, error) {
 	for i := range a.cfg.Models {
 		if a.cfg.Models[i].Name != model {
 			continue
@@ -149,7 +149,7 @@ func (a *app) Send(ctx context.Context, model, key string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return a.pipeline.SendRow(ctx, model, id)
+		return a.pipeline.SendRow(ctx, model, id, only)
 	}
 	return "", unknownModel(a.cfg.Models, model)
 }

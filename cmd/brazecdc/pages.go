@@ -182,7 +182,7 @@ func (s away) RetryLate(context.Context, uint64) (string, error) { return "", s.
 func (s away) Discard(context.Context, uint64, string) error { return s.why }
 
 // Send implements control.API.
-func (s away) Send(context.Context, string, string) (string, error) { return "", s.why }
+func (s away) Send(context.Context, string, string, ...string) (string, error) { return "", s.why }
 
 // listen serves the pages on web.listen, and health and metrics on ops.listen or, without one, beside the pages. stop ends both.
 func (p *program) listen(cfg *config.Config, f *face, log *slog.Logger) (stop func(context.Context), err error) {

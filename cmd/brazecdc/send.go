@@ -133,7 +133,7 @@ func (r *reader) living(ctx context.Context, model, key string) ([]connector.Eff
 }
 
 // sendAlone sends one row without a running process, under data/'s lock.
-func (p *program) sendAlone(ctx context.Context, cfg *config.Config, data *state.Data, model, key string) (string, error) {
+func (p *program) sendAlone(ctx context.Context, cfg *config.Config, data *state.Data, model, key string, only []string) (string, error) {
 	r, err := p.openReader(ctx, cfg)
 	if err != nil {
 		return "", err
@@ -142,6 +142,12 @@ func (p *program) sendAlone(ctx context.Context, cfg *config.Config, data *state
 	effects, err := r.living(ctx, model, key)
 	if err != nil {
 		return "", err
+	}
+	if len(only) > 0 {
+		for i := range effects {
+			e := &effects[i]
+			e.Fields = slices.DeleteFunc(e.Fields, func(f connector.Field) bool { return !slices.Contains(only, f.Def.Name) })
+		}
 	}
 	if err := p.deliverAlone(ctx, cfg, data, effects); err != nil {
 		return "", err

@@ -45,8 +45,8 @@ What differs is looked at a second time after user_gap and --wait, row and profi
 that Braze's export leaves out (null, false, empty) are equal to a missing one. Where a NULL at the source stands against a value in Braze, that is drift, also
 if a load, which leaves NULLs out, was the last to send the row. Fields that no export gives are listed as not comparable.
 
---repair sends each row that differs, or whose user is missing, whole: through the running process where there is one, else alone under the lock of data/. It
-never deletes. With Kafka there is nothing to send again from here: it names the replay that does.
+--repair sends the fields that differ, and whole rows where the user is missing, or the e-mail address differs, which Braze's subscription state follows: through
+the running process where there is one, else alone under the lock of data/. It never deletes. With Kafka there is nothing to send again from here: it names the replay that does.
 
 It prints ids, and values only with --values. It asks at most --rate times a minute, with 50 users each (an email or phone as identifier costs a request of its
 own). Exit code 0 if all is equal or was repaired, 4 if something differs.`,
@@ -74,7 +74,7 @@ own). Exit code 0 if all is equal or was repaired, 4 if something differs.`,
 	f.StringVar(&q.model, "model", "", "`name` of the model")
 	f.IntVar(&q.sample, "sample", 500, "so many rows, or with Kafka records")
 	f.StringArrayVar(&q.keys, "key", nil, "`key` of one row, several times for several; of several key columns column=value,column=value")
-	f.BoolVar(&q.repair, "repair", false, "send the rows that differ whole")
+	f.BoolVar(&q.repair, "repair", false, "send what differs")
 	f.BoolVar(&q.values, "values", false, "print values too")
 	f.BoolVar(&q.asJSON, "json", false, "print JSON")
 	f.IntVar(&q.rate, "rate", 250, "requests a minute at most")
@@ -199,8 +199,9 @@ func (p *program) repair(ctx context.Context, v *verifier, report *verifyReport)
 		return err
 	}
 	defer done()
-	for _, key := range report.repairs {
-		if _, err := api.Send(ctx, v.q.model, key); err != nil {
+	for _, r := range report.repairs {
+		key := r.key
+		if _, err := api.Send(ctx, v.q.model, key, r.only...); err != nil {
 			if ctx.Err() != nil || errors.Is(err, context.Canceled) {
 				return err
 			}

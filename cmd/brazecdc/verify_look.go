@@ -217,28 +217,32 @@ func (r *verifyReport) settle(first, second *verdict) {
 	case second.missing && first.missing:
 		r.Missing++
 		r.MissingUsers = example(r.MissingUsers, w)
-		r.repairs = append(r.repairs, w.key)
+		r.repairs = append(r.repairs, verifyRepair{key: w.key})
 	case second.living && first.living:
 		r.Living++
 		r.LivingUsers = example(r.LivingUsers, w)
 	default:
-		if n := r.settleFields(first, second); n == 0 {
+		differ := r.settleFields(first, second)
+		if len(differ) == 0 {
 			r.Moving++
 			return
 		}
 		r.Drifting++
-		r.repairs = append(r.repairs, w.key)
+		if slices.Contains(differ, "email") {
+			differ = nil // with a new address Braze forgets who unsubscribed, so that goes along
+		}
+		r.repairs = append(r.repairs, verifyRepair{w.key, differ})
 	}
 }
 
-// settleFields counts the fields that differ at both looks while the source says the same.
-func (r *verifyReport) settleFields(first, second *verdict) (n int) {
+// settleFields counts the fields that differ at both looks while the source says the same, and names them.
+func (r *verifyReport) settleFields(first, second *verdict) (names []string) {
 	for i := range second.drifts {
 		d := &second.drifts[i]
 		if !slices.ContainsFunc(first.drifts, func(o fieldDrift) bool { return o.def == d.def && bytes.Equal(o.want, d.want) }) {
 			continue
 		}
-		n++
+		names = append(names, d.def.Name)
 		f := &r.Fields[r.byDef[d.def]]
 		switch d.how {
 		case driftMissing:
@@ -256,5 +260,5 @@ func (r *verifyReport) settleFields(first, second *verdict) (n int) {
 			f.Examples = append(f.Examples, e)
 		}
 	}
-	return n
+	return names
 }

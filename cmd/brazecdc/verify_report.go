@@ -41,9 +41,15 @@ type verifyReport struct {
 
 	values  bool
 	repair  bool
-	repairs []string // keys of rows to send
-	hint    string   // what repairs where nothing can be sent from here
+	repairs []verifyRepair
+	hint    string // what repairs where nothing can be sent from here
 	byDef   map[*connector.FieldDef]int
+}
+
+// verifyRepair is a row to send, whole or only these fields.
+type verifyRepair struct {
+	key  string
+	only []string
 }
 
 // verifyField is one field over all rows.
@@ -141,7 +147,10 @@ func (r *verifyReport) finish(v *verifier) {
 	if topic == "" {
 		topic = "TOPIC"
 	}
-	keys := r.repairs[:min(len(r.repairs), mostExamples)]
+	var keys []string
+	for _, w := range r.repairs[:min(len(r.repairs), mostExamples)] {
+		keys = append(keys, w.key)
+	}
 	r.hint = fmt.Sprintf("brazecdc replay --topic %s --model %s --all-values --key %s", topic, v.m.Name, strings.Join(keys, " --key "))
 }
 
@@ -227,12 +236,12 @@ func (p *program) printRepair(r *verifyReport) {
 	}
 	switch {
 	case r.Repaired > 0:
-		p.printf("%s sent whole.\n", plural(r.Repaired, "row"))
+		p.printf("What differed of %s was sent.\n", plural(r.Repaired, "row"))
 	case r.hint != "":
 		p.printf("To send them again: %s\n", r.hint)
 	case r.repair:
 	case r.Drifting+r.Missing > 0:
-		p.printf("Nothing was sent; --repair sends the rows that differ whole.\n")
+		p.printf("Nothing was sent; --repair sends what differs.\n")
 	}
 	if r.Living > 0 {
 		p.printf("Nobody is deleted by verify: delete those users in Braze, if they are meant to be.\n")

@@ -132,6 +132,10 @@ func TestVerify(t *testing.T) {
 		}
 		wantIn(t, b.brazecdc("verify", "--model", "users", "--key", "u-3", "--wait", "50ms", "--values").out, `source "pro", Braze "secret-plan"`)
 	})
+	last := func(id string) string {
+		sent := b.bodies("/users/track", `"external_id":"`+id+`"`)
+		return sent[len(sent)-1]
+	}
 	t.Run("repairs alone", func(t *testing.T) {
 		b.t = t
 		if r := b.verify(0, "--sample", "40", "--repair"); r.Repaired != 7 || len(r.Unrepaired) != 0 {
@@ -139,6 +143,9 @@ func TestVerify(t *testing.T) {
 		}
 		if r := b.verify(0, "--sample", "40"); r.Equal != 40 {
 			t.Errorf("%+v", r)
+		}
+		if got := last("u-3"); got != `{"attributes":[{"external_id":"u-3","plan":"pro"}]}` {
+			t.Errorf("more than what differs was sent: %s", got)
 		}
 		if got := b.profile("u-2", "first_name"); got != "" && got != "null" {
 			t.Errorf("u-2 is %s", got)
@@ -177,6 +184,15 @@ func TestVerify(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 		b.arrives("u-13", "plan", `"pro"`)
+		if got := last("u-13"); got != `{"attributes":[{"external_id":"u-13","plan":"pro"}]}` {
+			t.Errorf("more than what differs was sent: %s", got)
+		}
+		// Braze forgets with a new address who unsubscribed, so that the row goes whole.
+		b.post("/users/track", `{"attributes":[{"external_id":"u-13","email":"someone@else.example"}]}`)
+		if r := b.verify(0, "--key", "u-13", "--repair"); r.Repaired != 1 {
+			t.Errorf("%+v", r)
+		}
+		wantIn(t, last("u-13"), `"email"`, `"plan":"pro"`)
 		p.stop()
 	})
 	t.Run("refuses what it cannot do, and says why", func(t *testing.T) {

@@ -145,9 +145,9 @@ func (c *Client) Discard(ctx context.Context, id uint64, why string) error {
 }
 
 // Send implements API.
-func (c *Client) Send(ctx context.Context, model, key string) (string, error) {
+func (c *Client) Send(ctx context.Context, model, key string, only ...string) (string, error) {
 	var s sentence
-	err := c.call(ctx, http.MethodPost, pathSend, sendRequest{model, key}, &s)
+	err := c.call(ctx, http.MethodPost, pathSend, sendRequest{model, key, only}, &s)
 	return s.Result, err
 }
 

@@ -32,8 +32,8 @@ type API interface {
 	RetryLate(ctx context.Context, id uint64) (string, error)
 	// Discard ends one entry without delivery.
 	Discard(ctx context.Context, id uint64, why string) error
-	// Send sends one living row whole and waits for Braze's answer, which the sentence tells.
-	Send(ctx context.Context, model, key string) (string, error)
+	// Send sends one living row and waits for Braze's answer, which the sentence tells: whole, or only these fields of its profile, by name.
+	Send(ctx context.Context, model, key string, only ...string) (string, error)
 }
 
 // Status is what the process says of itself: the pipeline's own status and what surrounds it.

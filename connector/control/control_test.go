@@ -66,7 +66,7 @@ func (p *process) Discard(_ context.Context, id uint64, why string) error {
 	return p.note("discard %d %s", id, why)
 }
 
-func (p *process) Send(_ context.Context, model, key string) (string, error) {
+func (p *process) Send(_ context.Context, model, key string, _ ...string) (string, error) {
 	return "sent", p.note("send %s %s", model, key)
 }
 

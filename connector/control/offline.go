@@ -23,8 +23,8 @@ type Offline struct {
 	Models                     []Model
 	Journal                    connector.Journal
 	LastStop                   *Stop
-	// SendRow sends one row without a running process; nil where that is not possible.
-	SendRow func(ctx context.Context, model, key string) (string, error)
+	// SendRow sends one row, whole or only these fields, without a running process; nil where that is not possible.
+	SendRow func(ctx context.Context, model, key string, only []string) (string, error)
 	// Original fills an entry with the bytes of its record, where these lie in a topic; nil where they are in data/.
 	Original func(ctx context.Context, e *connector.Entry)
 }
@@ -235,9 +235,9 @@ func (o *Offline) Discard(ctx context.Context, id uint64, why string) error {
 }
 
 // Send implements API.
-func (o *Offline) Send(ctx context.Context, model, key string) (string, error) {
+func (o *Offline) Send(ctx context.Context, model, key string, only ...string) (string, error) {
 	if o.SendRow == nil {
 		return "", errors.New("send a row: this needs the configuration's database and Braze")
 	}
-	return o.SendRow(ctx, model, key)
+	return o.SendRow(ctx, model, key, only)
 }

@@ -216,7 +216,7 @@ func routes(api API) http.Handler {
 			refuse(w, http.StatusBadRequest, err)
 			return
 		}
-		said, err := api.Send(r.Context(), q.Model, q.Key)
+		said, err := api.Send(r.Context(), q.Model, q.Key, q.Only...)
 		answer(w)(sentence{said}, err)
 	})
 	if replays, ok := api.(Replays); ok {

@@ -45,8 +45,9 @@ type discardRequest struct {
 }
 
 type sendRequest struct {
-	Model string `json:"model"`
-	Key   string `json:"key"`
+	Model string   `json:"model"`
+	Key   string   `json:"key"`
+	Only  []string `json:"only,omitempty"`
 }
 
 func faultOf(err error) fault {

@@ -108,7 +108,7 @@ type rowSender struct {
 	err  error
 }
 
-func (s *rowSender) Send(_ context.Context, model, key string) (string, error) {
+func (s *rowSender) Send(_ context.Context, model, key string, _ ...string) (string, error) {
 	s.sent = append(s.sent, model+" "+key)
 	return "Braze accepted user 7.", s.err
 }

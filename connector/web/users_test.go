@@ -67,7 +67,7 @@ func (s *sender) Status(context.Context) (*control.Status, error) {
 	return &control.Status{Workspace: "shop"}, nil
 }
 
-func (s *sender) Send(_ context.Context, model, key string) (string, error) {
+func (s *sender) Send(_ context.Context, model, key string, _ ...string) (string, error) {
 	s.sent = append(s.sent, model+" "+key)
 	return "done", s.err
 }
