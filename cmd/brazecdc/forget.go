@@ -23,7 +23,8 @@ func newForget(p *program) *cobra.Command {
 		Use:   "forget --user ID",
 		Short: "Erase one user: delete the profile in Braze and all that is kept of it here",
 		Long: `forget deletes the user's profile in Braze, waits until Braze has accepted that, and then takes the user out of data/ and cache/: what waits for it, its
-quarantine entries, also those that have ended, fingerprints, and which rows were its own. The files are written anew, so that none holds the identifier any more.
+quarantine entries, also those that have ended, fingerprints, and which rows were its own with what is remembered of them. The files are written anew, so
+that none holds the identifier any more.
 
 What is left is a hash of the identifier under a random key that never leaves data/. By it loads, replays, retries and late changes of the user's rows are told
 and left out: they don't bring the profile back. A new row of the model that owns its users, committed after this, does; the log then says that the user was

@@ -1,5 +1,6 @@
 // Package state keeps on disk what must survive a restart: the journal of positions and the quarantine in the `data/` folder, which are durable
-// and checksummed, and in the `cache/` folder the user each row was last accepted under, which may be lost at any time.
+// and checksummed, and in the `cache/` folder the user each row was last accepted under, fingerprints of what was, and the columns of a topic's rows that a
+// schedule looks at again, all of which may be lost at any time.
 //
 // A folder belongs to one process at a time. Inside it each pair of workspace and endpoint has a sub-folder of its own, so that another label
 // starts empty and the first one finds its own content again.

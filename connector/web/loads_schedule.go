@@ -295,7 +295,7 @@ func (s *Server) scheduleSave(r *request) error {
 	}
 	f := r.PostForm
 	p.Form = schedule{Preset: f.Get("preset"), Time: f.Get("time"), Minute: strings.TrimSpace(f.Get("minute")), Day: f.Get("day"), Cron: f.Get("cron"),
-		Zone: strings.TrimSpace(f.Get("zone")), All: f.Get("resync") == "all"}
+		Zone: strings.TrimSpace(f.Get("zone")), All: f.Get("resync") == "all" && !p.Topic}
 	p.Coming = nil
 	if !slices.Contains(presets, p.Form.Preset) || len(p.Form.Zone) > 100 || len(p.Form.Cron) > 200 {
 		return errBadForm

@@ -173,6 +173,27 @@ func TestSchedules(t *testing.T) {
 			t.Errorf("%v: %s", err, v.Text)
 		}
 	})
+	t.Run("of a topic send what time alone changed, and say of how many rows that is known", func(t *testing.T) {
+		config := strings.NewReplacer(`postgres: { url: "postgres://localhost/shop", slot: s, publication: p }`, `kafka: { brokers: ["localhost:9092"] }`, "table: public.customers", "topic: customers").Replace(heldConfig)
+		s, _ := newHeldSiteOf(t, Editor, config)
+		s.get("/loads").wants(t, http.StatusOK, "never by itself", path, "can&#39;t be read again", "brazecdc replay")
+		s.get(path).wants(t, http.StatusOK, "what changed by time alone")
+		s.get(path).lacks(t, `name="resync"`)
+		if a := s.post(path, url.Values{"preset": {"daily"}, "time": {"03:00"}, "zone": {"UTC"}, "resync": {"all"}}); a.Code != http.StatusSeeOther {
+			t.Fatalf("%d %s", a.Code, a.Body)
+		}
+		v, err := s.server.cfg.Draft.View()
+		if err != nil || !strings.Contains(string(v.Text), "0 3 * * *") || strings.Contains(string(v.Text), "all\n      ") || strings.Contains(string(v.Text), "resync: all") {
+			t.Errorf("%v: %s", err, v.Text)
+		}
+		with := strings.Replace(config, "    deletes:", "    schedule: { cron: \"0 3 * * *\" }\n    deletes:", 1)
+		s, h := newHeldSiteOf(t, Editor, with)
+		h.status.Models[0].Remembered = &connector.Recalled{Rows: 1200, Users: 3400}
+		s.get("/loads").wants(t, http.StatusOK, "every night at 03:00", "Only what rules", "remembered: 1,200", "not all users", "3,400")
+		h.status.Models[0].Remembered.Rows = 3400
+		s.server.forgetStatus()
+		s.get("/loads").lacks(t, "not all users")
+	})
 	t.Run("tell what is wrong", func(t *testing.T) {
 		s, _ := newHeldSite(t, Editor)
 		for _, c := range []struct {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -263,7 +264,7 @@ func scheduleEdits(m *connector.Model, form url.Values) []config.Edit {
 		}
 		return []config.Edit{{Path: path, Remove: true}}
 	}
-	zone, resync := strings.TrimSpace(form.Get("zone")), form.Get("resync")
+	zone, resync := strings.TrimSpace(form.Get("zone")), cmp.Or(form.Get("resync"), "differences")
 	if m.Schedule != nil && m.Schedule.Cron == cron && (zone == m.Schedule.Zone || zone == "") && resync == m.Schedule.Resync {
 		return nil
 	}

@@ -214,6 +214,12 @@ models:
 // newHeldSite serves the pages over a process with five changes held back.
 func newHeldSite(t *testing.T, role Role) (*site, *held) {
 	t.Helper()
+	return newHeldSiteOf(t, role, heldConfig)
+}
+
+// newHeldSiteOf is newHeldSite with another configuration.
+func newHeldSiteOf(t *testing.T, role Role, text string) (*site, *held) {
+	t.Helper()
 	at := time.Now().Add(-3 * time.Hour)
 	h := &held{}
 	for i := range 5 {
@@ -230,7 +236,7 @@ func newHeldSite(t *testing.T, role Role) (*site, *held) {
 	h.status.Models = []connector.ModelStatus{{Name: "customers", Table: "public.customers"}}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "brazecdc.yaml")
-	if err := os.WriteFile(file, []byte(heldConfig), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	store, err := draft.Open(file, filepath.Join(dir, "pages"))
