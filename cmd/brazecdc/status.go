@@ -268,9 +268,9 @@ func loadState(l connector.LoadState) string {
 	done := fmt.Sprintf("%d sent, %d unchanged", l.Sent, l.Same)
 	switch {
 	case l.Finished.IsZero() && l.Paused:
-		return fmt.Sprintf("paused: %d rows%s read, %s", l.Rows, share, done)
+		return fmt.Sprintf("paused: %s%s read, %s", plural(int(l.Rows), "row"), share, done)
 	case l.Finished.IsZero():
-		text := fmt.Sprintf("%d rows%s read, %s, started %s", l.Rows, share, done, since(l.Started))
+		text := fmt.Sprintf("%s%s read, %s, started %s", plural(int(l.Rows), "row"), share, done, since(l.Started))
 		if l.Share > 0 {
 			text += fmt.Sprintf(", works %d %% of the time", l.Share)
 		}
@@ -282,11 +282,11 @@ func loadState(l connector.LoadState) string {
 		}
 		return text
 	case l.Closing:
-		return fmt.Sprintf("%d rows read, %s; ending: marks are taken away, users that are gone are looked for", l.Rows, done)
+		return fmt.Sprintf("%s read, %s; ending: marks are taken away, users that are gone are looked for", plural(int(l.Rows), "row"), done)
 	case l.Cancelled:
-		return fmt.Sprintf("given up %s after %d rows, %s", since(l.Finished), l.Rows, done)
+		return fmt.Sprintf("given up %s after %s, %s", since(l.Finished), plural(int(l.Rows), "row"), done)
 	}
-	return fmt.Sprintf("%d rows, done %s: %s", l.Rows, since(l.Finished), done)
+	return fmt.Sprintf("%s, done %s: %s", plural(int(l.Rows), "row"), since(l.Finished), done)
 }
 
 func counts(m map[string]uint64) string {

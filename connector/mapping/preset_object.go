@@ -12,7 +12,7 @@ const (
 	noteMember   = "members that Braze does not know, or of another kind, are left out"
 	noteNoMember = "an object without a member that Braze knows"
 	noteToken    = "push tokens without app_id or token, or with a device_id outside 8 to 255 bytes, are left out"
-	noteNoToken  = "not an array of objects with app_id and token"
+	noteNoToken  = "not an array of objects with app_id, token and, if there is one, a device_id of 8 to 255 bytes"
 )
 
 // propertyKind is what a key of one of Braze's own objects has to be.
