@@ -37,7 +37,7 @@ func Differences(before, after []byte) ([]Difference, error) {
 		}
 		was, key := old.value(edit.Path), d.Path[len(d.Path)-1]
 		d.Added = was == nil
-		d.Secret = d.Path[0] != "models" && secretKey.MatchString(key)
+		d.Secret = IsSecret(edit.Path)
 		d.Old = shown(was)
 		if was != nil {
 			d.Was = was.plainValue()
@@ -123,5 +123,5 @@ func Shown(path string, value any) string {
 // IsSecret tells whether the setting at a path is a secret.
 func IsSecret(path string) bool {
 	parts, err := splitPath(path)
-	return err == nil && parts[0].text != "models" && secretKey.MatchString(parts[len(parts)-1].text)
+	return err == nil && parts[0].text != "models" && (secretKey.MatchString(parts[len(parts)-1].text) || hiddenAddress.MatchString(path))
 }

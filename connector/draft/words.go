@@ -84,6 +84,8 @@ func sentences(d config.Difference) []Sentence {
 	}
 	path := strings.Join(d.Path, ".")
 	switch {
+	case d.Added && len(spread(d)) > 0:
+		return spread(d)
 	case d.Secret && d.Added:
 		return []Sentence{say("secret.set", path)}
 	case d.Secret && d.Gone:
@@ -92,8 +94,6 @@ func sentences(d config.Difference) []Sentence {
 		return []Sentence{say("secret.changed", path)}
 	case d.Path[0] == "braze" && len(d.Path) == 3 && d.Path[1] == "subscription_groups":
 		return []Sentence{change(d, "group_id", d.Path[2])}
-	case d.Added && len(spread(d)) > 0:
-		return spread(d)
 	}
 	return []Sentence{change(d, "setting", path)}
 }

@@ -54,6 +54,8 @@ func TestWordsSayWhatChanges(t *testing.T) {
 		{[]config.Edit{{Path: "models[+]", Value: config.Map("name", "orders", "kind", "events", "table", "public.orders", "mode", "sync")}}, "model.set orders public.orders; mode.set orders sync"},
 		{[]config.Edit{{Path: "braze.api_key", Value: "${OTHER}"}}, "secret.changed braze.api_key"},
 		{[]config.Edit{{Path: "ops.token", Value: "geheim"}, {Path: "ops.listen", Value: "127.0.0.1:9"}}, "secret.set ops.token; setting.set ops.listen 127.0.0.1:9"},
+		{[]config.Edit{{Path: "ops.webhook", Value: config.Map("url", "https://hooks.example.com/geheim", "secret", "geheim", "pages", "https://cdc.example.com")}},
+			"secret.set ops.webhook.url; secret.set ops.webhook.secret; setting.set ops.webhook.pages https://cdc.example.com"},
 		{[]config.Edit{{Path: "limits.drain", Value: "10s"}}, "setting.set limits.drain 10s"},
 		{[]config.Edit{{Path: "braze.endpoint", Value: "https://rest.fra-02.braze.eu"}}, "setting.changed braze.endpoint https://rest.fra-01.braze.eu https://rest.fra-02.braze.eu"},
 		{[]config.Edit{{Path: "source.postgres.url", Value: "postgres://me:geheim@db/shop"}}, "setting.changed source.postgres.url ${DATABASE_URL} postgres://me:(hidden)@db/shop"},

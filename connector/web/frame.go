@@ -1,6 +1,10 @@
 package web
 
-import "brazecdc/connector/control"
+import (
+	"strings"
+
+	"brazecdc/connector/control"
+)
 
 // frame is what the layout shows around every page.
 type frame struct {
@@ -111,7 +115,7 @@ func (r *request) nav(held int64) []navItem {
 	}
 	out := make([]navItem, 0, len(items))
 	for _, i := range items {
-		here := i.family != "" && i.family == r.route.family || r.URL.Path == i.path
+		here := i.family != "" && i.family == r.route.family || r.URL.Path == i.path || i.family == "" && strings.HasPrefix(r.URL.Path, i.path+"/")
 		out = append(out, navItem{i.key, i.path, i.count, here})
 	}
 	return out
