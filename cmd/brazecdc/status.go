@@ -219,7 +219,7 @@ func (p *program) printModels(models []connector.ModelStatus) error {
 			p.printf("%s reads %s\n", m.Name, matched(m.Topics))
 		}
 		for _, note := range slices.Sorted(maps.Keys(m.Notes)) {
-			p.printf("left out in %s: %s, %d times\n", m.Name, note, m.Notes[note])
+			p.printf("left out in %s: %s, %s\n", m.Name, note, plural(int(m.Notes[note]), "time"))
 		}
 	}
 	return nil
