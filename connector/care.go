@@ -24,7 +24,8 @@ type care struct {
 	entries map[rowKey]uint64     // open quarantine entries
 	// entryPart is the partition of entries that have one.
 	entryPart map[uint64]string
-	owned     map[string]string // partitions of this process, with the stream of each
+	owned     map[string]string    // partitions of this process, with the stream of each
+	leftAt    map[string]time.Time // those that went away, and when
 	// takingOver is how many are being taken over, tookOver when the last one was.
 	takingOver int
 	tookOver   time.Time
@@ -38,7 +39,7 @@ type care struct {
 
 func newCare(models []ModelInfo) *care {
 	c := &care{models: models, paused: map[int]*Pause{}, holding: map[int]*Pause{}, held: newHeldSet(), done: map[User][]DoneID{}, last: map[string]uint64{},
-		loads: map[string]*LoadState{}, steered: map[string]bool{}, entries: map[rowKey]uint64{}, entryPart: map[uint64]string{}, owned: map[string]string{}, noProof: map[User]bool{}, retrying: map[uint64]bool{},
+		loads: map[string]*LoadState{}, steered: map[string]bool{}, entries: map[rowKey]uint64{}, entryPart: map[uint64]string{}, owned: map[string]string{}, leftAt: map[string]time.Time{}, noProof: map[User]bool{}, retrying: map[uint64]bool{},
 		brakes: make([]*brake, len(models))}
 	for i := range models {
 		c.brakes[i] = newBrake(&models[i])

@@ -63,6 +63,11 @@ func (p *Pipeline) TakeOver(ctx context.Context, a Assigned) error {
 	c.mu.Lock()
 	if ctx.Err() == nil {
 		c.owned[part] = a.Stream
+		left, was := c.leftAt[part]
+		delete(c.leftAt, part)
+		if !a.Gap && !a.Fresh && !a.First {
+			p.missedAway(part, left, was)
+		}
 	}
 	c.mu.Unlock()
 	if a.First {
@@ -175,6 +180,7 @@ func (p *Pipeline) leave(ctx context.Context, parts map[string]bool) {
 	c.mu.Lock()
 	for part := range parts {
 		delete(c.owned, part)
+		c.leftAt[part] = time.Now()
 		if ok {
 			c.undo(part)
 		}

@@ -80,9 +80,11 @@ type Pipeline struct {
 	unproven []atomic.Pointer[map[*FieldDef]bool] // fields whose settings changed since they were proven
 	planned  []atomic.Pointer[planned]            // by model, what its schedule says
 	recalled []atomic.Pointer[Recalled]           // by model, of how much a schedule of a topic knows
-	told     []atomic.Int64                       // by model, how much was missing when the log said so last
-	replay   atomic.Pointer[Replay]               // the one that is open
-	replays  atomic.Uint64                        // how many there were
+	began    time.Time
+	missed   []atomic.Bool          // by model, whether a run of its schedule left out what is back now
+	told     []atomic.Int64         // by model, how much was missing when the log said so last
+	replay   atomic.Pointer[Replay] // the one that is open
+	replays  atomic.Uint64          // how many there were
 	stopErr  atomic.Pointer[error]
 	cancel   context.CancelFunc
 	commit   chan struct{}
@@ -116,7 +118,7 @@ func New(cfg Config) (*Pipeline, error) {
 	}
 	p := &Pipeline{cfg: cfg, source: cfg.Source, sink: cfg.Sink, mapper: cfg.Mapper, journal: cfg.Journal, log: cfg.Log,
 		models: cfg.Mapper.Models(), modelAt: map[string]int{}, commit: make(chan struct{}, 1), opened: make(chan struct{}),
-		over: make(chan struct{}), cancel: func() {}}
+		over: make(chan struct{}), cancel: func() {}, began: time.Now()}
 	for i, m := range p.models {
 		p.modelAt[m.Name] = i
 		placeFields(m.Fields)
@@ -130,6 +132,7 @@ func New(cfg Config) (*Pipeline, error) {
 	p.unproven = make([]atomic.Pointer[map[*FieldDef]bool], len(p.models))
 	p.planned = make([]atomic.Pointer[planned], len(p.models))
 	p.recalled = make([]atomic.Pointer[Recalled], len(p.models))
+	p.missed = make([]atomic.Bool, len(p.models))
 	p.told = make([]atomic.Int64, len(p.models))
 	p.metrics = newMetrics(p.models)
 	p.tracker = newTracker(cfg.OpenChanges, cfg.OpenBytes, p.poke)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -337,6 +338,29 @@ func (p *Pipeline) ownedStreams() (owned map[string]string, quiet bool) {
 		owned[part] = stream
 	}
 	return owned, c.takingOver == 0 && time.Since(c.tookOver) > joinSettles
+}
+
+// missedAway has the schedules run again that ran, in part or as a whole, while a partition was away whose rows are still remembered: since it left, or where
+// this process never had it, since that began. The lock of care is held.
+func (p *Pipeline) missedAway(part string, left time.Time, was bool) {
+	if p.memory == nil {
+		return
+	}
+	if !was {
+		left = p.began
+	}
+	topic := part[:max(strings.LastIndexByte(part, '/'), 0)]
+	for _, i := range p.memory.models {
+		m := &p.models[i]
+		if !m.On(topic) {
+			continue
+		}
+		for _, l := range p.care.loads {
+			if l.Model == m.Name && l.Resync != nil && l.Resync.Scheduled && (l.Finished.After(left) || was && l.Finished.IsZero()) {
+				p.missed[i].Store(true)
+			}
+		}
+	}
 }
 
 // Recalled is how much a schedule of a topic can go over.

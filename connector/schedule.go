@@ -37,7 +37,7 @@ func (p *Pipeline) keepSchedule(ctx context.Context, s *Schedule) {
 		return
 	}
 	at := p.plannedAt(i, s)
-	for !at.IsZero() && waitUntil(ctx, at) {
+	for !at.IsZero() && p.waitDue(ctx, i, at) {
 		err := p.runScheduled(ctx, i, s)
 		for errors.Is(err, ErrLoadRuns) {
 			p.log.Info("a scheduled resync waits for the end of a load that is under way", "model", s.Model)
@@ -88,9 +88,12 @@ func (p *Pipeline) plan(i int, s *Schedule) time.Time {
 	return at
 }
 
-// waitUntil waits for a time of the wall clock; false: ctx ended.
-func waitUntil(ctx context.Context, at time.Time) bool {
+// waitDue waits for a time of the wall clock, or until a run is to be made up for; false: ctx ended.
+func (p *Pipeline) waitDue(ctx context.Context, model int, at time.Time) bool {
 	for {
+		if p.missed[model].Swap(false) {
+			return ctx.Err() == nil
+		}
 		left := at.Sub(time.Now().Round(0))
 		if left <= 0 {
 			return ctx.Err() == nil
