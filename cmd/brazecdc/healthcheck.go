@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"brazecdc/connector"
+	"brazecdc/connector/control"
 )
 
 func newHealthcheck(p *program) *cobra.Command {
@@ -51,11 +52,24 @@ Live means: the loops of the process turn. A restart mends what is not live; it 
 }
 
 func (p *program) healthcheck(ctx context.Context, url string, timeout time.Duration) error {
+	body, ok, err := askHealth(ctx, url, timeout)
+	if err != nil {
+		return err
+	}
+	p.printf("%s", body)
+	if !ok {
+		return &silentError{code: 1}
+	}
+	return nil
+}
+
+// askHealth gives what a process answers about its health, and whether it is well.
+func askHealth(ctx context.Context, url string, timeout time.Duration) (text string, ok bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return usagef("--url: %w", err)
+		return "", false, usagef("--url: %w", err)
 	}
 	client := http.DefaultClient
 	if req.URL.Scheme == "https" && isLoopback(req.URL.Host) {
@@ -64,23 +78,39 @@ func (p *program) healthcheck(ctx context.Context, url string, timeout time.Dura
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return &connector.StopError{Code: 1, What: "nobody answers at " + url, Err: err,
+		return "", false, &connector.StopError{Code: 1, What: "nobody answers at " + url, Err: err,
 			Fix: `is "brazecdc run" up, and is this its web.listen? --url names another address`}
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return fmt.Errorf("read the answer of %s: %w", url, err)
+		return "", false, fmt.Errorf("read the answer of %s: %w", url, err)
 	}
 	if kind := resp.Header.Get("Content-Type"); !strings.HasPrefix(kind, "text/plain") {
-		return &connector.StopError{Code: 1, What: url + " answers " + resp.Status + ", and not as brazecdc does",
+		return "", false, &connector.StopError{Code: 1, What: url + " answers " + resp.Status + ", and not as brazecdc does",
 			Fix: "--url takes the address without a path, like http://127.0.0.1:8080"}
 	}
-	p.printf("%s", body)
-	if resp.StatusCode != http.StatusOK {
-		return &silentError{code: 1}
+	return string(body), resp.StatusCode == http.StatusOK, nil
+}
+
+// stayWithin is how long the pages of a process that has stopped are waited for.
+const stayWithin = time.Second
+
+// pagesStay gives the address of the pages of a process that has stopped otherwise (web.stay), "" where there are none.
+func (p *program) pagesStay(ctx context.Context, stop *control.Stop) string {
+	if stop == nil || stop.Code < connector.ExitRights || stop.Code > connector.ExitEndpointWrong {
+		return ""
 	}
-	return nil
+	listen, err := p.webListen()
+	if err != nil {
+		return ""
+	}
+	address := p.webScheme() + "://" + dialable(listen)
+	text, ok, err := askHealth(ctx, address+"/readyz", stayWithin)
+	if err != nil || ok || !strings.HasPrefix(text, "[-] process: ") || !strings.Contains(text, stop.Reason) {
+		return ""
+	}
+	return address
 }
 
 // dialable turns an address to listen on into one to connect to: an unspecified host becomes loopback.

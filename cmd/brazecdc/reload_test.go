@@ -335,6 +335,7 @@ func TestStay(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, plainModel)
 	b.edit("web: {", "web: { stay: true,")
+	b.edit(`listen: "127.0.0.1:0"`, `listen: "`+freeAddress(t)+`"`) // status looks there for the pages
 	good := b.text
 	b.edit("public.users", "public.nobody")
 	p := b.runUnready()
@@ -352,7 +353,7 @@ func TestStay(t *testing.T) {
 	if code, body := b.get("/livez"); code != 200 {
 		t.Errorf("not live: %s", body)
 	}
-	wantIn(t, b.must("status"), "stopped", "exit code 16", "public.nobody")
+	wantIn(t, b.must("status"), "stopped", "exit code 16", "public.nobody", "only its pages stay, on http://"+b.listen)
 	b.write(good)
 	p.signal(syscall.SIGHUP)
 	b.until("it is ready", func() bool { code, _ := b.get("/readyz"); return code == 200 })

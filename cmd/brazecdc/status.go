@@ -90,7 +90,13 @@ func (p *program) askStatus(ctx context.Context) (*control.Status, error) {
 		return nil, err
 	}
 	defer done()
-	return api.Status(ctx)
+	s, err := api.Status(ctx)
+	if err == nil && s.PID == 0 {
+		if at := p.pagesStay(ctx, s.LastStop); at != "" {
+			s.NotReady = []string{"the process has stopped and only its pages stay, on " + at + ": mend it, then reload (SIGHUP)"}
+		}
+	}
+	return s, err
 }
 
 func (p *program) printStatus(s *control.Status) error {
