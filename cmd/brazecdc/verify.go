@@ -46,7 +46,8 @@ that Braze's export leaves out (null, false, empty) are equal to a missing one. 
 if a load, which leaves NULLs out, was the last to send the row. Fields that no export gives are listed as not comparable.
 
 --repair sends the fields that differ, and whole rows where the user is missing, or the e-mail address differs, which Braze's subscription state follows: through
-the running process where there is one, else alone under the lock of data/. It never deletes. With Kafka there is nothing to send again from here: it names the replay that does.
+the running process where there is one, else alone under the lock of data/. It never deletes. With Kafka there is nothing to send again from here: it names the
+replay that does.
 
 It prints ids, and values only with --values. It asks at most --rate times a minute, with 50 users each (an email or phone as identifier costs a request of its
 own). Exit code 0 if all is equal or was repaired, 4 if something differs.`,
