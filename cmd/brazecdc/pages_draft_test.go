@@ -47,7 +47,7 @@ func TestDraftInBrowser(t *testing.T) {
 	page.click(".save button")
 	page.see("One change is in the draft")
 	page.open("/draft")
-	page.see("limits.drain: 10s → 20s")
+	page.see("Wait for what is under way at a stop: 10s → 20s")
 	good("draft_words")
 	page.open("/draft?tab=file")
 	page.see("From line", "drain: 20s")

@@ -24,7 +24,7 @@ func TestPagesTurnToEnrich(t *testing.T) {
 	w.click(".save-bar button.primary")
 	w.see("Saved in the draft.", "Draft waits")
 	w.open("/draft")
-	w.see("users: the mode is enrich (before: additive)")
+	w.see("users: the mode is Enrich (before: Additive)")
 	w.axe()
 	w.shot("enrich_draft")
 	w.click(".apply button.primary")
@@ -73,7 +73,7 @@ func TestPagesOfAReadOnlyFile(t *testing.T) {
 	w.click(".save-bar button.primary")
 	w.see("Saved in the draft.", "Draft waits")
 	w.open("/draft")
-	w.see("The file can't be written here", "Download YAML", "Copy diff", "users: the mode is additive (before: sync)")
+	w.see("The file can't be written here", "Download YAML", "Copy diff", "users: the mode is Additive (before: Sync)")
 	w.axe()
 	w.shot("readonly_draft")
 	if eval[bool](w, `document.querySelector('form[action="/draft/apply"]') !== null`) {
