@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"brazecdc/connector/braze/brazesim"
+	"brazecdc/connector/sourcetest"
 )
 
 const (
@@ -95,6 +96,7 @@ func (f *figures) latency() {
 	f.await(p, func() bool { return a.count() == n })
 	cpu := p.cpu() - idle
 	f.stop(p)
+	sourcetest.NothingRefused(f.t, a.sim.Unasked())
 	took := make([]float64, 0, n)
 	for i := latencyWarm; i < n; i++ {
 		took = append(took, a.at[i].Sub(committed[i]).Seconds()*1000)

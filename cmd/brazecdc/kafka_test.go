@@ -228,6 +228,24 @@ func TestKafkaCheck(t *testing.T) {
 	}
 }
 
+func TestKafkaKeyNeverSent(t *testing.T) {
+	t.Parallel()
+	b, cl := newTopicBench(t, 1, strings.Replace(topicModel, "external_id: id", "external_id: plan", 1))
+	b.edit("limits:", "never_send: [users.id]\nlimits:")
+	produce(t, cl, debezium("c", "u-1", "free", 1))
+	const words = `column "id" is in never_send and part of the key of shop.users`
+	wantIn(t, b.brazecdc("check").out, "may hurt", words)
+	p := b.run()
+	wantIn(t, strings.ReplaceAll(p.err.String(), `\"`, `"`), words)
+	b.edit("identify:", "key_column: id\n    identify:")
+	b.edit("[users.id]", "[id]")
+	r := b.brazecdc("check")
+	if r.code != connector.ExitConfig && r.code != connector.ExitFaults {
+		t.Errorf("exit code %d", r.code)
+	}
+	wantIn(t, r.out+r.err, "models[0].key_column tells rows apart by the column id, which never_send on line")
+}
+
 // recorded gives the records of a topic as Debezium wrote them.
 func recordedTopic(t *testing.T, folder, table string) (recs []*kgo.Record) {
 	t.Helper()

@@ -12,6 +12,7 @@ import (
 
 	"brazecdc/connector/braze/brazesim"
 	"brazecdc/connector/config"
+	"brazecdc/connector/sourcetest"
 	"brazecdc/connector/web"
 )
 
@@ -215,6 +216,7 @@ func TestPagesProbeBraze(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = sim.Close() })
+	t.Cleanup(func() { sourcetest.NothingRefused(t, sim.Unasked(), checkProbes...) })
 	text := func(endpoint, key string) []byte {
 		return []byte("version: 1\nbraze: {workspace: w, endpoint: \"" + endpoint + "\", api_key: \"" + key + "\"}\n")
 	}
