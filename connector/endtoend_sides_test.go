@@ -92,12 +92,13 @@ func (w *world) loseCache(r *rig, side *sides) {
 		r.t.Fatal(err)
 	}
 	side.forgot = true
+	w.ref.forget()
 	r.start()
 }
 
 // needsCache tells whether something is known from cache/ alone.
 func (w *world) needsCache() bool {
-	return slices.ContainsFunc(w.tables, func(t *tableSpec) bool { return !t.m.full || t.m.filter != "" })
+	return slices.ContainsFunc(w.tables, func(t *tableSpec) bool { return !t.m.full && (t.idKind != "key" || t.m.dead) || t.m.filter != "" })
 }
 
 const (
@@ -115,6 +116,7 @@ type sides struct {
 	orders  int                           // events sent so far, numbered from 1
 	states  map[string]map[string]bool    // of "group user": the states that are right, "" is none
 	rows    map[string]bool               // living rows of members and optins
+	nulls   map[string]bool               // members whose score is NULL
 	items   map[string]map[string]float64 // of the catalog
 	faulted bool
 	forgot  bool // the cache was lost
@@ -169,7 +171,7 @@ func (s *sides) models(n int) []connector.Model {
 }
 
 func (s *sides) strangers(r *rig) {
-	s.states, s.rows, s.items = map[string]map[string]bool{}, map[string]bool{}, map[string]map[string]float64{}
+	s.states, s.rows, s.nulls, s.items = map[string]map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]map[string]float64{}
 	var all []map[string]any
 	for i := range sideUsers {
 		all = append(all, map[string]any{"external_id": fmt.Sprintf("side%d", i)})
@@ -245,13 +247,15 @@ func (s *sides) member(r *rig, user string) {
 	s.rows[key] = true
 	r.exec(`INSERT INTO members VALUES ($1, $2, $3) ON CONFLICT (user_id) DO UPDATE SET active = $2, score = $3`, user, v, score)
 	s.set(sideGroup, user, v)
-	if score == nil {
+	wasNull := s.nulls[user]
+	if s.nulls[user] = score == nil; score == nil {
 		return
 	}
 	in := *score > 50
 	if !in { // where nobody left, or came and left before it was sent, whether a state is set is open
 		now := map[string]bool{"": true, "unsubscribed": true}
-		if s.forgot && fresh { // who knows that an earlier row subscribed
+		was := s.states[ruleGroup+" "+user]
+		if s.forgot && (fresh || wasNull) || len(was) > 1 && was["subscribed"] { // who knows that an earlier row, or what was before NULL, subscribed
 			now["subscribed"] = true
 		}
 		s.states[ruleGroup+" "+user] = now

@@ -53,6 +53,7 @@ func (w *world) putBack(r *rig, side *sides) {
 		}
 	}
 	w.old, side.forgot = nil, true
+	w.ref.forget()
 	w.restored = append(w.restored, strings.Join(names, "+"))
 	r.start()
 }

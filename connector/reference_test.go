@@ -24,13 +24,14 @@ type reference struct {
 	profiles map[string]refProfile
 	stale    map[string]refProfile     // what a deleted user had: it stays where its delete folds away
 	gone     map[string]bool           // was deleted
+	lost     map[string]bool           // was deleted, which only the lost cache knew: whether other models' rows are read when it comes again is open
 	revived  map[string]bool           // came again: what rows were read then may be newer than the change that stands for them here
 	ghosts   map[string]map[string]alt // update-only values for a user that was not there: they count where they fold with its start
 	rows     map[refKey]*refLiving
 }
 
 func newReference(models []*refModel) *reference {
-	return &reference{models: models, profiles: map[string]refProfile{}, stale: map[string]refProfile{}, gone: map[string]bool{}, revived: map[string]bool{},
+	return &reference{models: models, profiles: map[string]refProfile{}, stale: map[string]refProfile{}, gone: map[string]bool{}, lost: map[string]bool{}, revived: map[string]bool{},
 		ghosts: map[string]map[string]alt{}, rows: map[refKey]*refLiving{}}
 }
 
@@ -186,6 +187,7 @@ func (ref *reference) moved(c refChange, m *refModel, l *refLiving, known bool) 
 	delete(ref.profiles, from)
 	ref.profiles[to] = p
 	ref.gone[from] = true
+	delete(ref.lost, from)
 	delete(ref.gone, to)
 	delete(ref.stale, to)
 	delete(ref.ghosts, from)
@@ -219,8 +221,14 @@ func (ref *reference) deleted(model int, user string) {
 		ref.stale[user] = refProfile{}
 	}
 	ref.gone[user] = true
+	delete(ref.lost, user)
 	delete(ref.profiles, user)
 	delete(ref.ghosts, user)
+}
+
+// forget is a lost cache.
+func (ref *reference) forget() {
+	maps.Copy(ref.lost, ref.gone)
 }
 
 // unset takes a model's fields from a user, and never creates one.
@@ -336,7 +344,7 @@ func (ref *reference) readAgain(p refProfile, user string, but int, stale refPro
 		if !m.in(&l.row, l.in) {
 			continue
 		}
-		never := !l.known // it was there before, and is read only where the delete did not fold away
+		never := !l.known || ref.lost[user] // it was there before, and is read only where the delete did not fold away
 		if !never {
 			l.in, l.noted = true, true
 		}
