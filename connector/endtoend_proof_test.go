@@ -117,6 +117,24 @@ func TestProofEnds(t *testing.T) {
 		c.start()
 		c.plan("free")
 	})
+	t.Run("data/ is an old copy, in which a name is not free yet that has a row of its own by now", func(t *testing.T) {
+		c := begin(t, baseFull)
+		c.update("external_id = 'u9'")
+		c.quiet()
+		c.stop()
+		putBack := c.copyOf("data", "cache")
+		c.start()
+		c.exec(`INSERT INTO users(id, external_id, plan) VALUES (2, 'u1', 'pro')`) // frees the name first
+		c.plan("pro")
+		c.stop()
+		putBack()
+		c.start()
+		c.exec(`UPDATE users SET plan = 'team' WHERE id = 2`)
+		c.plan("team")
+		if q := c.quarantined(); len(q) > 0 {
+			t.Errorf("quarantine holds %q", q)
+		}
+	})
 	t.Run("a setting of the field is another", func(t *testing.T) {
 		c := begin(t)
 		c.stop()

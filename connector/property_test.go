@@ -28,7 +28,7 @@ func TestEndToEnd(t *testing.T) {
 		endToEnd(t, seed, nil)
 		return
 	}
-	seeds := []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 30, 737840140} // 14 and 30 put old copies back
+	seeds := []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 83, 1091, 737840140} // 14, 83 and 1091 put old copies back
 	rounds := 2
 	if s := os.Getenv("ROUNDS"); s != "" {
 		n, err := strconv.Atoi(s)

@@ -255,7 +255,8 @@ func TestAlreadySo(t *testing.T) {
 		{renameIDs, "new_external_id is already in use", false},
 		{renameIDs, "current_external_id is unknown", false},
 		{removeIDs, "external_id is unknown", true},
-		{removeIDs, "external_id is primary, only a deprecated external_id can be removed", false},
+		{removeIDs, "external_id is primary, only a deprecated external_id can be removed", true},
+		{removeIDs, "a primary external_id can't be given", false},
 		{deleteUsers, "external_id is unknown", false},
 	} {
 		if got := alreadySo(c.ep, c.text); got != c.want {

@@ -159,18 +159,20 @@ func (v *verdict) refuse(ep endpoint, i int, text string) {
 
 var (
 	absent   = regexp.MustCompile(`(?i)(not|n't|never) (exist|found|be found|known|present)|no (such )?(user|profile)|unknown|could not find|can ?not find|unable to find|not_found`)
+	primary  = regexp.MustCompile(`(?i)\bis (a |already )*primary\b`)
 	aboutNew = regexp.MustCompile(`(?i)\bnew\b|new_external|in use`)
 	aboutIt  = regexp.MustCompile(`(?i)current`)
 	aboutTo  = regexp.MustCompile(`(?i)\bnew\b|new_external|already|in use|deprecated`)
 )
 
-// alreadySo tells whether a refusal says that what was asked for is so already: a rename whose current id is deprecated, a removal of an id that nobody has.
+// alreadySo tells whether a refusal says that what was asked for is so already: a rename whose current id is deprecated, a removal of an id that nobody has, or
+// that is a profile's own: it was freed before, which an old copy of data/ does not know.
 func alreadySo(ep endpoint, text string) bool {
 	switch ep {
 	case renameIDs:
 		return strings.Contains(strings.ToLower(text), "deprecated") && !aboutNew.MatchString(text) && aboutIt.MatchString(text)
 	case removeIDs:
-		return absent.MatchString(text)
+		return absent.MatchString(text) || primary.MatchString(text)
 	}
 	return false
 }
