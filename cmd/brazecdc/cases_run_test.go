@@ -35,7 +35,7 @@ func TestCasesOfRuns(t *testing.T) {
 		b.arrives("u-1000", "plan", `"free"`)
 		confirmed := func() bool {
 			s := b.status()
-			return s.OpenChanges == 0 && b.confirmedLSN() >= b.number(`SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint - 4096`)
+			return s.OpenChanges == 0 && len(s.Loads) == 1 && !s.Loads[0].Running() && b.confirmedLSN() >= b.number(`SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint - 4096`)
 		}
 		b.until("all is confirmed", confirmed)
 		restart := func() {
