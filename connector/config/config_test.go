@@ -239,3 +239,19 @@ func TestLoad(t *testing.T) {
 		t.Fatalf("Load gives %v, %v", cfg, err)
 	}
 }
+
+func TestNothingIsSentToAWebhookThatIsRefused(t *testing.T) {
+	secret := func(string) (string, bool) { return "the-secret", true }
+	for _, webhook := range []string{"url: https://x.example/${BRAZE_API_KEY}", "url: http://10.0.0.1/x", "url: https://x.example/, pages: https://y.example/${BRAZE_API_KEY}", `url: https://x.example/, pages: "${DATABASE_URL}"`} {
+		cfg, faults := Partial("x.yaml", []byte("ops: { webhook: { "+strings.ReplaceAll(webhook, "https://x.example/${BRAZE_API_KEY}", `"https://x.example/${BRAZE_API_KEY}"`)+" } }\n"), secret, nil)
+		if faults.Err() == nil {
+			t.Errorf("%s: no fault", webhook)
+		}
+		if cfg == nil {
+			continue
+		}
+		if w := cfg.Ops.Webhook; strings.Contains(w.URL.Reveal()+w.Pages, "the-secret") || strings.HasPrefix(w.URL.Reveal(), "http://") {
+			t.Errorf("%s: %s and %s could be asked", webhook, w.URL.Reveal(), w.Pages)
+		}
+	}
+}
