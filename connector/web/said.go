@@ -110,15 +110,23 @@ func (s *sayings) sentence(text string) (string, bool) {
 		if !ok || s.gaps[i].parts[0] == "" && !s.begins(args[0], s.gaps[i].counts()) {
 			continue
 		}
+		parts := s.gaps[i].parts
 		return fill(s.gaps[i].text, func(i int) (string, bool) {
 			if i >= len(args) {
 				return "", false
+			}
+			if named.MatchString(parts[i]) && !strings.Contains(args[i], " ") {
+				return args[i], true
 			}
 			return s.text(args[i]), true
 		}), true
 	}
 	return "", false
 }
+
+// named ends with what the next word is the name of, such as a column. A column that is called deleted stays so.
+var named = regexp.MustCompile(`(?:^|[ (])(?:attribute|by|called|catalog|column|columns|database|entry|event|field|file|from|group|in|key|lacks|load|model|of|on|out|partition|process|publication|reads|role|row|rows|` +
+	`slot|table|to|topic|type|user|and|or) $`)
 
 // counts tells that a sentence is a number of something.
 func (s *saying) counts() bool {
