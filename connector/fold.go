@@ -155,6 +155,7 @@ func absorbOlder(a, b *step) {
 			o.oldKey = r.oldKey
 		}
 		o.whole = o.whole || r.whole
+		o.partial = o.partial && r.partial
 	}
 	a.answerFor(b)
 }
@@ -207,6 +208,9 @@ func (s *step) addRow(r rowRef) {
 	for i := range s.rows {
 		o := &s.rows[i]
 		if o.model == r.model && o.key == r.key {
+			if r.partial {
+				return // what waits says more of the row than that parts of it were asked for
+			}
 			if r.oldKey == (Key{}) {
 				r.oldKey = o.oldKey
 			}

@@ -39,6 +39,42 @@ func apply(profile [3]string, s *step) [3]string {
 }
 
 func TestFold(t *testing.T) {
+	t.Run("a row that came whole is known, whatever of it was asked for beside that", func(t *testing.T) {
+		key := Key{Table: "t", ID: "1"}
+		change := &Change{Op: Insert, Key: key}
+		whole := func() *step { return &step{kind: Track, rows: []rowRef{{key: key, whole: true, change: change}}} }
+		asked := func() *step { return &step{kind: Track, rows: []rowRef{{key: key, partial: true}}, reread: true, only: []string{"a"}} }
+		check := func(s *step) {
+			t.Helper()
+			if r := s.rows[0]; len(s.rows) != 1 || r.partial || !r.whole || len(s.only) != 1 {
+				t.Errorf("%+v, only %v", s.rows, s.only)
+			}
+		}
+		s := whole()
+		fold(s, asked())
+		check(s)
+		if s.rows[0].change != change {
+			t.Error("the change is not known any more")
+		}
+		s = asked()
+		fold(s, whole())
+		check(s)
+		s = asked()
+		foldOlder(s, whole())
+		check(s)
+		ended := whole()
+		ended.rows[0].ends = true
+		fold(ended, asked())
+		if !ended.rows[0].ends {
+			t.Error("the row's end is forgotten")
+		}
+		if s = asked(); s.rows[0].partial {
+			foldOlder(s, asked())
+		}
+		if !s.rows[0].partial {
+			t.Error("two parts of a row make it known")
+		}
+	})
 	t.Run("folded or one by one, the profile is the same", func(t *testing.T) {
 		rapid.Check(t, func(t *rapid.T) {
 			value := rapid.SampledFrom([]string{"1", "2", "null"})

@@ -30,6 +30,9 @@ func Outline(text []byte) string {
 }
 
 func outline(key string, v any) any {
+	if key == "value" && v != nil {
+		return Hidden
+	}
 	switch x := v.(type) {
 	case yaml.MapSlice:
 		out := make(yaml.MapSlice, 0, len(x))
@@ -48,18 +51,10 @@ func outline(key string, v any) any {
 		}
 		return out
 	case string:
-		switch {
-		case key == "value":
-			return Hidden
-		case ruleKey.MatchString(key):
+		if ruleKey.MatchString(key) {
 			return constant.ReplaceAllString(x, "…")
 		}
 		return strings.ToValidUTF8(x, "�")
-	case nil:
-		return nil
-	}
-	if key == "value" {
-		return Hidden
 	}
 	return v
 }

@@ -18,11 +18,11 @@ models:
     filter: plan != "internal" && credits > 4711 && note != 'x y'
     identify: { external_id: id }
     fields: { email: email, country: { value: DE } }
-    custom: { level: { value: 7 } }
+    custom: { level: { value: 7 }, sizes: { value: [inhouse-1] }, box: { column: b, on_null: { value: { a: inhouse-2 } } } }
     event: { name: { column: what, one_of: [secretly, bought] } }
 `
 	out := Outline([]byte(file))
-	for _, hidden := range []string{"abc-def", "hunter2", "u-1", "name: kim", "Kim", "argon2id", "topsecret", "internal", "4711", "x y", "DE", "7\n", "bought", "secretly"} {
+	for _, hidden := range []string{"abc-def", "hunter2", "u-1", "name: kim", "Kim", "argon2id", "topsecret", "internal", "4711", "x y", "DE", "7\n", "inhouse", "bought", "secretly"} {
 		if strings.Contains(out, hidden) {
 			t.Errorf("%q is in\n%s", hidden, out)
 		}

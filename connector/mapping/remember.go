@@ -162,12 +162,14 @@ func (m *Mapper) Remember(dst []byte, model int, c *connector.Change, older func
 	if id.state != idKnown || mo.kind != catalogs && !j.admitted(id.user) {
 		return dst, u, false
 	}
-	return m.appendColumns(dst, mo, p, m.Redact(row), was, older), id.user, true
+	return m.appendColumns(dst, mo, p, row, was, older), id.user, true
 }
 
 // appendColumns appends the columns that are to be remembered: each by its name and value. What the row does not carry is what it was.
 func (m *Mapper) appendColumns(dst []byte, mo *model, p *plan, row connector.Row, was []byte, older func() []byte) []byte {
 	var before *rememberedRow
+	all := row
+	row = m.Redact(all)
 	for n, i := range p.keep {
 		if i < 0 {
 			continue
@@ -175,6 +177,9 @@ func (m *Mapper) appendColumns(dst []byte, mo *model, p *plan, row connector.Row
 		name := mo.keeps.columns[n]
 		switch row.Cells[i].State {
 		case connector.Absent:
+			if all.Cells[i].State != connector.Absent {
+				continue // never_send took it out
+			}
 			if before == nil {
 				if was == nil {
 					was = older()
@@ -182,7 +187,7 @@ func (m *Mapper) appendColumns(dst []byte, mo *model, p *plan, row connector.Row
 				before, _ = readRemembered(was) // nothing is known where there is none
 			}
 			if at := slices.Index(before.names, name); at >= 0 {
-				dst = append(appendText(dst, name), before.values[at]...)
+				dst = m.appendOlder(dst, row.Table.Name, name, before.values[at])
 			}
 		case connector.Null:
 			dst = append(appendText(dst, name), byte(connector.KindNull))
@@ -195,6 +200,24 @@ func (m *Mapper) appendColumns(dst []byte, mo *model, p *plan, row connector.Row
 		}
 	}
 	return dst
+}
+
+// appendOlder appends a column as it was remembered, without what never_send names by now.
+func (m *Mapper) appendOlder(dst []byte, table, name, value string) []byte {
+	if len(m.cfg.NeverSend) == 0 || value[0] == byte(connector.KindNull) {
+		return append(appendText(dst, name), value...)
+	}
+	v, _, err := cutValue(value, 0)
+	if err != nil {
+		return dst
+	}
+	t := &connector.Table{Name: table, Columns: []connector.Column{{Name: name}}}
+	left := m.Redact(connector.Row{Table: t, Cells: []connector.Cell{{State: connector.Set, Raw: v.Str}}}).Cells[0]
+	if left.State == connector.Absent {
+		return dst
+	}
+	v.Str = left.Raw
+	return appendValue(appendText(dst, name), &v)
 }
 
 // rememberedRow is a row as it was remembered: names of columns, and their encoded values.

@@ -202,6 +202,26 @@ func TestRememberRows(t *testing.T) {
 		r, _ = remembers(t, nil, func(m *connector.Model) { m.Filter, m.OnLeave = `plan == "x" || seen < now()`, "keep" })
 		check(t, "a filter", r.says(t, row, false), connector.ErrNotRemembered.Error())
 	})
+	t.Run("what never_send forbids by now is not taken over from what was remembered before", func(t *testing.T) {
+		whole := func(m *connector.Model) {
+			m.Filter, m.OnLeave = `seen < now()`, "keep"
+			m.Custom[0].Column = "secret"
+		}
+		r, _ := remembers(t, nil, whole)
+		row, _ := r.keep(none, r.row("u1", "free", seen, "no JSON"), nil)
+		if !strings.Contains(string(row.Columns), "no JSON") {
+			t.Fatal("the column is not remembered at all")
+		}
+		r, faults := remembers(t, []string{"secret.pin"}, whole)
+		if r.m == nil {
+			t.Fatal(faults)
+		}
+		for what, after := range map[string]connector.Row{"changed": r.row("u1", "pro", seen, "no JSON"), "not carried": r.row("u1", "pro", seen, "-")} {
+			if row, _ := r.keep(none, after, row.Columns); strings.Contains(string(row.Columns), "no JSON") {
+				t.Errorf("%s: %q is remembered", what, row.Columns)
+			}
+		}
+	})
 	t.Run("what check says", func(t *testing.T) {
 		_, faults := remembers(t, nil, func(m *connector.Model) { m.Audiences = nil })
 		if len(faults) != 1 || !faults[0].Warn || !strings.Contains(faults[0].What, "nothing to do") {

@@ -157,4 +157,25 @@ func TestRemembered(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	})
+	t.Run("nor does a mark of a row that was taken away, or never there", func(t *testing.T) {
+		dir := t.TempDir()
+		c := openCache(t, dir)
+		rememberRows(t, c, rows...)
+		for i, id := range []string{"erased-user-0815", "erased-user-0816"} {
+			gone := memo("a", id, connector.User{ID: id}, "a/0", "")
+			gone.Gone = true
+			rememberRows(t, c, gone)
+			if i > 0 {
+				if err := c.db.Flush(); err != nil { // it lies in a table by itself
+					t.Fatal(err)
+				}
+			}
+		}
+		if _, err := c.Forget(t.Context(), connector.User{ID: "erased-user-0815"}); err != nil {
+			t.Fatal(err)
+		}
+		if files := fileHolds(t, dir, "erased-user-081"); len(files) > 0 {
+			t.Errorf("%s holds it", files)
+		}
+	})
 }
