@@ -12,7 +12,7 @@ func (q *queue) append(u *user, s *step) (done *step) {
 		switch {
 		case s.kind == DeleteUser:
 			return s // deleted already, and nothing was sent since
-		case s.kind == Track && s.updateOnly && !s.creates:
+		case s.kind == Track && (s.updateOnly && !s.creates || s.byTime()):
 			return s // there is no profile that it could update
 		case s.kind == Subscribe && s.ended():
 			return s // nor one with a state to end

@@ -155,6 +155,39 @@ func TestRememberedRows(t *testing.T) {
 		r.want(`track u2 update-only active=false`)
 		r.stop()
 	})
+	run("a row that the filter lets in while its user's delete is on its way begins no profile", func(t *testing.T) {
+		r := newTopicRig(t, visitorModel(func(m *connector.Model) { m.Audiences, m.Schedule = nil, nil }), visitorModel(func(m *connector.Model) {
+			m.Name, m.Topic, m.OwnsUsers, m.Path, m.Custom = "visits", "visits", false, "models[1]", nil
+			m.Filter, m.OnLeave = `seen < now()`, "keep"
+			m.Audiences[0].Path, m.Schedule.Path = "models[1].audiences[0]", "models[1].schedule"
+		}))
+		r.start("visitors/0", "visits/0")
+		soon := hourly(time.Now())
+		for _, id := range []string{"u1", "u2"} {
+			row := visitor(id, "", soon.Add(-time.Minute))
+			row.Table = visits
+			r.put("visitors/0", connector.Insert, visitor(id, "free", time.Time{}))
+			r.put("visits/0", connector.Insert, row)
+		}
+		r.settle()
+		r.want(`track u1 plan="free"`, `track u2 plan="free"`)
+		time.Sleep(time.Until(soon.Add(-5 * time.Second)))
+		r.sink.slow(time.Minute)
+		r.remove("visitors/0", "u1")
+		time.Sleep(30 * time.Second)
+		r.sink.slow(0)
+		time.Sleep(5 * time.Minute)
+		r.settle()
+		r.want("delete u1", `track u2 active=true`)
+		r.hours(1)
+		r.want()
+		r.put("visitors/0", connector.Insert, visitor("u1", "back", time.Time{}))
+		r.settle()
+		r.want(`track u1 plan="back"`)
+		r.hours(1) // its other row was never sent
+		r.want(`track u1 active=true`)
+		r.stop()
+	})
 	run("a group says subscribed by time only with resubscribe: always", func(t *testing.T) {
 		r := newTopicRig(t, visitorModel(func(m *connector.Model) {
 			m.Audiences = nil

@@ -43,7 +43,9 @@ func TestFold(t *testing.T) {
 		key := Key{Table: "t", ID: "1"}
 		change := &Change{Op: Insert, Key: key}
 		whole := func() *step { return &step{kind: Track, rows: []rowRef{{key: key, whole: true, change: change}}} }
-		asked := func() *step { return &step{kind: Track, rows: []rowRef{{key: key, partial: true}}, reread: true, only: []string{"a"}} }
+		asked := func() *step {
+			return &step{kind: Track, rows: []rowRef{{key: key, partial: true}}, reread: true, only: []string{"a"}}
+		}
 		check := func(s *step) {
 			t.Helper()
 			if r := s.rows[0]; len(s.rows) != 1 || r.partial || !r.whole || len(s.only) != 1 {

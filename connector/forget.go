@@ -200,6 +200,15 @@ func (p *Pipeline) erased(u User) string {
 	return "the user was erased (brazecdc forget); only a new row brings it back"
 }
 
+// erasedBefore tells whether a change is of a user who was erased after it was committed, or who has not come back since.
+func (p *Pipeline) erasedBefore(u User, c *Change) bool {
+	if p.eraser == nil || !p.eraser.AnyErased() || u.Kind == Item {
+		return false
+	}
+	mark, ok := p.eraser.Erased(u)
+	return ok && (!mark.Back || c.Op != Snapshot && !c.Time.After(mark.At))
+}
+
 // erasedRow tells whether a change that cannot be mapped is of an erased user's row: then it is nothing that anybody has to look at, and nothing to keep.
 func (p *Pipeline) erasedRow(model int, key Key) bool {
 	return p.eraser != nil && p.eraser.AnyErased() && p.eraser.ErasedRow(ModelRow{p.models[model].Name, key})

@@ -222,9 +222,9 @@ func (q *queue) land(f *flight, now time.Time, ok bool) {
 	}
 }
 
-// dropUpdates takes away what could only update a profile that was just deleted. The shares are done with the next commit.
+// dropUpdates takes away what could only update a profile that was just deleted, or would begin it anew by time alone. The shares are done with the next commit.
 func (q *queue) dropUpdates(u *user) {
-	for len(u.steps) > 0 && u.steps[0].kind == Track && u.steps[0].updateOnly {
+	for len(u.steps) > 0 && u.steps[0].kind == Track && (u.steps[0].updateOnly || u.steps[0].byTime()) {
 		q.dropped = append(q.dropped, u.steps[0])
 		u.shift()
 		q.steps--

@@ -108,7 +108,7 @@ func (m *memory) note(c *Change, stream string, failed error) {
 		if c.Op != Delete && !refusedBy(failed, i) {
 			from := len(m.buf)
 			columns, u, ok := m.mapper.Remember(m.buf, i, c, func() []byte { return m.before(info.Name, c) })
-			if ok && len(columns)-from <= maxRemembered && m.p.erased(u) == "" {
+			if ok && len(columns)-from <= maxRemembered && !m.p.erasedBefore(u, c) {
 				m.buf = columns
 				at.Gone, at.User, at.Columns = false, u, columns[from:len(columns):len(columns)]
 			}
@@ -188,6 +188,11 @@ func (m *memory) flush() {
 	if len(m.puts) == 0 {
 		return
 	}
+	for i := range m.puts {
+		if at := &m.puts[i]; !at.Gone && m.p.erased(at.User) != "" { // since it was noted
+			at.Gone, at.Columns = true, nil
+		}
+	}
 	if k := m.p.keeper(); k != nil {
 		if err := k.Remember(m.puts); err != nil {
 			m.p.cacheFailed(err)
@@ -234,6 +239,15 @@ func (p *Pipeline) rememberedRow(dst []Effect, run *loadRun, c *Change) ([]Effec
 // remembered tells whether a step is nothing but what a scheduled run made of remembered rows that were sent before. It changes a profile that Braze is known
 // to have, and begins none.
 func (s *step) remembered() bool { return s.load && s.updateOnly && s.from != nil && s.from.remembered }
+
+// byTime tells whether a step is nothing but what a scheduled run made of remembered rows of models that do not own their users: of a user who is deleted or
+// renamed it begins no profile.
+func (s *step) byTime() bool { return s.load && !s.owner && s.from != nil && s.from.remembered }
+
+// overtaken tells whether what a scheduled run made of remembered rows may not leave any more.
+func (p *Pipeline) overtaken(s *step) bool {
+	return s.remembered() && !p.stillKnown(s) || s.byTime() && !s.updateOnly && p.deletedBefore(s.rows[0].model, s.user)
+}
 
 // stillKnown tells whether it is known of a step's user what was sent by its model. It is not where the profile was deleted, or its user erased; in enrich
 // nobody ever knows, and nothing is begun.

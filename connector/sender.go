@@ -285,7 +285,10 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 		s.p.leaveOut(f, why)
 		return false
 	}
-	if st.remembered() && !f.free && !s.p.stillKnown(st) {
+	if !f.free && s.p.overtaken(st) {
+		for i := range st.rows {
+			st.rows[i].partial = true // what is not sent makes nothing known
+		}
 		if st.kind == PutItem {
 			s.p.suppressed(f)
 			return false
