@@ -189,3 +189,30 @@ func TestWebhookOfARun(t *testing.T) {
 		t.Fatalf("told %+v", got)
 	}
 }
+
+// TestWebhookTellsWhatNeedsSomebody has a running process tell that deletes wait, and that they no longer do.
+func TestWebhookTellsWhatNeedsSomebody(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	b := newBench(t, plainModel+"\ndeletes: { max: 1, window: 10m }")
+	b.edit("limits: {", "ops: { webhook: { url: \""+r.URL+"/hook\" } }\nlimits: {")
+	b.exec(`INSERT INTO users (id, email, plan) SELECT 'u-' || i, 'u' || i || '@example.com', 'pro' FROM generate_series(1, 9) i`)
+	b.run()
+	b.arrives("u-9", "plan", `"pro"`)
+	b.exec(`DELETE FROM users WHERE id IN ('u-1', 'u-2', 'u-3', 'u-4')`)
+	b.until("it is told that deletes wait", func() bool { return len(r.got(t)) == 1 })
+	m := r.got(t)[0]
+	if m.State != web.AlertWarn || m.Was != web.AlertWell || len(m.Reasons) != 1 || m.Reasons[0].Kind != "deletes_held" || m.Reasons[0].Model != "users" || m.Reasons[0].Link != "http://"+b.listen+"/quarantine/decide/users" {
+		t.Errorf("told %+v", m)
+	}
+	if strings.Contains(string(r.bodies[0]), "u-1") || strings.Contains(string(r.bodies[0]), "@example.com") {
+		t.Errorf("values of rows are told: %s", r.bodies[0])
+	}
+	_, metrics := b.get("/metrics")
+	wantIn(t, metrics, `brazecdc_webhook_messages_total{outcome="accepted"} 1`, `brazecdc_webhook_messages_total{outcome="given_up"} 0`)
+	b.must("confirm", "users", "--drop", "--yes")
+	b.until("it is told that all is well", func() bool { return len(r.got(t)) == 2 })
+	if m = r.got(t)[1]; m.State != web.AlertWell || len(m.Over) != 1 || m.Over[0] != "deletes_held" {
+		t.Errorf("told %+v", m)
+	}
+}
