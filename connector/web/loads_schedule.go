@@ -73,6 +73,9 @@ func (r *request) schedules(cfg *config.Config, st *control.Status) []scheduleSh
 		for j := range st.Models {
 			if ms := &st.Models[j]; ms.Name == m.Name {
 				x.Next, x.Missed, x.MissedWhy, x.Recalled = ms.NextResync, ms.MissedResync, ms.MissedWhy, ms.Remembered
+				if len(x.Coming) > 0 {
+					x.Next = x.Next.In(x.Coming[0].Location()) // by the clock of the schedule
+				}
 			}
 		}
 		for _, l := range st.Loads {

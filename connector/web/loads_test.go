@@ -152,6 +152,8 @@ func TestSchedules(t *testing.T) {
 		f.Set("show", "yes")
 		if a := s.post(path, f); strings.Count(a.Body, "T03:00:00") < 3 && strings.Count(a.Body, "<time") < 3 {
 			t.Errorf("the next times are missing in\n%s", a.Body)
+		} else if n := strings.Count(a.Body, "03:00:00 Europe/Berlin</time>"); n != 3 {
+			t.Errorf("%d of 3 times are told by the clock of the schedule in\n%s", n, a.Body)
 		}
 		f.Del("show")
 		if a := s.post(path, f); a.Code != http.StatusSeeOther {

@@ -135,7 +135,7 @@ func (r *request) optionsTab(status int, d *drafted, m *connector.Model) error {
 		if slices.Contains(schedulePresets, s.Cron) {
 			data.Preset = s.Cron
 		}
-		data.Next = nextRuns(s, r.s.now())
+		data.Next, _ = comingTimes(s.Cron, s.Zone, r.s.now()) // none where it can't be read, which is told as a fault
 	}
 	if v, err := r.s.cfg.Draft.View(); err == nil && v.Pending {
 		if file := r.s.read(v.File).model(m.Name); file != nil && file.Mode != m.Mode {
@@ -147,26 +147,6 @@ func (r *request) optionsTab(status int, d *drafted, m *connector.Model) error {
 		data.Text = r.PostForm.Get("text")
 	}
 	return r.render(status, "models_options", m.Name, data)
-}
-
-// nextRuns are the next three times of a schedule.
-func nextRuns(s *connector.ScheduleMap, now time.Time) []time.Time {
-	zone, err := time.LoadLocation(s.Zone)
-	if err != nil {
-		return nil
-	}
-	next, err := config.Cron(s.Cron, zone)
-	if err != nil {
-		return nil
-	}
-	var out []time.Time
-	for range 3 {
-		if now = next(now); now.IsZero() {
-			break
-		}
-		out = append(out, now.In(zone))
-	}
-	return out
 }
 
 // shown is a setting as the form has it: as it is written in the text, else its default.

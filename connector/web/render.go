@@ -120,9 +120,10 @@ func (set *pageSet) helpers() template.FuncMap {
 		"bytes": func(v any) string {
 			return formatBytes(lang(), v)
 		},
-		"dur":  func(d time.Duration) string { return formatDuration(lang(), d) },
-		"ago":  func(t time.Time) template.HTML { return set.r.ago(t) },
-		"when": func(t time.Time) template.HTML { return set.r.when(t) },
+		"dur":   func(d time.Duration) string { return formatDuration(lang(), d) },
+		"ago":   func(t time.Time) template.HTML { return set.r.ago(t) },
+		"when":  func(t time.Time) template.HTML { return set.r.when(t) },
+		"there": func(t time.Time) template.HTML { return set.r.whenThere(t) },
 		"csrf": func() template.HTML {
 			return template.HTML(`<input type="hidden" name="csrf" value="` + set.r.token() + `">`) //nolint:gosec // hexadecimal digits
 		},
@@ -179,6 +180,15 @@ func (r *request) when(t time.Time) template.HTML {
 		return "–"
 	}
 	return r.timeTag(t, formatTime(r.Lang, t.In(r.Zone)))
+}
+
+// whenThere is a moment by the clock of its own time zone, which is named where it differs from the reader's.
+func (r *request) whenThere(t time.Time) template.HTML {
+	there, here := t.Format("-0700"), t.In(r.Zone).Format("-0700")
+	if t.IsZero() || there == here {
+		return r.when(t)
+	}
+	return r.timeTag(t, formatTime(r.Lang, t)+" "+t.Location().String())
 }
 
 func (r *request) timeTag(t time.Time, text string) template.HTML {
