@@ -185,6 +185,9 @@ func (a *Alert) Sentence() string {
 	var what []string
 	for i := range a.Reasons {
 		what = append(what, a.Reasons[i].What)
+		if i == 0 && a.Reasons[i].Do != "" {
+			what = append(what, a.Reasons[i].Do) // of the worst: who is woken reads no more than this
+		}
 	}
 	return strings.Join(what, " ")
 }
