@@ -28,9 +28,9 @@ func TestWhatIsSaidInGerman(t *testing.T) {
 		{"what others say", "Braze says something new", "Braze says something new"},
 		{"a column that is called as a word of ours", "column deleted is not in the change and has to be read", "die Spalte deleted steht nicht in der Änderung und muss gelesen werden"},
 		{"a model that is called so", "entry 5 belongs to model update, which the configuration has no more; discard it, or bring the model back",
-			"der Eintrag 5 gehört zum Modell update, das die Konfiguration nicht mehr hat; ihn verwerfen, oder das Modell zurückholen"}, //nolint:misspell // German
-		{"a table that is called so", "publication granted lacks empty; run adds it", "der Publikation granted fehlt empty; run fügt sie hinzu"}, //nolint:misspell // German
-		{"what looks like our markup", "publication {0} exists", "die Publikation {0} ist da"},                                                   //nolint:misspell // German
+			"der Eintrag 5 gehört zum Modell update, das die Konfiguration nicht mehr hat; ihn verwerfen, oder das Modell zurückholen"},
+		{"a table that is called so", "publication granted lacks empty; run adds it", "der Publikation granted fehlt empty; run fügt sie hinzu"},
+		{"what looks like our markup", "publication {0} exists", "die Publikation {0} ist da"},
 		{"nothing", "", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
