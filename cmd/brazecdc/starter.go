@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"brazecdc/connector"
 	"brazecdc/connector/control"
 )
 
@@ -18,6 +19,8 @@ const startWithin = 30 * time.Second
 type starter struct {
 	p    *program
 	life context.Context //nolint:containedctx // the process': the stream outlives the request that starts it
+	// stopped tells people who look at no page that a stream that worked ended by a fault.
+	stopped func(ctx context.Context, code int)
 
 	mu    sync.Mutex // held during a start
 	ended chan error // takes how the stream ended; nil while none was started
@@ -55,6 +58,11 @@ func (s *starter) start(ctx context.Context, text []byte) error {
 		defer cancel()
 		defer r.hangups(life)()
 		err := r.run(life)
+		if code := connector.ExitCode(err); code != 0 && s.began.Load() && s.stopped != nil {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(life), webhookTimeout/2)
+			s.stopped(ctx, code) // while it is known whose stream it was
+			cancel()
+		}
 		s.face.CompareAndSwap(f, nil)
 		ended <- err
 	}()

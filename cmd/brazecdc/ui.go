@@ -55,10 +55,12 @@ func (p *program) ui(ctx context.Context, addr string) error {
 		func(os.Signal) { p.exit(connector.ExitDeadline) })
 	defer stop()
 	st.life = ctx
-	pages, err := p.pages(&pageParts{log: log, access: access, starter: st})
+	x := &pageParts{log: log, access: access, starter: st}
+	pages, err := p.pages(x)
 	if err != nil {
 		return err
 	}
+	st.stopped = pages.TellStopped
 	own, err := p.ownTLS(addr, log)
 	if err != nil {
 		return err
@@ -67,6 +69,7 @@ func (p *program) ui(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
+	x.webhook.pages = pagesAt(l.Addr(), own != nil) // once a stream runs in here
 	stopPages := servePages(l, own, pages, "", nil, log)
 	scheme, path := "http", ""
 	if own != nil {
@@ -80,6 +83,7 @@ func (p *program) ui(ctx context.Context, addr string) error {
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	stopPages(closing)
+	x.webhook.close()
 	return st.wait()
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"brazecdc/connector"
+	"brazecdc/connector/braze/brazesim"
 	"brazecdc/connector/config"
 	"brazecdc/connector/web"
 )
@@ -214,5 +215,23 @@ func TestWebhookTellsWhatNeedsSomebody(t *testing.T) {
 	b.until("it is told that all is well", func() bool { return len(r.got(t)) == 2 })
 	if m = r.got(t)[1]; m.State != web.AlertWell || len(m.Over) != 1 || m.Over[0] != "deletes_held" {
 		t.Errorf("told %+v", m)
+	}
+}
+
+// TestWebhookOfAStreamStartedInThePages has a stream that "brazecdc ui" started end by a fault, while the pages go on.
+func TestWebhookOfAStreamStartedInThePages(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t)
+	b := newBench(t, strings.Replace(plainModel, "load: all", "load: none", 1))
+	b.write(b.text + "\nops: { webhook: { url: \"" + r.URL + "\" } }\n")
+	_, base := startUI(t, b.env, b.config())
+	g := newGerman(t, base)
+	g.post("/setup/start", "how", "now")
+	b.until("the stream works", func() bool { return strings.Contains(g.get("/"), "Nichts wartet auf Sie") })
+	b.fault(brazesim.Fault{Endpoint: "/users/track", Status: http.StatusUnauthorized})
+	b.exec(`INSERT INTO users (id, email) VALUES ('u-1', 'a@example.com')`)
+	b.until("somebody is told", func() bool { return len(r.got(t)) > 0 })
+	if got := r.got(t)[0]; got.State != web.AlertStopped || got.Reasons[0].Kind != "stop_key" || got.Link != base+"/" {
+		t.Errorf("told %+v", got)
 	}
 }
