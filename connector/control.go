@@ -258,7 +258,7 @@ func (p *Pipeline) sendRow(ctx context.Context, model int, row Row, key Key, ent
 		if len(only) > 0 {
 			s.only, s.rows[0].partial, s.rows[0].whole = only, true, false
 		}
-		s.noProof, s.nulls, s.reread, s.waiters = true, true, true, []chan<- string{ended}
+		s.noProof, s.nulls, s.reread, s.waiters = len(only) == 0, true, true, []chan<- string{ended}
 		if entry != 0 {
 			s.entries, s.asked = []uint64{entry}, true
 		}

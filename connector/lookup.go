@@ -176,6 +176,9 @@ func (p *Pipeline) refetch(ctx context.Context, s *step) error {
 		for _, read := range steps {
 			if len(s.only) > 0 {
 				read.fields = slices.DeleteFunc(read.fields, func(f Field) bool { return !slices.Contains(s.only, f.Def.Name) })
+				for i := range read.fields {
+					read.fields[i].Again = true // what is known of the others stays
+				}
 				read.rows[0].partial, read.rows[0].whole = true, false
 			}
 			foldOlder(s, read)
