@@ -1,6 +1,7 @@
 package connector_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -330,5 +331,30 @@ func TestRememberedRows(t *testing.T) {
 			t.Error("nobody was told that one row is not known")
 		}
 		r.stop()
+	})
+	run("a run that a stop cut off ends where the schedule is gone by then", func(t *testing.T) {
+		r := newTopicRig(t, visitorModel(nil))
+		r.start("visitors/0")
+		r.put("visitors/0", connector.Insert, visitor("u1", "free", time.Now().Add(-time.Minute)))
+		r.settle()
+		r.sink.slow(time.Hour)
+		time.Sleep(time.Until(hourly(time.Now()).Add(lately - time.Hour + time.Second)))
+		r.cancel()
+		r.cancel = nil
+		if ended := <-r.ended; ended == nil || errors.Join(r.cache.Close(), r.data.Close()) != nil {
+			t.Errorf("it ended with %v", ended)
+		}
+		r.sink.slow(0)
+		r.models[0].Schedule = nil
+		for range 2 {
+			r.start("visitors/0")
+			time.Sleep(time.Minute)
+			r.settle()
+			loads := r.p.Status().Loads
+			if n := len(loads); n == 0 || loads[n-1].Running() || !loads[n-1].Cancelled {
+				t.Errorf("%+v", loads)
+			}
+			r.stop()
+		}
 	})
 }

@@ -258,6 +258,10 @@ func (p *Pipeline) resumeLoads(st *State) (resume []Load) {
 			run.close()
 			err = errors.New("another one of the model was begun after it")
 		}
+		if _, ok := p.source.(LoadControl); !ok && err == nil && l.Resync != nil && l.Resync.Scheduled {
+			run.close()
+			err = errors.New("no model of a topic has a schedule any more, which goes over remembered rows")
+		}
 		p.care.mu.Lock()
 		p.care.loads[l.ID] = &l
 		p.care.mu.Unlock()
