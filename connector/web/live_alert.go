@@ -156,7 +156,11 @@ func (s *Server) alert(now time.Time, working bool, list []need) *Alert {
 		if page == "" {
 			page = "/"
 		}
-		a.Reasons = append(a.Reasons, AlertReason{Kind: list[i].Kind, Model: list[i].Model, Level: level, What: n.What, Do: n.Do, Since: n.Since, Page: page})
+		what := n.What
+		if strings.HasPrefix(list[i].Kind, "stop_") {
+			what += " " + n.Cause // the exit code alone tells nothing to who is woken by it
+		}
+		a.Reasons = append(a.Reasons, AlertReason{Kind: list[i].Kind, Model: list[i].Model, Level: level, What: what, Do: n.Do, Since: n.Since, Page: page})
 	}
 	if !working {
 		a.State = AlertStopped
@@ -185,9 +189,6 @@ func (a *Alert) Sentence() string {
 	var what []string
 	for i := range a.Reasons {
 		what = append(what, a.Reasons[i].What)
-		if i == 0 && a.Reasons[i].Do != "" {
-			what = append(what, a.Reasons[i].Do) // of the worst: who is woken reads no more than this
-		}
 	}
 	return strings.Join(what, " ")
 }

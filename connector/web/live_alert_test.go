@@ -123,7 +123,7 @@ func TestAlerts(t *testing.T) {
 		s := newSite(t, Config{Alerts: f})
 		s.server.TellStopped(t.Context(), connector.ExitKeyRefused)
 		s.server.TellStopped(t.Context(), connector.ExitKeyRefused)
-		if len(f.told) != 1 || f.told[0].State != AlertStopped || f.told[0].Reasons[0].Kind != "stop_key" || !strings.Contains(f.told[0].Sentence(), "exit code 20). Enter a key") {
+		if len(f.told) != 1 || f.told[0].State != AlertStopped || f.told[0].Reasons[0].Kind != "stop_key" || !strings.Contains(f.told[0].Sentence(), "exit code 20). Braze refused the key.") {
 			t.Errorf("told %+v", f.told)
 		}
 	})
