@@ -17,10 +17,19 @@ var (
 
 // Outline gives the text without secrets, comments and values: what somebody who helps needs to see of it. Constants, lists of users and what expressions compare
 // with are left out.
-func Outline(text []byte) string {
+func Outline(text []byte) (shown string) {
+	const unread = "# The file is no YAML that can be read.\n"
+	defer func() {
+		if recover() != nil { // as parseTokens does of the library's panics
+			shown = unread
+		}
+	}()
+	if e := (&editor{text: text}); e.read() != nil { // which bounds what its aliases stand for
+		return unread
+	}
 	var all yaml.MapSlice
 	if err := yaml.UnmarshalWithOptions(HideSecrets(text), &all, yaml.UseOrderedMap()); err != nil {
-		return "# The file is no YAML that can be read.\n"
+		return unread
 	}
 	out, err := yaml.MarshalWithOptions(outline("", all), yaml.Indent(2), yaml.IndentSequence(true))
 	if err != nil {

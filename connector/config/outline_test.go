@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -32,7 +33,11 @@ models:
 			t.Errorf("%q is not in\n%s", shown, out)
 		}
 	}
-	for _, odd := range []string{"", "a: [", "- a\n- b", "\x00"} {
+	bomb := "l0: &l0 [x, x, x, x, x, x, x, x, x]\n" // which is a gigabyte of aliases
+	for i := range 9 {
+		bomb += fmt.Sprintf("l%d: &l%d [*l%d%s]\n", i+1, i+1, i, strings.Repeat(fmt.Sprintf(", *l%d", i), 8))
+	}
+	for _, odd := range []string{"", "a: [", "- a\n- b", "\x00", "a: &a [*a]", "a: !!float x", bomb} {
 		if Outline([]byte(odd)) == "" {
 			t.Errorf("of %q nothing is told", odd)
 		}
