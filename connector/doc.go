@@ -80,8 +80,8 @@
 //   - What is remembered of a topic's row is written by the reader with each change of the row, before the change's position can be confirmed, and belongs to its
 //     partition: it goes with a gap, and a row that is deleted, cannot be mapped or is of an erased user is not remembered. A run over such rows reads each in
 //     the reader, between two batches of the stream: nothing it sends is older than what was handed out before. It only updates, and only users of whom the
-//     store knows what was sent; a row that was never sent goes whole where the filter lets it in. Of a partition that goes away its rows are done, unsent; the run
-//     that it missed is made up for when it is back with nothing lost.
+//     store knows what was sent; a row that was never sent goes whole where the filter lets it in, but of another model it begins no profile of a user who is
+//     deleted or renamed by then. Of a partition that goes away its rows are done, unsent; the run that it missed is made up for when it is back with nothing lost.
 //   - NULL is not absent. An absent cell says nothing, and nothing may turn it into null.
 //   - A batch larger than the caps still passes, when nothing else is open.
 //   - The lock of the queue is never held over a call to Braze, the source or a store.

@@ -121,6 +121,31 @@ func TestRememberedRows(t *testing.T) {
 		}
 		r.stop()
 	})
+	run("what time changes and Braze refuses is held back, and goes with the row's next change", func(t *testing.T) {
+		r := newTopicRig(t, visitorModel(nil))
+		r.start("visitors/0")
+		r.put("visitors/0", connector.Insert, visitor("u1", "free", time.Now()))
+		r.settle()
+		r.sink.took()
+		r.sink.refuse = "u1"
+		time.Sleep(lately)
+		r.hours(1)
+		r.want()
+		r.sink.refuse = ""
+		entries, err := r.data.Quarantine().List(connector.EntryFilter{})
+		if err != nil || len(entries) != 1 || entries[0].Key.ID != "u1" || entries[0].Effect == nil || len(entries[0].Effect.Fields) != 1 {
+			t.Fatalf("%+v, %v", entries, err)
+		}
+		r.hours(1)
+		r.want(`track u1 update-only active=false`)
+		r.put("visitors/0", connector.Update, visitor("u1", "pro", time.Now()))
+		r.settle()
+		r.want(`track u1 plan="pro" active=true`)
+		if n := r.p.Status().Quarantine; n != 0 {
+			t.Errorf("%d entries are open", n)
+		}
+		r.stop()
+	})
 	run("another model's row does not bring a deleted user back", func(t *testing.T) {
 		owner := visitorModel(func(m *connector.Model) { m.Audiences, m.Schedule = nil, nil })
 		other := visitorModel(func(m *connector.Model) {

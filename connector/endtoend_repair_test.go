@@ -2,6 +2,8 @@ package connector_test
 
 import (
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"brazecdc/connector"
 )
@@ -25,4 +27,28 @@ func TestSendFields(t *testing.T) {
 		t.Errorf("calls %s, want the plan alone", got)
 	}
 	c.counts(c.resynced(connector.ResyncRequest{}), 2, 0, 2)
+}
+
+// TestUnsetAfterRefusal: what an update-only step took away is not known any more, also where the refusal before it leaves nothing proven.
+func TestUnsetAfterRefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newTopicRig(t, visitorModel(func(m *connector.Model) {
+			m.Audiences, m.Schedule, m.Filter, m.OnLeave = nil, nil, `plan != "none"`, "unset"
+		}))
+		r.start("visitors/0")
+		r.put("visitors/0", connector.Insert, visitor("u1", "free", time.Time{}))
+		r.settle()
+		r.sink.refuse = "u1"
+		r.put("visitors/0", connector.Update, visitor("u1", "pro", time.Time{}))
+		r.settle()
+		r.sink.refuse = ""
+		r.put("visitors/0", connector.Update, visitor("u1", "none", time.Time{}))
+		r.settle()
+		r.want(`track u1 plan="free"`, `track u1 update-only plan=null`)
+		r.put("visitors/0", connector.Update, visitor("u1", "free", time.Time{}))
+		r.settle()
+		r.want(`track u1 plan="free"`)
+		r.stop()
+	})
 }

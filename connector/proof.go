@@ -215,8 +215,8 @@ func (p *Pipeline) printsAfter(s *step, model int, fields []Field) (put PrintPut
 	var old []Print
 	known := false
 	collects := slices.ContainsFunc(fields, func(f Field) bool { return f.Def.Array == ArrayCollect }) // of which each row says only its own
-	if !s.noProof && (len(fields) < len(m.Fields) || s.updateOnly || collects) {
-		old, known = p.prints(s, model)
+	if s.updateOnly || !s.noProof && (len(fields) < len(m.Fields) || collects) {
+		old, known = p.prints(s, model) // of an update without proof too: what it changed must not stay as it was
 	}
 	if s.updateOnly && !known {
 		return put, false // nobody knows whether there is a profile
