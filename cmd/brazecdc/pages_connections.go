@@ -87,7 +87,15 @@ func last[T any](v *connectionsViews, at *remembered[T], cfg *config.Config, of 
 // ProbeSource implements web.ConnectionsViews.
 func (v *connectionsViews) ProbeSource(ctx context.Context, text []byte) *web.SourceProbe {
 	cfg, faults := v.Look(text)
-	return keep(v, &v.source, cfg, ofSource, v.p.probeSource(ctx, cfg, faults))
+	probe := v.p.probeSource(ctx, cfg, faults)
+	named := v.p.named(text)
+	for i := range probe.Checks {
+		probe.Checks[i].Text, probe.Checks[i].Fix = named(probe.Checks[i].Text), named(probe.Checks[i].Fix)
+	}
+	for i := range probe.Creates {
+		probe.Creates[i].Name = named(probe.Creates[i].Name)
+	}
+	return keep(v, &v.source, cfg, ofSource, probe)
 }
 
 // LastSource implements web.ConnectionsViews.

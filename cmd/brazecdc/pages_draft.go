@@ -31,6 +31,7 @@ func (d *draftViews) Check(ctx context.Context, text []byte) ([]web.Finding, err
 	if d.x.face != nil {
 		d.running(c, text)
 	}
+	named := d.p.named(text)
 	var out []web.Finding
 	for _, group := range []string{mustFix, mayHurt, fine} {
 		for _, f := range c.found {
@@ -39,12 +40,40 @@ func (d *draftViews) Check(ctx context.Context, text []byte) ([]web.Finding, err
 				if rest, ok := strings.CutPrefix(what, fmt.Sprintf("%s:%d:", d.p.config, f.Line)); ok {
 					_, what, _ = strings.Cut(rest, ": ") // the column; the line stands apart
 				}
-				out = append(out, web.Finding{Level: levels[group], Area: f.Area, What: what, Fix: f.Fix, Line: f.Line})
+				out = append(out, web.Finding{Level: levels[group], Area: f.Area, What: named(what), Fix: named(f.Fix), Line: f.Line})
 			}
 		}
 	}
 	return out, nil
 }
+
+// named has pages tell a reference of a text in place of what it stands for: that may be a secret, and a setting that shows its value can be given any.
+func (p *program) named(text []byte) func(string) string {
+	return config.Named(text, p.env, config.SecretFiles(p.config))
+}
+
+// namedError is named of an error, which stays what it is.
+func (p *program) namedError(text []byte, err error) error {
+	if err == nil {
+		return nil
+	}
+	if told := p.named(text)(err.Error()); told != err.Error() {
+		return toldError{told, err}
+	}
+	return err
+}
+
+// toldError is an error with another text.
+type toldError struct {
+	text string
+	error
+}
+
+// Error implements error.
+func (e toldError) Error() string { return e.text }
+
+// Unwrap gives the error itself.
+func (e toldError) Unwrap() error { return e.error }
 
 // running adds what stands between this process and the text: settings that count from the next start on, or that it can't leave.
 func (d *draftViews) running(c *checker, text []byte) {

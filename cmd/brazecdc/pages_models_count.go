@@ -31,7 +31,8 @@ type count struct {
 }
 
 // Count implements web.ModelsViews. The rule is the one that the stream would run, over the rows themselves.
-func (v *modelViews) Count(ctx context.Context, draft []byte, ask web.CountAsk) (*web.RuleCount, error) {
+func (v *modelViews) Count(ctx context.Context, draft []byte, ask web.CountAsk) (_ *web.RuleCount, err error) {
+	defer func() { err = v.p.namedError(draft, err) }()
 	at, err := v.seeModel(ctx, draft, ask.Model)
 	if err != nil {
 		return nil, err

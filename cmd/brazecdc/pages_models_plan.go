@@ -34,7 +34,7 @@ func (v *modelViews) Plan(ctx context.Context, draft []byte, name string) (*web.
 	out := &web.ModelPlan{Path: m.Path, Lines: map[string]*web.LinePlan{}, NoID: -1, Doubles: -1}
 	tables, err := s.tables(ctx)
 	if err != nil {
-		out.Unreachable = err.Error()
+		out.Unreachable = v.p.named(draft)(err.Error())
 	}
 	_, faults := newMapping(s.mappingConfig(tables), s.topics != nil)
 	out.Faults = slices.Clone(s.faults)
@@ -57,7 +57,7 @@ func (v *modelViews) Plan(ctx context.Context, draft []byte, name string) (*web.
 	}
 	rel, rows, err := s.relation(ctx, table.Name, usedColumns(m, table))
 	if err != nil {
-		out.Unreachable = err.Error()
+		out.Unreachable = v.p.named(draft)(err.Error())
 		return out, nil
 	}
 	out.Source, out.Rows = rel, len(rows)
@@ -335,7 +335,8 @@ func (s *sight) identifiers(ctx context.Context, out *web.ModelPlan, m *connecto
 }
 
 // Try implements web.ModelsViews.
-func (v *modelViews) Try(ctx context.Context, draft []byte, model, expr string, rule bool) (*web.Tried, error) {
+func (v *modelViews) Try(ctx context.Context, draft []byte, model, expr string, rule bool) (_ *web.Tried, err error) {
+	defer func() { err = v.p.namedError(draft, err) }()
 	s, err := v.see(draft)
 	if err != nil {
 		return nil, err

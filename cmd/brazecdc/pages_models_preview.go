@@ -14,7 +14,8 @@ import (
 )
 
 // Preview implements web.ModelsViews. It is what "brazecdc preview" shows, of the draft.
-func (v *modelViews) Preview(ctx context.Context, draft []byte, ask web.PreviewAsk) (*web.ModelPreview, error) {
+func (v *modelViews) Preview(ctx context.Context, draft []byte, ask web.PreviewAsk) (_ *web.ModelPreview, err error) {
+	defer func() { err = v.p.namedError(draft, err) }()
 	at, err := v.seeModel(ctx, draft, ask.Model)
 	if err != nil {
 		return nil, err

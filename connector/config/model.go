@@ -122,7 +122,7 @@ func (d *decoder) relation(o object, m *connector.Model, cfg *Config) {
 	schema, table, ok := strings.Cut(m.Table, ".")
 	switch {
 	case !ok && m.Table != "":
-		d.bad(t, "is "+t.describe()+", without a schema", "write public."+m.Table)
+		d.bad(t, "is "+t.describe()+", without a schema", "write public."+t.raw)
 	case schema == "" || table == "":
 		d.bad(t, "is "+t.describe(), "write schema and table, such as public.users")
 	}
