@@ -139,12 +139,12 @@ func (p *Pipeline) closeLoad(ctx context.Context, id string) error {
 	if err := p.pend.durable(ctx, func(r *Record) { r.Loads = append(r.Loads, now) }); err != nil {
 		return err
 	}
-	run.discard()
 	c.mu.Lock()
 	st.Closing = false
 	st.bare()
 	c.mu.Unlock()
 	p.endLoad(id)
+	run.discard()
 	return nil
 }
 
@@ -168,6 +168,9 @@ func (p *Pipeline) syncLoads() error {
 	for _, run := range p.loads.all() {
 		if run.census != nil {
 			n, err := run.census.Sync()
+			if err != nil && p.loads.get(run.id) != run {
+				continue // it ended meanwhile, and nobody asks for its notes any more
+			}
 			if err != nil {
 				return fmt.Errorf("note whom the load of model %q met: %w", p.models[run.model].Name, err)
 			}
@@ -178,7 +181,7 @@ func (p *Pipeline) syncLoads() error {
 			p.care.mu.Unlock()
 		}
 		if run.list != nil {
-			if err := run.list.Sync(); err != nil {
+			if err := run.list.Sync(); err != nil && p.loads.get(run.id) == run {
 				return fmt.Errorf("note whom the load of model %q marked: %w", p.models[run.model].Name, err)
 			}
 		}

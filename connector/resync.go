@@ -237,8 +237,8 @@ func (p *Pipeline) CancelLoad(ctx context.Context, model string) (LoadState, err
 	case now.Closing:
 		p.loads.ends(now.ID)
 	case run != nil:
-		run.discard()
 		p.loads.drop(now.ID)
+		run.discard()
 	}
 	p.log.Info("load cancelled", "model", model, "load", now.ID, "count", now.Rows)
 	return now, p.keepLoad(ctx, now.ID)

@@ -86,7 +86,8 @@ func TestKill(t *testing.T) {
 	}
 	p := b.run()
 	var differ string
-	if !sourcetest.Poll(patience, 50*time.Millisecond, func() bool {
+	// A user that was renamed and changed many times takes a gap for each of these steps.
+	if !sourcetest.Poll(4*patience, 50*time.Millisecond, func() bool {
 		differ = b.differ()
 		return differ == ""
 	}) {
