@@ -25,6 +25,7 @@ func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls [
 	}
 	now := time.Now()
 	known := make([]*step, 0, len(calls))
+	var done []func(*Record) // what is remembered of deletes and renames
 	at := 0
 	for i := range batch {
 		f := &batch[i]
@@ -39,7 +40,7 @@ func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls [
 				continue
 			}
 			taken[i] = true
-			p.remember(ctx, f, s, now, &puts, &prints)
+			p.remember(ctx, f, s, now, &puts, &prints, &done)
 			if !f.free {
 				p.metrics.Points.count(s, &calls[at])
 			}
@@ -55,6 +56,10 @@ func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls [
 		}
 	}
 	p.putRows(puts, prints)
+	// Only now: a record of what is done that is durable before the cache has forgotten the user would, after a kill, leave the fingerprints of a profile that is no more.
+	for _, note := range done {
+		p.pend.add(note)
+	}
 	for _, s := range known {
 		p.ids.release(s) // after the cache knows
 	}
@@ -69,7 +74,7 @@ func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls [
 }
 
 // remember notes what an accepted flight changed: rows now known, deletes and renames done, quarantine entries closed.
-func (p *Pipeline) remember(ctx context.Context, f *flight, s *step, now time.Time, puts *[]RowPut, prints *[]PrintPut) {
+func (p *Pipeline) remember(ctx context.Context, f *flight, s *step, now time.Time, puts *[]RowPut, prints *[]PrintPut, done *[]func(*Record)) {
 	if f.free {
 		p.pend.add(func(r *Record) {
 			r.Renamed = slices.DeleteFunc(r.Renamed, func(id string) bool { return id == f.id.ID }) // a record puts what is renamed after what is freed
@@ -108,7 +113,7 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, s *step, now time.Ti
 			s.existed = p.proven[m].Load() || p.knows(s, m)
 		}
 		settling := Settling{User: s.user, Until: now.Add(p.cfg.Settle), Part: s.part()}
-		p.pend.add(func(r *Record) {
+		*done = append(*done, func(r *Record) {
 			for _, row := range s.rows {
 				if c := row.change; c != nil && c.ID != (ChangeID{}) && (s.kind == Rename || p.models[row.model].Owner) {
 					r.Done = append(r.Done, DoneID{Stream: Lasting(row.stream), Table: row.key.Table, ID: c.ID, Kind: s.kind, User: s.user})

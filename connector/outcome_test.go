@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -250,10 +251,14 @@ func TestForgottenKeys(t *testing.T) {
 type syncedPrints struct {
 	*memPrints
 	written, synced atomic.Int64
+	forgets         func() // before a row is forgotten
 }
 
 func (p *syncedPrints) Write(puts []RowPut, prints []PrintPut) error {
 	defer p.written.Add(1)
+	if p.forgets != nil && slices.ContainsFunc(puts, func(put RowPut) bool { return put.Gone }) {
+		p.forgets()
+	}
 	return p.memPrints.Write(puts, prints)
 }
 
@@ -285,10 +290,20 @@ func TestDoneAfterCache(t *testing.T) {
 	})
 	r.commit(insert(row("1", "u1", "x", "y")))
 	r.quiet()
+	var early atomic.Int64
+	early.Store(-1)
+	j.prints.forgets = func() {
+		r.p.pend.mu.Lock()
+		early.Store(int64(len(r.p.pend.rec.Done)))
+		r.p.pend.mu.Unlock()
+	}
 	// The position waits for u2, so the delete alone makes the record.
 	r.commit(insert(row("2", "u2", "x", "y")), remove(row("1", "u1", "x", "y")))
 	if n := <-j.done; n != 0 {
 		t.Errorf("a delete is remembered as done while %d writes of the cache are not on disk", n)
+	}
+	if n := early.Load(); n != 0 {
+		t.Errorf("a record made before the cache forgets the row remembers %d deletes as done", n)
 	}
 	close(h.gate)
 	r.quiet()
