@@ -112,7 +112,7 @@ func TestDraftInBrowser(t *testing.T) {
 		page.click("#part-limits summary")
 		page.fill("#s-limits-drain", "25s")
 		page.click(".save button")
-		page.see("in the draft")
+		page.see("Draft waits") // the button speaks of the draft too
 		b.write(before + "# theirs\n")
 		page.open("/draft")
 		page.see("The file was changed meanwhile")
