@@ -146,10 +146,7 @@ func TestExitOfRun(t *testing.T) {
 	})
 	t.Run("31: data/ can't grow", func(t *testing.T) {
 		t.Parallel()
-		prlimit, err := exec.LookPath("prlimit")
-		if err != nil {
-			t.Skip("prlimit is not on the PATH (Debian: util-linux): no limit can be put on the process' files")
-		}
+		prlimit := needsProgram(t, "prlimit", "util-linux")
 		b := newBench(t, plainModel)
 		p := b.run()
 		b.fault(brazesim.Fault{Endpoint: "/users/track", Items: []brazesim.ItemFault{{Type: "not liked"}}})

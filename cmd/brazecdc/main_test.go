@@ -340,3 +340,17 @@ func needServer(t *testing.T) {
 	t.Helper()
 	throwaway.Shared(t)
 }
+
+// needsProgram gives the path of a program that a package of Debian has. The test is skipped where it is missing, and fails with CI=true.
+func needsProgram(t *testing.T, name, debian string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	switch {
+	case err == nil:
+	case os.Getenv("CI") == "true":
+		t.Fatalf("%s is not on the PATH (Debian: %s)", name, debian)
+	default:
+		t.Skipf("%s is not on the PATH (Debian: %s)", name, debian)
+	}
+	return path
+}

@@ -37,12 +37,7 @@ type browser struct {
 // newBrowser starts a Chromium that speaks a language (en or de). The test is skipped where there is none, and fails with CI=true.
 func newBrowser(t *testing.T, base, lang string) *browser {
 	t.Helper()
-	if _, err := exec.LookPath("chromium"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("chromium is not on the PATH (Debian: chromium)")
-		}
-		t.Skip("chromium is not on the PATH (Debian: chromium)")
-	}
+	needsProgram(t, "chromium", "chromium")
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.Flag("lang", lang), chromedp.DisableGPU)
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium refuses root otherwise
