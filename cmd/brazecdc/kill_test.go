@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -36,11 +38,9 @@ func TestKill(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	b := newBench(t, plainModel+"\ndeletes: { max: 1000000, share: 100% }")
 	b.sim = brazesim.New(brazesim.Config{APIKey: testKey, LogRequests: 100_000, LogBytes: 64 << 20, ApplyDelay: 15 * time.Millisecond, DeleteDelay: 60 * time.Millisecond, Seed: seed})
-	endpoint, err := b.sim.Start("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() { _ = b.sim.Close() })
+	once := &onceOnly{arrived: map[string]map[int][]arrival{"events": {}, "purchases": {}, "renames": {}}}
+	endpoint := serveWitnessed(t, b.sim, once.run, once.note)
 	b.edit("endpoint: "+endpointOf(b.text), "endpoint: "+endpoint)
 	b.exec(`CREATE TABLE log (id int PRIMARY KEY, user_id text)`)
 	b.write(b.text + `
@@ -68,17 +68,19 @@ func TestKill(t *testing.T) {
 	defer stop()
 	written := make(chan error, 1)
 	go func() { written <- churn(writing, b.url, seed) }()
-	var kills []time.Time
 	for i := range 20 {
 		p := b.runUnready()
+		if i%2 == 1 { // else a slow machine would have it killed each time before it sent anything
+			b.until("the source is open", func() bool { return p.ended() || strings.Contains(p.err.String(), "source opened") })
+		}
 		select {
 		case <-p.done:
 			t.Fatalf("run %d ended by itself with exit code %d", i, p.cmd.ProcessState.ExitCode())
 		case <-time.After(time.Duration(60+rnd.IntN(500)) * time.Millisecond): // the random moment
 		}
-		kills = append(kills, time.Now())
 		p.signal(syscall.SIGKILL)
 		<-p.done
+		once.killed()
 	}
 	stop()
 	if err := <-written; err != nil {
@@ -102,7 +104,7 @@ func TestKill(t *testing.T) {
 	if code := p.stop(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	b.countRepeats(kills)
+	once.judge(b)
 	if st := b.sim.Stats(); st.Overlaps > 0 {
 		t.Errorf("%d requests overlapped another one of the same user within a run", st.Overlaps)
 	}
@@ -111,12 +113,75 @@ func TestKill(t *testing.T) {
 // lateRecord is how long an answer of Braze may be unrecorded on a machine that is too busy.
 const lateRecord = 2 * time.Second
 
-// countRepeats looks whether every event and purchase came, and whether those that came more than once, and renames that did, had been sent right before a kill:
-// once more for each kill at most, and no more of them than the kills can have cut off.
-func (b *bench) countRepeats(kills []time.Time) {
+// arrival is when a request came to Braze, and from which run of the process; a run that was killed may have left requests behind that come later.
+type arrival struct {
+	run int
+	at  time.Time
+}
+
+// onceOnly writes down what may happen once as it comes to Braze: events and purchases by the row's number, renames by that of the new name.
+type onceOnly struct {
+	mu      sync.Mutex
+	kills   []time.Time // when each run ended
+	arrived map[string]map[int][]arrival
+	odd     []string
+}
+
+func (o *onceOnly) run() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.kills)
+}
+
+func (o *onceOnly) killed() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.kills = append(o.kills, time.Now())
+}
+
+func (o *onceOnly) note(run int, path string, body []byte) (answered func(status int)) {
+	at := arrival{run, time.Now()}
+	return func(status int) {
+		if status >= 300 || path != "/users/track" && path != "/users/external_ids/rename" {
+			return
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		type row struct{ Properties struct{ Seq int } }
+		var sent struct {
+			Events, Purchases []row
+			Renames           []struct {
+				To string `json:"new_external_id"`
+			} `json:"external_id_renames"`
+		}
+		if err := json.Unmarshal(body, &sent); err != nil {
+			o.odd = append(o.odd, fmt.Sprintf("%v in %s", err, body))
+		}
+		for kind, rows := range map[string][]row{"events": sent.Events, "purchases": sent.Purchases} {
+			for _, x := range rows {
+				o.arrived[kind][x.Properties.Seq] = append(o.arrived[kind][x.Properties.Seq], at)
+			}
+		}
+		for _, x := range sent.Renames {
+			var n int
+			if _, err := fmt.Sscanf(x.To, "r%d", &n); err != nil {
+				o.odd = append(o.odd, "renamed to "+x.To)
+			}
+			o.arrived["renames"][n] = append(o.arrived["renames"][n], at)
+		}
+	}
+}
+
+// judge looks whether every event and purchase came, and whether those that came more than once, and renames that did, had been sent right before a kill: once
+// by each run at most, and no more of them than the kills can have cut off.
+func (o *onceOnly) judge(b *bench) {
 	b.t.Helper()
-	arrived := b.onceOnly()
-	for kind, each := range arrived {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, odd := range o.odd {
+		b.t.Error(odd)
+	}
+	for kind, each := range o.arrived {
 		if kind != "renames" {
 			first := slices.Min(slices.Collect(maps.Keys(each))) // rows before it were there before the slot
 			every := map[string]int{"events": 1, "purchases": 4}[kind]
@@ -126,21 +191,25 @@ func (b *bench) countRepeats(kills []time.Time) {
 		}
 		var windows []time.Duration
 		within := 0 // what came in the windows before the kills
-		for n, times := range each {
-			slices.SortFunc(times, time.Time.Compare)
-			for i, at := range times {
-				k := slices.IndexFunc(kills, func(k time.Time) bool { return k.After(at) })
-				if k >= 0 && kills[k].Sub(at) <= lateRecord {
+		for n, arrived := range each {
+			slices.SortFunc(arrived, func(x, y arrival) int { return cmp.Or(x.run-y.run, x.at.Compare(y.at)) })
+			for i, a := range arrived {
+				killed := a.run < len(o.kills)
+				var window time.Duration
+				if killed {
+					window = max(0, o.kills[a.run].Sub(a.at))
+				}
+				if killed && window <= lateRecord {
 					within++
 				}
-				if i == len(times)-1 {
+				if i == len(arrived)-1 {
 					continue
 				}
-				if k < 0 || kills[k].After(times[i+1]) || kills[k].Sub(at) > lateRecord {
-					b.t.Errorf("%s: number %d came at %v, and no kill is the reason", kind, n, times)
+				if !killed || arrived[i+1].run == a.run || window > lateRecord {
+					b.t.Errorf("%s: number %d came at %v, and no kill is the reason", kind, n, arrived)
 					continue
 				}
-				windows = append(windows, kills[k].Sub(at))
+				windows = append(windows, window)
 			}
 		}
 		b.t.Logf("%d %s, %d of them within %s before a kill, sent again: %s", len(each), kind, within, lateRecord, spread(windows))
@@ -149,40 +218,6 @@ func (b *bench) countRepeats(kills []time.Time) {
 			b.t.Errorf("%d of %d %s were sent again: more than was under way", len(windows), len(each), kind)
 		}
 	}
-}
-
-// onceOnly gives when what may happen once came to Braze: events and purchases by the row's number, renames by that of the new name.
-func (b *bench) onceOnly() map[string]map[int][]time.Time {
-	b.t.Helper()
-	arrived := map[string]map[int][]time.Time{"events": {}, "purchases": {}, "renames": {}}
-	for _, r := range b.sim.Requests(0) {
-		if r.Status >= 300 || r.Path != "/users/track" && r.Path != "/users/external_ids/rename" {
-			continue
-		}
-		type row struct{ Properties struct{ Seq int } }
-		var body struct {
-			Events, Purchases []row
-			Renames           []struct {
-				To string `json:"new_external_id"`
-			} `json:"external_id_renames"`
-		}
-		if err := json.Unmarshal(r.Body, &body); err != nil {
-			b.t.Fatalf("%v in %s", err, r.Body)
-		}
-		for kind, rows := range map[string][]row{"events": body.Events, "purchases": body.Purchases} {
-			for _, x := range rows {
-				arrived[kind][x.Properties.Seq] = append(arrived[kind][x.Properties.Seq], r.Time)
-			}
-		}
-		for _, x := range body.Renames {
-			var n int
-			if _, err := fmt.Sscanf(x.To, "r%d", &n); err != nil {
-				b.t.Errorf("renamed to %s", x.To)
-			}
-			arrived["renames"][n] = append(arrived["renames"][n], r.Time)
-		}
-	}
-	return arrived
 }
 
 func endpointOf(text string) string {

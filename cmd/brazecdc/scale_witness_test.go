@@ -44,10 +44,31 @@ type witness struct {
 	calls map[*life]int
 }
 
-type lifeKey struct{}
-
 // serve gives a member an address of its own, whose requests go on to the simulator.
 func (w *witness) serve(t *testing.T, member int, sim http.Handler) (endpoint string) {
+	t.Helper()
+	present := func() *life {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.lives[member]
+	}
+	return serveWitnessed(t, sim, present, func(by *life, path string, body []byte) (answered func(status int)) {
+		sent := w.note(by, path, body)
+		return func(status int) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, s := range sent {
+				s.status = status
+			}
+		}
+	})
+}
+
+type runKey struct{}
+
+// serveWitnessed serves the simulator with a witness before it, who hears of each request which run it is of, and what it is answered. The run is the one that
+// was present when the connection came, so that what a killed process left behind is not taken for its successor's.
+func serveWitnessed[R any](t *testing.T, sim http.Handler, present func() R, note func(by R, path string, body []byte) (answered func(status int))) (endpoint string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -55,13 +76,21 @@ func (w *witness) serve(t *testing.T, member int, sim http.Handler) (endpoint st
 	}
 	srv := &http.Server{
 		ReadHeaderTimeout: patience,
-		// Who sent a request is told by when its connection came, so that what a killed process left behind is not taken for its successor's.
 		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			return context.WithValue(ctx, lifeKey{}, w.lives[member])
+			return context.WithValue(ctx, runKey{}, present())
 		},
-		Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.pass(rw, r, sim) }),
+		Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			by, _ := r.Context().Value(runKey{}).(R)
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return // the process was killed while it wrote: the request never reached Braze
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			answered := note(by, r.URL.Path, body)
+			out := &statusOf{ResponseWriter: rw, status: http.StatusOK}
+			sim.ServeHTTP(out, r)
+			answered(out.status)
+		}),
 	}
 	go func() { _ = srv.Serve(ln) }() // ends with Close
 	t.Cleanup(func() { _ = srv.Close() })
@@ -80,23 +109,6 @@ func (s *statusOf) WriteHeader(status int) {
 }
 
 func (s *statusOf) Unwrap() http.ResponseWriter { return s.ResponseWriter }
-
-func (w *witness) pass(rw http.ResponseWriter, r *http.Request, sim http.Handler) {
-	by, _ := r.Context().Value(lifeKey{}).(*life)
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return // the process was killed while it wrote: the request never reached Braze
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	sent := w.note(by, r.URL.Path, body)
-	out := &statusOf{ResponseWriter: rw, status: http.StatusOK}
-	sim.ServeHTTP(out, r)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, s := range sent {
-		s.status = out.status
-	}
-}
 
 // note writes a request down before it takes effect.
 func (w *witness) note(by *life, path string, body []byte) (sent []*send) {
