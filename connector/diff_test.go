@@ -168,7 +168,8 @@ func TestDiffLeavesWhatIsRight(t *testing.T) {
 				if s.noProof {
 					base = nil
 				}
-				prints, known = overlay(base, s.fields, 0, true), true
+				prints, _ = overlay(nil, base, s.fields, 0, true)
+				known = true
 			}
 			for name, v := range row {
 				var want any
@@ -210,7 +211,7 @@ func TestDiff(t *testing.T) {
 	trust := func(yes bool, prints []Print, ok bool) knowledge {
 		return knowledge{proven: func(*Field) bool { return yes }, prints: func(int) ([]Print, bool) { return prints, ok }}
 	}
-	of := func(fields ...Field) []Print { return overlay(nil, fields, 0, true) }
+	of := func(fields ...Field) []Print { known, _ := overlay(nil, nil, fields, 0, true); return known }
 	for _, c := range []struct {
 		name string
 		s    step

@@ -8,7 +8,7 @@ import (
 
 // accepted settles a call: refused lists the flights Braze will not have; all others are done. What must not be lost is in quarantine, and what must not
 // happen twice is on its way into data/, before a user's next step can leave.
-func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls []Effect, refused []Rejection) {
+func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls []Effect, refused []Rejection, l *learned) {
 	var bad map[int]Rejection
 	for _, r := range refused {
 		if bad == nil {
@@ -18,14 +18,9 @@ func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls [
 	}
 	taken := make([]bool, len(batch)) // any of the flight's objects was accepted
 	shares := make([]share, 0, len(calls))
-	var puts []RowPut
-	var prints []PrintPut
-	if p.cache() != nil {
-		puts, prints = make([]RowPut, 0, len(calls)), make([]PrintPut, 0, len(calls))
-	}
+	l.begin(len(calls))
 	now := time.Now()
 	known := make([]*step, 0, len(calls))
-	var done []func(*Record) // what is remembered of deletes and renames
 	at := 0
 	for i := range batch {
 		f := &batch[i]
@@ -40,7 +35,7 @@ func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls [
 				continue
 			}
 			taken[i] = true
-			p.remember(ctx, f, s, now, &puts, &prints, &done)
+			p.remember(ctx, f, s, now, l)
 			if !f.free {
 				p.metrics.Points.count(s, &calls[at])
 			}
@@ -55,11 +50,12 @@ func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls [
 			at++
 		}
 	}
-	p.putRows(puts, prints)
+	p.putRows(l.rows, l.prints)
 	// Only now: a record of what is done that is durable before the cache has forgotten the user would, after a kill, leave the fingerprints of a profile that is no more.
-	for _, note := range done {
+	for _, note := range l.done {
 		p.pend.add(note)
 	}
+	l.end()
 	for _, s := range known {
 		p.ids.release(s) // after the cache knows
 	}
@@ -74,7 +70,7 @@ func (p *Pipeline) accepted(ctx context.Context, k Kind, batch []flight, calls [
 }
 
 // remember notes what an accepted flight changed: rows now known, deletes and renames done, quarantine entries closed.
-func (p *Pipeline) remember(ctx context.Context, f *flight, s *step, now time.Time, puts *[]RowPut, prints *[]PrintPut, done *[]func(*Record)) {
+func (p *Pipeline) remember(ctx context.Context, f *flight, s *step, now time.Time, l *learned) {
 	if f.free {
 		p.pend.add(func(r *Record) {
 			r.Renamed = slices.DeleteFunc(r.Renamed, func(id string) bool { return id == f.id.ID }) // a record puts what is renamed after what is freed
@@ -89,31 +85,31 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, s *step, now time.Ti
 		p.care.joinEvent(s)
 		p.delivered(ctx, s)
 	case s.kind == PutItem || s.kind == Subscribe:
-		p.knowPrints(s, prints)
+		p.knowPrints(s, l)
 		p.delivered(ctx, s)
 	case s.kind == DeleteItem:
-		p.forgetPrints(s.user, prints)
+		p.forgetPrints(s.user, l)
 		p.delivered(ctx, s)
 	case s.kind == Track:
 		for i := range s.rows {
-			p.knowRow(s, &s.rows[i], puts)
+			p.knowRow(s, &s.rows[i], l)
 		}
-		p.knowPrints(s, prints)
+		p.knowPrints(s, l)
 		if s.revived {
-			*puts = append(*puts, RowPut{Model: deletedUsers, Key: Key{ID: s.user.ID}, Gone: true, Part: s.part()})
+			l.rows = append(l.rows, RowPut{Model: deletedUsers, Key: Key{ID: s.user.ID}, Gone: true, Part: s.part()})
 		}
 		p.delivered(ctx, s)
 	case s.kind == DeleteUser || s.kind == Rename:
 		if s.kind == DeleteUser {
-			p.forgetPrints(s.user, prints)
+			p.forgetPrints(s.user, l)
 		} else {
-			p.movePrints(s, prints)
+			p.movePrints(s, l)
 		}
 		if m := s.rows[0].model; s.kind == DeleteUser && !s.maybeSent && !s.unsent {
 			s.existed = p.proven[m].Load() || p.knows(s, m)
 		}
 		settling := Settling{User: s.user, Until: now.Add(p.cfg.Settle), Part: s.part()}
-		*done = append(*done, func(r *Record) {
+		l.done = append(l.done, func(r *Record) {
 			for _, row := range s.rows {
 				if c := row.change; c != nil && c.ID != (ChangeID{}) && (s.kind == Rename || p.models[row.model].Owner) {
 					r.Done = append(r.Done, DoneID{Stream: Lasting(row.stream), Table: row.key.Table, ID: c.ID, Kind: s.kind, User: s.user})
@@ -128,21 +124,21 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, s *step, now time.Ti
 			}
 		})
 		if p.others && !s.erase { // a name that was renamed away starts anew too
-			*puts = append(*puts, RowPut{Model: deletedUsers, Key: Key{ID: s.user.ID}, User: s.user, Part: s.part()})
+			l.rows = append(l.rows, RowPut{Model: deletedUsers, Key: Key{ID: s.user.ID}, User: s.user, Part: s.part()})
 		}
 		for _, r := range s.rows {
 			name := p.models[r.model].Name
 			part := PartOf(r.stream)
 			if r.oldKey != (Key{}) {
-				p.ids.put(puts, s, RowPut{Model: name, Key: r.oldKey, Gone: true, Part: part}, r.model)
+				p.ids.put(&l.rows, s, RowPut{Model: name, Key: r.oldKey, Gone: true, Part: part}, r.model)
 			}
 			if s.kind == DeleteUser {
 				// Another model's row that waited before the delete lives on.
-				p.ids.put(puts, s, RowPut{Model: name, Key: r.key, User: s.user, Gone: r.ends || p.models[r.model].Owner, Part: part}, r.model)
+				p.ids.put(&l.rows, s, RowPut{Model: name, Key: r.key, User: s.user, Gone: r.ends || p.models[r.model].Owner, Part: part}, r.model)
 			} else if p.proven[r.model].Load() || !r.change.provesMuch() || p.knows(s, r.model) {
 				// A row that was never sent is put down once it was accepted whole: what is put down makes before-images proof. Without
 				// those it is put down at once, since it is the only place that tells whose row it is.
-				p.ids.put(puts, s, RowPut{Model: name, Key: r.key, User: s.to, Part: part}, r.model)
+				p.ids.put(&l.rows, s, RowPut{Model: name, Key: r.key, User: s.to, Part: part}, r.model)
 			}
 		}
 		p.delivered(ctx, s)
@@ -151,7 +147,7 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, s *step, now time.Ti
 }
 
 // knowRow puts down which user a row of a Track is known under from now on.
-func (p *Pipeline) knowRow(s *step, r *rowRef, puts *[]RowPut) {
+func (p *Pipeline) knowRow(s *step, r *rowRef, l *learned) {
 	m := &p.models[r.model]
 	if r.partial && !r.ends && r.oldKey == (Key{}) {
 		return
@@ -161,9 +157,9 @@ func (p *Pipeline) knowRow(s *step, r *rowRef, puts *[]RowPut) {
 	}
 	part := PartOf(r.stream)
 	if r.oldKey != (Key{}) {
-		p.ids.put(puts, s, RowPut{Model: m.Name, Key: r.oldKey, Gone: true, Part: part}, r.model)
+		p.ids.put(&l.rows, s, RowPut{Model: m.Name, Key: r.oldKey, Gone: true, Part: part}, r.model)
 	}
-	p.ids.put(puts, s, RowPut{Model: m.Name, Key: r.key, User: s.user, Gone: r.ends, Part: part}, r.model)
+	p.ids.put(&l.rows, s, RowPut{Model: m.Name, Key: r.key, User: s.user, Gone: r.ends, Part: part}, r.model)
 }
 
 // provesMuch tells whether a change carries its row as it was before, whole.
@@ -388,13 +384,13 @@ func (p *Pipeline) unsent(s *step) {
 	p.metrics.Points.count(s, nil)
 	p.seen(s, nil, "suppressed", "nothing changed for Braze")
 	p.ended(s)
-	var puts []RowPut
+	var l learned
 	for i := range s.rows {
 		if r := &s.rows[i]; r.ends || r.oldKey != (Key{}) || p.unmapped(s, r) {
-			p.knowRow(s, r, &puts)
+			p.knowRow(s, r, &l)
 		}
 	}
-	p.putRows(puts, nil)
+	p.putRows(l.rows, nil)
 	p.ids.release(s)
 	p.tracker.done(s.shares)
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"hash/fnv"
 	"slices"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // A fingerprint stands for one leaf of what Braze last accepted of a user by one model. A field is one leaf; of an object whose leaves are merged one by
@@ -55,16 +57,13 @@ func pathLeaf(d *FieldDef, path []byte) uint32 {
 	return d.place | uint32(mix(hash64(path)))&pathMask
 }
 
-// sumOf is the Sum of a leaf; path is empty for a field as a whole.
+// sumOf is the Sum of a leaf; path is empty for a field as a whole. It is stored: another one makes another cacheFormat.
 func sumOf(d *FieldDef, path, value []byte) uint64 {
-	h := d.Hash ^ 0xcbf29ce484222325
-	for _, part := range [2][]byte{path, value} {
-		for _, c := range part {
-			h = (h ^ uint64(c)) * 0x100000001b3
-		}
-		h = (h ^ 0xff) * 0x100000001b3
+	h := mix(d.Hash*0x9e3779b97f4a7c15 + xxhash.Sum64(value))
+	if len(path) > 0 {
+		h = mix(h*0x9e3779b97f4a7c15 + xxhash.Sum64(path))
 	}
-	return mix(h)
+	return h
 }
 
 // leaf is one member of a nested object: path holds its keys, each behind a zero byte.
@@ -159,16 +158,24 @@ func samePrints(known []Print, f *Field) bool {
 	return ok && sum == sumOf(f.Def, nil, f.JSON)
 }
 
-// overlay gives what is known after fields of a model were accepted: old but for these fields, and theirs. Leaves that stand twice are left out.
-func overlay(old []Print, fields []Field, model int, nulls bool) []Print {
-	out := make([]Print, 0, len(old)+len(fields))
+// overlay appends to room what is known after fields of a model were accepted: old but for these fields, and theirs, sorted. Leaves that stand twice are left
+// out. What is known is given by itself, and with room.
+func overlay(room, old []Print, fields []Field, model int, nulls bool) (known, all []Print) {
+	if room == nil {
+		room = make([]Print, 0, len(old)+len(fields)) // nil would say that nothing is known
+	}
+	from := len(room)
+	out := room
 	for i := range fields {
 		if f := &fields[i]; !f.Omit || nulls {
 			out = printsOf(out, f)
 		}
 	}
-	out = append(out, without(old, fields, model)...)
-	slices.SortFunc(out, func(a, b Print) int { return cmp.Compare(a.Leaf, b.Leaf) })
+	if len(old) > 0 {
+		out = append(out, without(old, fields, model)...)
+	}
+	room, out = out, out[from:]
+	sortPrints(out)
 	n := 0
 	for i := 0; i < len(out); {
 		j := i + 1
@@ -181,16 +188,38 @@ func overlay(old []Print, fields []Field, model int, nulls bool) []Print {
 		}
 		i = j
 	}
-	return out[:n]
+	return out[:n:n], room[:from+n]
+}
+
+// fewPrints is up to how many are sorted in place, which most users are: a call for each comparison takes longer than all else here.
+const fewPrints = 24
+
+func sortPrints(prints []Print) {
+	if len(prints) > fewPrints {
+		slices.SortFunc(prints, func(a, b Print) int { return cmp.Compare(a.Leaf, b.Leaf) })
+		return
+	}
+	for i := 1; i < len(prints); i++ {
+		p, j := prints[i], i
+		for ; j > 0 && prints[j-1].Leaf > p.Leaf; j-- {
+			prints[j] = prints[j-1]
+		}
+		prints[j] = p
+	}
 }
 
 // without gives the prints that are not of a model's fields among these.
 func without(prints []Print, fields []Field, model int) []Print {
 	var out []Print
 	for _, p := range prints {
-		if !slices.ContainsFunc(fields, func(f Field) bool {
-			return f.Def.Model == model && fieldLeaf(f.Def) == p.Leaf&^pathMask && (f.Def.Array != ArrayCollect || touches(&f, p.Leaf))
-		}) {
+		named := false
+		for i := range fields {
+			f := &fields[i]
+			if named = f.Def.Model == model && fieldLeaf(f.Def) == p.Leaf&^pathMask && (f.Def.Array != ArrayCollect || touches(f, p.Leaf)); named {
+				break
+			}
+		}
+		if !named {
 			out = append(out, p)
 		}
 	}

@@ -81,14 +81,38 @@ func (p *Pipeline) cacheFailed(err error) {
 	}
 }
 
-func (p *Pipeline) putRows(puts []RowPut, prints []PrintPut) {
+func (p *Pipeline) putRows(rows []RowPut, prints []PrintPut) {
 	c := p.cache()
-	if c == nil || len(puts) == 0 && len(prints) == 0 {
+	if c == nil || len(rows) == 0 && len(prints) == 0 {
 		return
 	}
-	if err := c.Write(puts, prints); err != nil {
+	if err := c.Write(rows, prints); err != nil {
 		p.cacheFailed(err)
 	}
+}
+
+// learned is what answered calls let be known, in memory that a sender uses again for its next call.
+type learned struct {
+	rows   []RowPut
+	prints []PrintPut
+	room   []Print         // of prints
+	done   []func(*Record) // what is remembered of deletes and renames
+}
+
+// begin makes room for a call of so many objects.
+func (l *learned) begin(calls int) {
+	l.rows, l.prints = slices.Grow(l.rows, calls), slices.Grow(l.prints, calls)
+	if l.room == nil {
+		l.room = []Print{} // as nil its first would be nothing known
+	}
+}
+
+// end forgets what a call taught, so that nothing of it is held until the next one.
+func (l *learned) end() {
+	clear(l.rows)
+	clear(l.prints)
+	clear(l.done)
+	l.rows, l.prints, l.room, l.done = l.rows[:0], l.prints[:0], l.room[:0], l.done[:0]
 }
 
 // knownPrints is what the cache said of a step's user by one model.
@@ -189,7 +213,7 @@ func (p *Pipeline) prints(s *step, model int) ([]Print, bool) {
 }
 
 // knowPrints puts down what Braze holds of a user after a track was accepted.
-func (p *Pipeline) knowPrints(s *step, puts *[]PrintPut) {
+func (p *Pipeline) knowPrints(s *step, l *learned) {
 	if p.cache() == nil {
 		return
 	}
@@ -199,23 +223,22 @@ func (p *Pipeline) knowPrints(s *step, puts *[]PrintPut) {
 		for to < len(s.fields) && s.fields[to].Def.Model == model {
 			to++
 		}
-		if put, ok := p.printsAfter(s, model, s.fields[from:to]); ok {
-			*puts = append(*puts, put)
+		if put, ok := p.printsAfter(s, model, s.fields[from:to], l); ok {
+			l.prints = append(l.prints, put)
 		}
 		from = to
 	}
 }
 
 // printsAfter gives what is known of a user by one model once a step's fields were accepted, those among them that were left out since Braze had them.
-func (p *Pipeline) printsAfter(s *step, model int, fields []Field) (put PrintPut, ok bool) {
+func (p *Pipeline) printsAfter(s *step, model int, fields []Field, l *learned) (put PrintPut, ok bool) {
 	m := &p.models[model]
 	if !m.PrintsAllowed {
 		return put, false
 	}
 	var old []Print
 	known := false
-	collects := slices.ContainsFunc(fields, func(f Field) bool { return f.Def.Array == ArrayCollect }) // of which each row says only its own
-	if s.updateOnly || !s.noProof && (len(fields) < len(m.Fields) || collects) {
+	if s.updateOnly || !s.noProof && (len(fields) < len(m.Fields) || collects(fields)) {
 		old, known = p.prints(s, model) // of an update without proof too: what it changed must not stay as it was
 	}
 	if s.updateOnly && !known {
@@ -226,13 +249,24 @@ func (p *Pipeline) printsAfter(s *step, model int, fields []Field) (put PrintPut
 		fields = nullsOf(fields)
 		old = without(old, s.fields, model)
 	}
-	put = PrintPut{Model: m.Name, User: s.user, Prints: overlay(old, fields, model, s.nulls)}
+	put = PrintPut{Model: m.Name, User: s.user}
+	put.Prints, l.room = overlay(l.room, old, fields, model, s.nulls)
 	for i := range s.rows {
 		if s.rows[i].model == model {
 			put.Part = PartOf(s.rows[i].stream)
 		}
 	}
 	return put, true
+}
+
+// collects tells whether a row says of any of the fields only what is its own.
+func collects(fields []Field) bool {
+	for i := range fields {
+		if fields[i].Def.Array == ArrayCollect {
+			return true
+		}
+	}
+	return false
 }
 
 func nullsOf(fields []Field) []Field {
@@ -246,19 +280,19 @@ func nullsOf(fields []Field) []Field {
 }
 
 // forgetPrints puts down that nothing is known of a user any more.
-func (p *Pipeline) forgetPrints(u User, puts *[]PrintPut) {
+func (p *Pipeline) forgetPrints(u User, l *learned) {
 	if p.cache() == nil {
 		return
 	}
 	for i := range p.models {
 		if p.models[i].PrintsAllowed {
-			*puts = append(*puts, PrintPut{Model: p.models[i].Name, User: u})
+			l.prints = append(l.prints, PrintPut{Model: p.models[i].Name, User: u})
 		}
 	}
 }
 
 // movePrints puts down that a renamed user's profile has another name.
-func (p *Pipeline) movePrints(s *step, puts *[]PrintPut) {
+func (p *Pipeline) movePrints(s *step, l *learned) {
 	c := p.cache()
 	if c == nil {
 		return
@@ -274,10 +308,10 @@ func (p *Pipeline) movePrints(s *step, puts *[]PrintPut) {
 			return
 		}
 		if ok {
-			*puts = append(*puts, PrintPut{Model: name, User: s.to, Prints: prints, Part: s.part()})
+			l.prints = append(l.prints, PrintPut{Model: name, User: s.to, Prints: prints, Part: s.part()})
 		} else {
-			*puts = append(*puts, PrintPut{Model: name, User: s.to})
+			l.prints = append(l.prints, PrintPut{Model: name, User: s.to})
 		}
-		*puts = append(*puts, PrintPut{Model: name, User: s.user})
+		l.prints = append(l.prints, PrintPut{Model: name, User: s.user})
 	}
 }

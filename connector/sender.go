@@ -112,15 +112,16 @@ func sleep(ctx context.Context, d time.Duration) error {
 // sender takes ready users of one kind, up to a full call, sends, and settles each user's outcome. There is one retry loop in the
 // pipeline: a step that must be sent again goes back to the head of its user's queue.
 type sender struct {
-	p      *Pipeline
-	e      *endpoint
-	limits Limits
-	batch  []flight
-	calls  []Effect
-	fields []Field
-	fetch  fetch
-	pulse  *pulse
-	budget time.Duration // how long it waited for the rate budget last
+	p       *Pipeline
+	e       *endpoint
+	limits  Limits
+	batch   []flight
+	calls   []Effect
+	fields  []Field
+	fetch   fetch
+	learned learned
+	pulse   *pulse
+	budget  time.Duration // how long it waited for the rate budget last
 }
 
 // grow starts another sender where full calls wait and all are busy.
@@ -420,7 +421,7 @@ func (s *sender) deliver(ctx context.Context, lo, hi int) error {
 	switch {
 	case err == nil:
 		s.e.result(true, 0)
-		s.p.accepted(ctx, s.e.kind, batch, calls, nil)
+		s.p.accepted(ctx, s.e.kind, batch, calls, nil, &s.learned)
 	case errors.As(err, &retry):
 		if ctx.Err() == nil {
 			s.e.result(false, retry.After)
@@ -459,7 +460,7 @@ func (s *sender) deliver(ctx context.Context, lo, hi int) error {
 		if refused.Whole {
 			items = []Rejection{{Reason: refused.Error()}}
 		}
-		s.p.accepted(ctx, s.e.kind, batch, calls, items)
+		s.p.accepted(ctx, s.e.kind, batch, calls, items, &s.learned)
 	default:
 		s.p.queue.giveBack(batch)
 		if ctx.Err() == nil {

@@ -17,7 +17,7 @@ import (
 )
 
 // cacheFormat is the version of the files in `cache/`. A cache of any other version is dropped.
-const cacheFormat = 4
+const cacheFormat = 5
 
 // What pebble may hold in memory. It takes the tables being written, two as a rule, out of what it was given for blocks: without room for them it keeps no
 // block at all.
@@ -60,7 +60,8 @@ type Cache struct {
 	db      *pebble.DB   // nil after Close, and when a new one could not be made
 	failure *failure
 	warm    *warm
-	written atomic.Int64 // bytes since the size was last looked at
+	fills   sync.WaitGroup // of who reads files into warm
+	written atomic.Int64   // bytes since the size was last looked at
 
 	outgrown, unread atomic.Uint64 // how often it was begun anew
 
@@ -117,6 +118,9 @@ func (c *Cache) open() (err error) {
 		if err != nil && c.db != nil {
 			_ = closePebble(c.db) // the error above is the one that matters
 			c.db = nil
+		}
+		if err == nil {
+			c.refill()
 		}
 	}()
 	if c.db, err = openPebble(c.folder, tolerantFS{c.disk, c.failure}, c.cfg.Logger); err != nil {
@@ -357,6 +361,7 @@ func (c *Cache) size() (n int64) {
 // Close ends the use of the folder. What was written since the last Sync may be lost.
 func (c *Cache) Close() error {
 	c.giveUp(false)
+	defer c.fills.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var err error

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -62,7 +63,13 @@ func (f *failure) file(open func() (vfs.File, error)) (vfs.File, error) {
 }
 
 func (t tolerantFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return t.failure.file(func() (vfs.File, error) { return t.FS.Create(name, c) })
+	return t.failure.file(func() (vfs.File, error) {
+		f, err := t.FS.Create(name, c)
+		if err != nil || !strings.HasSuffix(name, ".sst") {
+			return f, err
+		}
+		return &gatheredFile{File: f}, nil
+	})
 }
 
 func (t tolerantFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
@@ -133,6 +140,52 @@ func (t tolerantFile) SyncTo(length int64) (whole bool, err error) {
 func (t tolerantFile) Close() error {
 	t.failure.absorb(t.File.Close())
 	return nil
+}
+
+// gatherSize is how much of a table is written at once.
+const gatherSize = 128 << 10
+
+// gatheredFile is a table that is being written, which pebble does by small blocks, each of them a call of the system's. Who writes a table reads it only after
+// Close, through another file.
+type gatheredFile struct {
+	vfs.File
+	b []byte
+}
+
+func (g *gatheredFile) Write(b []byte) (int, error) {
+	if len(g.b)+len(b) > gatherSize {
+		if err := g.flush(); err != nil {
+			return 0, err
+		}
+	}
+	if len(b) >= gatherSize {
+		return g.File.Write(b)
+	}
+	if g.b == nil {
+		g.b = make([]byte, 0, gatherSize)
+	}
+	g.b = append(g.b, b...)
+	return len(b), nil
+}
+
+func (g *gatheredFile) flush() error {
+	if len(g.b) == 0 {
+		return nil
+	}
+	_, err := g.File.Write(g.b)
+	g.b = g.b[:0]
+	return err
+}
+
+func (g *gatheredFile) Sync() error     { return errors.Join(g.flush(), g.File.Sync()) }
+func (g *gatheredFile) SyncData() error { return errors.Join(g.flush(), g.File.SyncData()) }
+func (g *gatheredFile) Close() error    { return errors.Join(g.flush(), g.File.Close()) }
+
+func (g *gatheredFile) SyncTo(length int64) (whole bool, err error) {
+	if err = g.flush(); err != nil {
+		return false, err
+	}
+	return g.File.SyncTo(length)
 }
 
 // droppedFile takes every write and keeps none.

@@ -93,51 +93,12 @@ func readRemembered(key, v []byte) (r connector.RememberedRow, tag uint32, err e
 
 // Remember implements connector.RowKeeper: all of puts or nothing is stored.
 func (c *Cache) Remember(puts []connector.RememberPut) error {
-	db, err := c.use()
-	if err != nil {
+	return c.store(func(b *filling) (err error) {
+		for i := 0; i < len(puts) && err == nil; i++ {
+			err = b.remembered(&puts[i])
+		}
 		return err
-	}
-	n, err := c.remember(db, puts)
-	c.mu.RUnlock()
-	if err != nil {
-		return c.explain(err)
-	}
-	if c.cfg.MaxSize > 0 && c.written.Add(int64(n)) >= sizeStep {
-		return c.trim()
-	}
-	return nil
-}
-
-func (c *Cache) remember(db *pebble.DB, puts []connector.RememberPut) (int, error) {
-	b := db.NewBatch()
-	defer b.Close()
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	for i := range puts {
-		p := &puts[i]
-		n, tag, err := c.numbers(db, pair{p.Model, p.Key.Table}, p.Part, p.Gone)
-		if err != nil {
-			return 0, err
-		}
-		if n == 0 {
-			continue
-		}
-		s.key = appendRememberedKey(s.key[:0], n, p.Key.ID)
-		if p.Gone {
-			err = b.Delete(s.key, nil)
-		} else {
-			s.value = appendRemembered(s.value[:0], &p.RememberedRow, tag)
-			err = b.Set(s.key, s.value, nil)
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
-	size := b.Len()
-	if err := b.Commit(pebble.NoSync); err != nil {
-		return 0, err
-	}
-	return size, c.failure.get()
+	})
 }
 
 // Remembered implements connector.RowKeeper.
@@ -152,7 +113,7 @@ func (c *Cache) Remembered(model string, key connector.Key) (r connector.Remembe
 		return r, false, nil
 	}
 	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	defer s.release()
 	s.key = appendRememberedKey(s.key[:0], n, key.ID)
 	v, at, err := lookUp(db, s.key)
 	if err != nil || at == nil {

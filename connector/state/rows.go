@@ -13,7 +13,18 @@ import (
 )
 
 // scratch is what a call builds keys and values in; pebble copies both.
-type scratch struct{ key, value []byte }
+type scratch struct {
+	key, value []byte
+	records    []warmRecord
+	ends       []int // in value
+}
+
+// release gives it back for another call.
+func (s *scratch) release() {
+	clear(s.records)
+	s.records, s.ends = s.records[:0], s.ends[:0]
+	scratches.Put(s)
+}
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
@@ -53,7 +64,7 @@ func (c *Cache) RowUser(model string, key connector.Key) (u connector.User, ok b
 		return u, false, nil
 	}
 	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
+	defer s.release()
 	s.key = appendRowKey(s.key[:0], n, key.ID)
 	v, at, err := lookUp(db, s.key)
 	if err != nil {
@@ -85,9 +96,11 @@ func (c *Cache) Prints(dst []connector.Print, u connector.User, model string) (p
 		return dst, false, nil
 	}
 	l := look{c: c, db: db, s: scratches.Get().(*scratch), room: dst}
-	defer scratches.Put(l.s)
+	defer l.s.release()
 	l.s.key = appendPrintKey(l.s.key[:0], n, &u)
-	ok, err = l.prints()
+	l.s.records = append(l.s.records, warmRecord{key: l.s.key})
+	l.inMemory()
+	ok, err = l.prints(0)
 	if err = errors.Join(err, l.close()); err != nil || !ok {
 		return dst, false, c.explain(err)
 	}
@@ -106,11 +119,21 @@ func (c *Cache) PrintsOf(model string, users []connector.User, found func(i int,
 		return nil
 	}
 	l := look{c: c, db: db, s: scratches.Get().(*scratch)}
-	defer scratches.Put(l.s)
+	defer l.s.release()
+	l.s.key = l.s.key[:0]
 	for i := range users {
-		l.s.key = appendPrintKey(l.s.key[:0], n, &users[i])
+		l.s.records = append(l.s.records, warmRecord{at: uint32(len(l.s.key))})
+		l.s.key = appendPrintKey(l.s.key, n, &users[i])
+	}
+	to := len(l.s.key)
+	for i := len(users) - 1; i >= 0; i-- {
+		r := &l.s.records[i]
+		r.key, to = l.s.key[r.at:to], int(r.at)
+	}
+	l.inMemory()
+	for i := range users {
 		from := len(l.room)
-		ok, lerr := l.prints()
+		ok, lerr := l.prints(i)
 		if lerr != nil {
 			err = lerr
 			break
@@ -126,7 +149,7 @@ func (c *Cache) PrintsOf(model string, users []connector.User, found func(i int,
 	return c.explain(errors.Join(err, l.close()))
 }
 
-// look is a look-up of one user or several, in memory and in the files.
+// look is a look-up of one user or several, in memory and in the files: the keys are in s.records.
 type look struct {
 	c    *Cache
 	db   *pebble.DB
@@ -135,9 +158,12 @@ type look struct {
 	room []connector.Print
 }
 
-// prints appends the fingerprints of the user whose key is in l.s to l.room; ok is false, and room as it was, where nothing is known.
-func (l *look) prints() (ok bool, err error) {
-	v, ok, err := l.value()
+// inMemory gives the records the values that are kept in memory.
+func (l *look) inMemory() { l.s.value = l.c.warm.get(l.s.value[:0], l.s.records) }
+
+// prints appends the fingerprints of the user of a record to l.room; ok is false, and room as it was, where nothing is known.
+func (l *look) prints(i int) (ok bool, err error) {
+	v, ok, err := l.value(&l.s.records[i])
 	if err != nil || !ok {
 		return false, err
 	}
@@ -152,17 +178,17 @@ func (l *look) prints() (ok bool, err error) {
 	return true, nil
 }
 
-// value gives what stands under the key in l.s, valid until the next one is asked for.
-func (l *look) value() (v []byte, ok bool, err error) {
-	if l.s.value, ok = l.c.warm.get(l.s.value[:0], l.s.key); ok {
-		return l.s.value, true, nil
+// value gives what stands under a record's key, valid until the next one is asked for.
+func (l *look) value(r *warmRecord) (v []byte, ok bool, err error) {
+	if r.value != nil {
+		return r.value, true, nil
 	}
 	if l.at == nil {
 		if l.at, err = l.db.NewIter(&lookUpOptions); err != nil {
 			return nil, false, err
 		}
 	}
-	if !l.at.SeekPrefixGE(l.s.key) {
+	if !l.at.SeekPrefixGE(r.key) {
 		return nil, false, l.at.Error()
 	}
 	v, err = l.at.ValueAndErr()
@@ -179,11 +205,33 @@ func (l *look) close() error {
 // Write stores what was accepted, all of rows and prints or nothing; of two puts of one row, or of one user's fingerprints, the later counts. It is durable
 // only after Sync.
 func (c *Cache) Write(rows []connector.RowPut, prints []connector.PrintPut) error {
+	return c.store(func(b *filling) (err error) {
+		for i := 0; i < len(rows) && err == nil; i++ {
+			err = b.row(&rows[i])
+		}
+		for i := 0; i < len(prints) && err == nil; i++ {
+			err = b.prints(&prints[i])
+		}
+		return err
+	})
+}
+
+// filling is a batch that is being filled.
+type filling struct {
+	*scratch
+	c    *Cache
+	db   *pebble.DB
+	b    *pebble.Batch
+	warm bool // it has fingerprints
+}
+
+// store commits what fill puts into a batch, all of it or nothing.
+func (c *Cache) store(fill func(*filling) error) error {
 	db, err := c.use()
 	if err != nil {
 		return err
 	}
-	n, err := c.write(db, rows, prints)
+	n, err := c.commit(db, fill)
 	c.mu.RUnlock()
 	if err != nil {
 		return c.explain(err)
@@ -194,68 +242,95 @@ func (c *Cache) Write(rows []connector.RowPut, prints []connector.PrintPut) erro
 	return nil
 }
 
-// write commits one batch and gives its length in bytes.
-func (c *Cache) write(db *pebble.DB, rows []connector.RowPut, prints []connector.PrintPut) (size int, err error) {
-	defer func() {
-		if err != nil {
-			c.warm.clear() // it may have what the files do not
-		}
-	}()
-	b := db.NewBatch()
-	defer b.Close()
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	for i := range rows {
-		p := &rows[i]
-		n, tag, err := c.numbers(db, pair{p.Model, p.Key.Table}, p.Part, p.Gone)
-		if err != nil {
-			return 0, err
-		}
-		if n == 0 {
-			continue
-		}
-		s.key = appendRowKey(s.key[:0], n, p.Key.ID)
-		if p.Gone {
-			err = b.Delete(s.key, nil)
-		} else {
-			s.value = appendUser(s.value[:0], &p.User, p.Key.ID, tag)
-			err = b.Set(s.key, s.value, nil)
-		}
-		if err != nil {
-			return 0, err
-		}
+// commit gives the batch's length in bytes.
+func (c *Cache) commit(db *pebble.DB, fill func(*filling) error) (size int, err error) {
+	b := filling{c: c, db: db, b: db.NewBatch(), scratch: scratches.Get().(*scratch)}
+	defer b.b.Close()
+	defer b.release()
+	if err = fill(&b); err != nil {
+		return 0, err
 	}
-	for i := range prints {
-		p := &prints[i]
-		n, tag, err := c.numbers(db, pair{model: p.Model}, p.Part, p.Prints == nil)
-		if err != nil {
-			return 0, err
-		}
-		if n == 0 {
-			continue
-		}
-		s.key = appendPrintKey(s.key[:0], n, &p.User)
-		if p.Prints == nil {
-			c.warm.remove(s.key)
-			err = b.Delete(s.key, nil)
-		} else if err = ascending(p); err == nil {
-			var shape uint16
-			if shape, s.value, err = c.shape(db, p.Prints, s.value); err != nil {
-				return 0, err
+	if b.warm {
+		defer func() {
+			if err != nil {
+				c.warm.clear() // it may have what the files do not
 			}
-			s.value = appendPrints(s.value[:0], &p.User, p.Prints, tag, shape)
-			c.warm.put(s.key, s.value)
-			err = b.Set(s.key, s.value, nil)
-		}
-		if err != nil {
+		}()
+		if err = b.keepWarm(); err != nil {
 			return 0, err
 		}
 	}
-	size = b.Len()
-	if err = b.Commit(pebble.NoSync); err != nil {
+	size = b.b.Len()
+	if err = b.b.Commit(pebble.NoSync); err != nil {
 		return 0, err
 	}
 	return size, c.failure.get()
+}
+
+// put stores the value in scratch under the key in it, or deletes the key.
+func (b *filling) put(gone bool) error {
+	if gone {
+		return b.b.Delete(b.key, nil)
+	}
+	return b.b.Set(b.key, b.value, nil)
+}
+
+func (b *filling) row(p *connector.RowPut) error {
+	n, tag, err := b.c.numbers(b.db, pair{p.Model, p.Key.Table}, p.Part, p.Gone)
+	if err != nil || n == 0 {
+		return err
+	}
+	b.key = appendRowKey(b.key[:0], n, p.Key.ID)
+	b.value = appendUser(b.value[:0], &p.User, p.Key.ID, tag)
+	return b.put(p.Gone)
+}
+
+func (b *filling) prints(p *connector.PrintPut) error {
+	n, tag, err := b.c.numbers(b.db, pair{model: p.Model}, p.Part, p.Prints == nil)
+	if err != nil || n == 0 {
+		return err
+	}
+	b.warm = true
+	b.key = appendPrintKey(b.key[:0], n, &p.User)
+	if p.Prints == nil {
+		return b.put(true)
+	}
+	if err = ascending(p); err != nil {
+		return err
+	}
+	var shape uint16
+	if shape, b.value, err = b.c.shape(b.db, p.Prints, b.value); err != nil {
+		return err
+	}
+	b.value = appendPrints(b.value[:0], &p.User, p.Prints, tag, shape)
+	return b.put(false)
+}
+
+func (b *filling) remembered(p *connector.RememberPut) error {
+	n, tag, err := b.c.numbers(b.db, pair{p.Model, p.Key.Table}, p.Part, p.Gone)
+	if err != nil || n == 0 {
+		return err
+	}
+	b.key = appendRememberedKey(b.key[:0], n, p.Key.ID)
+	b.value = appendRemembered(b.value[:0], &p.RememberedRow, tag)
+	return b.put(p.Gone)
+}
+
+// keepWarm puts the fingerprints of the batch into memory.
+func (b *filling) keepWarm() error {
+	if b.c.warm == nil {
+		return nil
+	}
+	for r := b.b.Reader(); ; {
+		kind, key, value, ok, err := r.Next()
+		if err != nil || !ok {
+			b.c.warm.apply(b.records)
+			return err
+		}
+		if key[prefixSize] == keyPrints || key[prefixSize] == keyLongPrints {
+			b.records = append(b.records, warmRecord{key: key, value: value, gone: kind == pebble.InternalKeyKindDelete})
+		}
+	}
 }
 
 // ascending refuses fingerprints that would not be read again.

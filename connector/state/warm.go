@@ -26,6 +26,10 @@ type warm struct {
 	last   int        // the chunk that is written
 	slots  []warmSlot // by hash, a power of two of them, the next free one where it is taken
 	count  int        // of slots in use
+	read   byte       // what locate read
+
+	filling bool            // see fill
+	passed  map[string]bool // what of it was removed, or not kept, since filling began
 }
 
 // warmSlot leads to a record.
@@ -43,62 +47,114 @@ func warmOf(chunks, size int) *warm {
 	return &warm{seed: maphash.MakeSeed(), limit: chunks, size: size, slots: make([]warmSlot, warmSlots)}
 }
 
-// get appends a key's value to dst.
-func (w *warm) get(dst, key []byte) ([]byte, bool) {
-	if w == nil {
-		return dst, false
-	}
-	hash := uint32(maphash.Bytes(w.seed, key))
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	i, ok := w.find(hash, key)
-	if !ok {
-		return dst, false
-	}
-	_, v, _ := w.record(w.slots[i].at)
-	return append(dst, v...), true
+// warmRecord is a key with its value, or one that is gone.
+type warmRecord struct {
+	key, value []byte
+	gone       bool
+	hash, at   uint32
 }
 
-// put keeps a key's value, in place of one there was.
-func (w *warm) put(key, value []byte) {
+// get gives the records whose keys are kept their values, which it appends to room.
+func (w *warm) get(room []byte, records []warmRecord) []byte {
+	if w == nil {
+		return room
+	}
+	from := len(room)
+	w.locate(records)
+	defer w.mu.Unlock()
+	for i := range records {
+		r := &records[i]
+		r.at = 0
+		if i, ok := w.find(r.hash, r.key); ok {
+			_, v, _ := w.record(w.slots[i].at)
+			room = append(room, v...)
+			r.at = 1 + uint32(len(v))
+		}
+	}
+	for at, i := from, 0; i < len(records); i++ { // only now: room may have moved
+		if r := &records[i]; r.at > 0 {
+			r.value = room[at : at+int(r.at)-1]
+			at += int(r.at) - 1
+		}
+	}
+	return room
+}
+
+// apply keeps values in place of those there were, and forgets what is gone; of two records of a key the later counts.
+func (w *warm) apply(records []warmRecord) {
 	if w == nil {
 		return
 	}
-	hash := uint32(maphash.Bytes(w.seed, key))
-	size := 2*warmLength + len(key) + len(value)
-	w.mu.Lock()
+	w.locate(records)
 	defer w.mu.Unlock()
-	i, ok := w.find(hash, key)
+	for i := range records {
+		if r := &records[i]; r.gone {
+			w.remove(r)
+		} else {
+			w.put(r)
+		}
+	}
+}
+
+// locate hashes the records' keys, takes the lock, and reads where they are likely to stand, for no other purpose than that the processor fetches these places
+// side by side: one after the other, as they are then used, each would be waited for.
+func (w *warm) locate(records []warmRecord) {
+	for i := range records {
+		records[i].hash = uint32(maphash.Bytes(w.seed, records[i].key))
+	}
+	w.mu.Lock()
+	mask := uint32(len(w.slots) - 1)
+	for i := range records {
+		records[i].at = w.slots[records[i].hash&mask].at
+	}
+	read := byte(0)
+	for i := range records {
+		if at := records[i].at; at != 0 {
+			read |= w.chunks[int(at-1)/w.size][int(at-1)%w.size]
+		}
+	}
+	w.read = read
+}
+
+func (w *warm) put(r *warmRecord) {
+	i, ok := w.find(r.hash, r.key)
 	if ok {
-		if _, v, _ := w.record(w.slots[i].at); len(v) == len(value) {
-			copy(v, value)
+		if _, v, _ := w.record(w.slots[i].at); len(v) == len(r.value) {
+			copy(v, r.value)
 			return
 		}
 		w.free(i)
 	}
-	if size > min(warmMost, w.size) {
+	if 2*warmLength+len(r.key)+len(r.value) > min(warmMost, w.size) {
+		w.pass(r)
 		return
 	}
-	at := w.room(size)
+	w.add(r)
+}
+
+// add keeps a record of which there is none.
+func (w *warm) add(r *warmRecord) {
+	at := w.room(2*warmLength + len(r.key) + len(r.value))
 	c := &w.chunks[w.last]
-	*c = binary.LittleEndian.AppendUint16(*c, uint16(len(key)))
-	*c = binary.LittleEndian.AppendUint16(*c, uint16(len(value)))
-	*c = append(append(*c, key...), value...)
+	*c = binary.LittleEndian.AppendUint16(*c, uint16(len(r.key)))
+	*c = binary.LittleEndian.AppendUint16(*c, uint16(len(r.value)))
+	*c = append(append(*c, r.key...), r.value...)
 	if 4*(w.count+1) > 3*len(w.slots) {
 		w.grow()
 	}
-	w.take(warmSlot{hash, at})
+	w.take(warmSlot{r.hash, at})
 }
 
-// remove forgets a key.
-func (w *warm) remove(key []byte) {
-	if w == nil {
-		return
+// pass notes that the files may have something older of a key that is not kept.
+func (w *warm) pass(r *warmRecord) {
+	if w.filling {
+		w.passed[string(r.key)] = true
 	}
-	hash := uint32(maphash.Bytes(w.seed, key))
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if i, ok := w.find(hash, key); ok {
+}
+
+func (w *warm) remove(r *warmRecord) {
+	w.pass(r)
+	if i, ok := w.find(r.hash, r.key); ok {
 		w.free(i)
 	}
 }
@@ -111,6 +167,12 @@ func (w *warm) clear() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.chunks, w.last, w.slots, w.count = nil, 0, make([]warmSlot, warmSlots), 0
+	w.filled()
+}
+
+// hasRoom tells whether a record of that size fits without another one making room.
+func (w *warm) hasRoom(size int) bool {
+	return len(w.chunks) < w.limit || len(w.chunks[w.last])+size <= w.size
 }
 
 // room gives where a record of that size may begin, in the chunk that is written or the next one.
@@ -123,6 +185,7 @@ func (w *warm) room(size int) uint32 {
 	default:
 		w.last = (w.last + 1) % len(w.chunks)
 		w.empty(w.last)
+		w.filled()
 	}
 	return uint32(w.last*w.size+len(w.chunks[w.last])) + 1
 }

@@ -2,7 +2,9 @@ package state
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -22,7 +24,7 @@ func TestWarm(t *testing.T) {
 			key := fmt.Sprint("k", rapid.IntRange(0, 40).Draw(rt, "key"))
 			switch rapid.IntRange(0, 9).Draw(rt, "step") {
 			case 0:
-				w.remove([]byte(key))
+				w.apply([]warmRecord{{key: []byte(key), gone: true}})
 				delete(want, key)
 			case 1:
 				if rapid.IntRange(0, 20).Draw(rt, "clears") == 0 {
@@ -31,7 +33,7 @@ func TestWarm(t *testing.T) {
 				}
 			default:
 				value := strings.Repeat(string(rune('a'+rapid.IntRange(0, 25).Draw(rt, "letter"))), rapid.IntRange(0, size+8).Draw(rt, "length")*rapid.IntRange(0, 1).Draw(rt, "long"))
-				w.put([]byte(key), []byte(value))
+				w.apply([]warmRecord{{key: []byte(key), value: []byte(value)}})
 				want[key] = value
 				since = append(since, key)
 			}
@@ -41,7 +43,7 @@ func TestWarm(t *testing.T) {
 		if n := len(since); n > 0 {
 			key := since[n-1]
 			if v, ok := want[key]; ok && 2*warmLength+len(key)+len(v) <= size {
-				if _, ok := w.get(nil, []byte(key)); !ok {
+				if _, ok := w.of([]byte(key)); !ok {
 					rt.Fatalf("%q was put last and is not there", key)
 				}
 			}
@@ -49,19 +51,78 @@ func TestWarm(t *testing.T) {
 	})
 }
 
+// TestWarmFill: what is read from the files while others write, however late it comes, never takes the place of what they wrote.
+func TestWarmFill(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		w := warmOf(rapid.IntRange(2, 8).Draw(rt, "chunks"), 128)
+		files := map[string]string{}
+		key := func() string { return fmt.Sprint("k", rapid.IntRange(0, 20).Draw(rt, "key")) }
+		value := func() string {
+			return strings.Repeat(string(rune('a'+rapid.IntRange(0, 25).Draw(rt, "letter"))), 1+rapid.IntRange(0, 2).Draw(rt, "length")*rapid.SampledFrom([]int{4, 30}).Draw(rt, "of"))
+		}
+		for range rapid.IntRange(0, 20).Draw(rt, "in the files") {
+			files[key()] = value()
+		}
+		w.begin()
+		var read []warmRecord // from the files, and not yet given to memory
+		filled := 0
+		for range rapid.IntRange(1, 200).Draw(rt, "steps") {
+			switch rapid.IntRange(0, 19).Draw(rt, "step") {
+			case 0:
+				for k, v := range files {
+					read = append(read, warmRecord{key: []byte(k), value: []byte(v)})
+				}
+			case 1, 2:
+				if w.fill(read) {
+					filled++
+				}
+				read = nil
+			case 3:
+				k := key()
+				w.apply([]warmRecord{{key: []byte(k), gone: true}})
+				delete(files, k)
+			case 4:
+				if rapid.IntRange(0, 9).Draw(rt, "clears") == 0 {
+					w.clear()
+				}
+			case 5:
+				if rapid.IntRange(0, 9).Draw(rt, "stops") == 0 {
+					w.stop()
+				}
+			default:
+				k, v := key(), value()
+				w.apply([]warmRecord{{key: []byte(k), value: []byte(v)}})
+				files[k] = v
+			}
+			for i := range 21 {
+				k := fmt.Sprint("k", i)
+				if got, ok := w.of([]byte(k)); ok && (string(got) != files[k] || files[k] == "") {
+					rt.Fatalf("memory has %q of %s, the files %q", got, k, files[k])
+				}
+			}
+		}
+	})
+}
+
+// of looks a key up among others that are not there.
+func (w *warm) of(key []byte) ([]byte, bool) {
+	records := []warmRecord{{key: []byte("nobody")}, {key: key}, {key: []byte("none")}}
+	if w.get([]byte("x"), records); records[0].value != nil || records[2].value != nil {
+		panic("it found what nobody put")
+	}
+	return records[1].value, records[1].value != nil
+}
+
 func checkWarm(t *rapid.T, w *warm, want map[string]string) {
 	found := 0
 	for i := range 41 {
 		key := fmt.Sprint("k", i)
-		got, ok := w.get([]byte("x"), []byte(key))
+		got, ok := w.of([]byte(key))
 		if !ok {
-			if string(got) != "x" {
-				t.Fatalf("of %q, which is not there, it gave %q", key, got)
-			}
 			continue
 		}
 		found++
-		if v, there := want[key]; !there || string(got) != "x"+v {
+		if v, there := want[key]; !there || string(got) != v {
 			t.Fatalf("%q has %q, wanted %q (%v)", key, got, v, there)
 		}
 	}
@@ -83,10 +144,10 @@ func TestWarmKeepsAll(t *testing.T) {
 	const perChunk = warmChunk / record
 	w := newWarm(3 * warmChunk)
 	for i := range 3 * perChunk {
-		w.put(key(i), fmt.Appendf(nil, "%04d", i%10_000))
+		w.apply([]warmRecord{{key: key(i), value: fmt.Appendf(nil, "%04d", i%10_000)}})
 	}
 	has := func(i int) bool {
-		v, ok := w.get(nil, key(i))
+		v, ok := w.of(key(i))
 		if ok && !bytes.Equal(v, fmt.Appendf(nil, "%04d", i%10_000)) {
 			t.Fatalf("%d has %q", i, v)
 		}
@@ -97,7 +158,7 @@ func TestWarmKeepsAll(t *testing.T) {
 			t.Fatalf("%d of %d is lost", i, 3*perChunk)
 		}
 	}
-	w.put(key(3*perChunk), fmt.Appendf(nil, "%04d", 3*perChunk%10_000))
+	w.apply([]warmRecord{{key: key(3 * perChunk), value: fmt.Appendf(nil, "%04d", 3*perChunk%10_000)}})
 	if has(0) || has(perChunk-1) || !has(perChunk) || !has(3*perChunk) {
 		t.Fatal("the oldest chunk did not make room for the newest record")
 	}
@@ -110,7 +171,7 @@ func TestWarmKeepsAll(t *testing.T) {
 func TestCacheMemory(t *testing.T) {
 	warmed := func(c *CacheConfig) { c.Memory = warmChunk }
 	held := func(c *Cache, u connector.User, model string) bool {
-		_, ok := c.warm.get(nil, appendPrintKey(nil, c.pairs[pair{model: model}], &u))
+		_, ok := c.warm.of(appendPrintKey(nil, c.pairs[pair{model: model}], &u))
 		return ok
 	}
 	t.Run("a write that is refused leaves nothing", func(t *testing.T) {
@@ -123,7 +184,7 @@ func TestCacheMemory(t *testing.T) {
 		}
 		wantPrints(t, c, user(1), "m", old)
 	})
-	t.Run("a restart begins without", func(t *testing.T) {
+	t.Run("a restart reads it again", func(t *testing.T) {
 		dir := t.TempDir()
 		c := openCache(t, dir, warmed)
 		p := some(3)
@@ -135,10 +196,38 @@ func TestCacheMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		c = openCache(t, dir, warmed)
-		if held(c, user(1), "m") {
-			t.Fatal("it is held before anything was written")
+		if c.fills.Wait(); !held(c, user(1), "m") {
+			t.Fatal("it is not held")
 		}
 		wantPrints(t, c, user(1), "m", p)
+	})
+	t.Run("after a start all that fits is read, but for what partitions left behind and what was written since", func(t *testing.T) {
+		dir := t.TempDir()
+		c := openCache(t, dir, warmed)
+		const users = 3*fillStep + 7
+		puts := make([]connector.PrintPut, 0, users)
+		for i := range users {
+			part := ""
+			if i%10 == 0 {
+				part = "t/1"
+			}
+			puts = append(puts, connector.PrintPut{Model: []string{"m", "n"}[i%2], User: user(i), Prints: some(2), Part: part})
+		}
+		writePrints(t, c, puts...)
+		if err := errors.Join(c.DropPart("t/1"), c.Close()); err != nil {
+			t.Fatal(err)
+		}
+		c = openCache(t, dir, warmed)
+		now := some(3)
+		writePrints(t, c, connector.PrintPut{Model: "n", User: user(1), Prints: now}, connector.PrintPut{Model: "m", User: user(2)})
+		c.fills.Wait()
+		for i := range users {
+			if want := i%10 != 0 && i != 2; held(c, user(i), []string{"m", "n"}[i%2]) != want {
+				t.Fatalf("user %d is held: %v", i, !want)
+			}
+		}
+		wantPrints(t, c, user(1), "n", now)
+		wantPrints(t, c, user(2), "m", nil)
 	})
 	t.Run("who is forgotten is in neither", func(t *testing.T) {
 		c := openCache(t, t.TempDir(), warmed)
@@ -198,4 +287,53 @@ func TestShapes(t *testing.T) {
 		}
 		c = openCache(t, dir)
 	}
+}
+
+// BenchmarkWarm puts and gets records of many users at random, one by one and as a call does.
+func BenchmarkWarm(b *testing.B) {
+	const total = 800_000
+	w, value := newWarm(96<<20), make([]byte, 84)
+	keys := make([][]byte, total)
+	for i := range keys {
+		keys[i] = fmt.Appendf(nil, "1234%d", i)
+		w.apply([]warmRecord{{key: keys[i], value: value}})
+	}
+	for _, n := range []int{1, 75} {
+		records := make([]warmRecord, n)
+		var room []byte
+		for what, do := range map[string]func(){"put": func() { w.apply(records) }, "get": func() { room = w.get(room[:0], records) }} {
+			b.Run(fmt.Sprintf("%s %d", what, n), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					for i := range records {
+						records[i] = warmRecord{key: keys[rand.IntN(total)], value: value}
+					}
+					do()
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/record")
+			})
+		}
+	}
+}
+
+// BenchmarkWarmFill reads a million users into memory, as a start does.
+func BenchmarkWarmFill(b *testing.B) {
+	who, dir := crowd{1}, b.TempDir()
+	c := openCache(b, dir, func(c *CacheConfig) { c.Memory = 96 << 20 })
+	prints := make([]connector.PrintPut, 1000)
+	for i := 0; i < 1_000_000; i += len(prints) {
+		for j := range prints {
+			_, prints[j] = who.of(i+j, prints[j].Prints[:0])
+			prints[j].User.ID = fmt.Sprint(i + j)
+		}
+		writePrints(b, c, prints...)
+	}
+	for b.Loop() {
+		if err := c.Close(); err != nil {
+			b.Fatal(err)
+		}
+		c = openCache(b, dir, func(c *CacheConfig) { c.Memory = 96 << 20 })
+		c.fills.Wait()
+	}
+	b.ReportMetric(float64(c.warm.count), "users")
 }

@@ -1,0 +1,125 @@
+package state
+
+import (
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// fillStep is how many records are read between two looks at whether others wait for the files.
+const fillStep = 4096
+
+// refill begins to read what the files hold into memory, until that is full: else after a start each user would be looked up in the files once, which takes
+// several times as long as to read them one behind the other. Nobody waits for it.
+func (c *Cache) refill() {
+	w := c.warm
+	if w == nil {
+		return
+	}
+	var numbers []uint16
+	for p, n := range c.pairs {
+		if p.table == "" {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	w.begin()
+	c.fills.Go(func() {
+		defer w.stop()
+		for _, n := range numbers {
+			for from, end := printKeys(n); from != nil; {
+				var on bool
+				if from, on = c.fillFrom(w, from, end); !on {
+					return
+				}
+			}
+		}
+	})
+}
+
+// fillFrom reads the records from one key to before another, not more than fillStep, and gives where to go on, nil where there are no more; on is false where
+// all is over: the memory is full, or no longer the cache's.
+func (c *Cache) fillFrom(w *warm, from, end []byte) (next []byte, on bool) {
+	db, err := c.use()
+	if err != nil {
+		return nil, false
+	}
+	defer c.mu.RUnlock()
+	if c.warm != w {
+		return nil, false
+	}
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: end})
+	if err != nil {
+		return nil, false
+	}
+	s := scratches.Get().(*scratch)
+	defer s.release()
+	s.value = s.value[:0]
+	for it.First(); it.Valid(); it.Next() {
+		if len(s.records) == fillStep {
+			next = append([]byte{}, it.Key()...)
+			break
+		}
+		v, err := it.ValueAndErr()
+		if err != nil {
+			break // it.Error has it too
+		}
+		if _, tag, _, err := readHead(v); err != nil || !c.alive(tag) {
+			continue // who looks it up will say so
+		}
+		k := it.Key()
+		s.records = append(s.records, warmRecord{at: uint32(len(k))})
+		s.value = append(append(s.value, k...), v...)
+		s.ends = append(s.ends, len(s.value))
+	}
+	if it.Error() != nil {
+		_ = it.Close() // the same error, which is met again by who needs the record
+		return nil, false
+	}
+	at := 0
+	for i := range s.records {
+		r := &s.records[i]
+		r.key, r.value = s.value[at:at+int(r.at)], s.value[at+int(r.at):s.ends[i]]
+		at = s.ends[i]
+	}
+	return next, w.fill(s.records) && it.Close() == nil
+}
+
+// begin lets fill keep records.
+func (w *warm) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.filling, w.passed = true, map[string]bool{}
+}
+
+// stop ends that for good.
+func (w *warm) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.filled()
+}
+
+func (w *warm) filled() { w.filling, w.passed = false, nil }
+
+// fill keeps records that were read from the files, but those of keys that a call has kept, or not kept, since filling began: that was later. It gives false,
+// and keeps nothing more, where records would have to make room, or have had to since, or all was forgotten.
+func (w *warm) fill(records []warmRecord) bool {
+	w.locate(records)
+	defer w.mu.Unlock()
+	for i := range records {
+		r := &records[i]
+		if !w.filling {
+			return false
+		}
+		size := 2*warmLength + len(r.key) + len(r.value)
+		if _, ok := w.find(r.hash, r.key); ok || w.passed[string(r.key)] || size > min(warmMost, w.size) {
+			continue
+		}
+		if !w.hasRoom(size) {
+			w.filled()
+			return false
+		}
+		w.add(r)
+	}
+	return w.filling
+}
