@@ -85,9 +85,9 @@ func (p *program) run(ctx context.Context) error {
 	return p.follow(ctx, cfg, text, log)
 }
 
-// besideOpen is what the process needs beside the open changes and what it keeps of the cache: stores, buffers, code, and the heap's room to breathe. With 64 MiB
-// less the garbage collector took three times the processor time where that memory is full: a fifth of all.
-const besideOpen = 160 << 20
+// besideOpen is what the process needs beside the open changes and what it keeps of the cache: stores, buffers, code, and the heap's room to breathe. With 80 MiB
+// less the garbage collector took four times the processor time where that memory is full: a fifth of all.
+const besideOpen = 176 << 20
 
 // limitMemory makes the garbage collector work harder before the process grows past what limits.open_bytes and cache.memory, with a sixth for its index, call for.
 // GOMEMLIMIT, where it is set, counts instead.
