@@ -229,6 +229,26 @@ func TestCacheMemory(t *testing.T) {
 		wantPrints(t, c, user(1), "n", now)
 		wantPrints(t, c, user(2), "m", nil)
 	})
+	t.Run("of more than fits the first are read", func(t *testing.T) {
+		dir := t.TempDir()
+		c := openCache(t, dir, warmed)
+		const users = 12_000
+		puts := make([]connector.PrintPut, 0, users)
+		for i := range users {
+			puts = append(puts, connector.PrintPut{Model: "m", User: user(i), Prints: some(12)})
+		}
+		writePrints(t, c, puts...)
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		c = openCache(t, dir, warmed)
+		if c.fills.Wait(); c.warm.count < users/2 || c.warm.count >= users {
+			t.Errorf("%d of %d are held", c.warm.count, users)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	t.Run("who is forgotten is in neither", func(t *testing.T) {
 		c := openCache(t, t.TempDir(), warmed)
 		writePrints(t, c, connector.PrintPut{Model: "m", User: user(1), Prints: some(3)})

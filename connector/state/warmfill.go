@@ -1,6 +1,7 @@
 package state
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -72,9 +73,8 @@ func (c *Cache) fillFrom(w *warm, from, end []byte) (next []byte, on bool) {
 		s.value = append(append(s.value, k...), v...)
 		s.ends = append(s.ends, len(s.value))
 	}
-	if it.Error() != nil {
-		_ = it.Close() // the same error, which is met again by who needs the record
-		return nil, false
+	if errors.Join(it.Error(), it.Close()) != nil {
+		return nil, false // who needs the record meets the error again
 	}
 	at := 0
 	for i := range s.records {
@@ -82,7 +82,7 @@ func (c *Cache) fillFrom(w *warm, from, end []byte) (next []byte, on bool) {
 		r.key, r.value = s.value[at:at+int(r.at)], s.value[at+int(r.at):s.ends[i]]
 		at = s.ends[i]
 	}
-	return next, w.fill(s.records) && it.Close() == nil
+	return next, w.fill(s.records)
 }
 
 // begin lets fill keep records.
