@@ -73,7 +73,7 @@ func (k *keptPrints) Prints(dst []Print, u User, _ string) ([]Print, bool, error
 func (k *keptPrints) Write(rows []RowPut, prints []PrintPut) error {
 	k.mu.Lock()
 	for _, p := range prints {
-		k.kept[p.User] = p.Prints
+		k.kept[p.User] = slices.Clone(p.Prints)
 	}
 	k.mu.Unlock()
 	return k.memPrints.Write(rows, prints)

@@ -291,7 +291,7 @@ type Fingerprints interface {
 	Prints(dst []Print, u User, model string) (prints []Print, ok bool, err error)
 	// PrintsOf is Prints for several users by one look: found is called for each that is known, with prints that the caller may keep.
 	PrintsOf(model string, users []User, found func(i int, prints []Print)) error
-	// Write stores what was accepted; it is durable only after Sync.
+	// Write stores what was accepted; it is durable only after Sync. Both slices, and the Prints in them, are the caller's again when it returns.
 	Write(rows []RowPut, prints []PrintPut) error
 	// Sync makes everything written so far durable and notes that it covers these positions.
 	Sync(covers []Position) error

@@ -164,8 +164,8 @@ type Cache struct {
 	Path string
 	// MaxSize in bytes. Default 8 GiB.
 	MaxSize int64
-	// Memory is how much of it, what was written last, is held in memory too, in bytes. Default 96 MiB, which are a million users of ten fields; less than 1 MiB is
-	// none.
+	// Memory is how much of it, what was written last and at a start what there is, is held in memory too, in bytes. Default 96 MiB, which are a million users of ten
+	// fields; less than 1 MiB is none.
 	Memory int64
 }
 

@@ -37,7 +37,7 @@ const (
 type CacheConfig struct {
 	// MaxSize is the length in bytes of all files at which the cache is dropped and begun anew; 0 is no bound.
 	MaxSize int64
-	// Memory is how many bytes of what was written last may be held in memory too; less than 1 MiB is none.
+	// Memory is how many bytes of what was written last, and at a start of what there is, may be held in memory too; less than 1 MiB is none.
 	Memory int64
 	// Workspace and Endpoint are what the content is bound to, see DataConfig.
 	Workspace, Endpoint string

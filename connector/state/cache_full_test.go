@@ -79,7 +79,7 @@ func fullCache(dir string, fill, free func() error) error {
 }
 
 func cacheFullChild() {
-	// Each limit hits another of pebble's files first: the log that is written, the tables that are flushed.
+	// Each limit is met at another age of the cache. It is a log that meets it first; TestTableNotWritten has tables refused.
 	for i, limit := range []uint64{100_000, 1_000_000, 3_900_000} {
 		dir := filepath.Join(os.Getenv("STATE_TEST_DIR"), fmt.Sprint(i))
 		if err := fullCache(dir, limitFiles(limit), limitFiles(0)); err != nil {

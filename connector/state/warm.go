@@ -15,8 +15,9 @@ const (
 )
 
 // warm keeps in memory what the cache wrote last, since who has just changed is the likeliest to change again, and to find a record in the files takes longer than all
-// else that is done for a change. It takes memory as records come, up to its bound; then those of the oldest chunk make room. Nothing enters it by being read, so
-// that it never holds what a later write replaced. All methods may be called concurrently; those of nil keep nothing.
+// else that is done for a change. It takes memory as records come, up to its bound; then those of the oldest chunk make room. It never holds what a later write
+// replaced: a look-up keeps nothing, and what fill reads at a start gives way to what was written meanwhile. All methods may be called concurrently; those of nil
+// keep nothing.
 type warm struct {
 	mu     sync.Mutex
 	seed   maphash.Seed
@@ -125,16 +126,20 @@ func (w *warm) put(r *warmRecord) {
 		}
 		w.free(i)
 	}
-	if 2*warmLength+len(r.key)+len(r.value) > min(warmMost, w.size) {
+	if w.tooLong(r.key, r.value) {
 		w.pass(r)
 		return
 	}
 	w.add(r)
 }
 
+func recordSize(key, value []byte) int { return 2*warmLength + len(key) + len(value) }
+
+func (w *warm) tooLong(key, value []byte) bool { return recordSize(key, value) > min(warmMost, w.size) }
+
 // add keeps a record of which there is none.
 func (w *warm) add(r *warmRecord) {
-	at := w.room(2*warmLength + len(r.key) + len(r.value))
+	at := w.room(recordSize(r.key, r.value))
 	c := &w.chunks[w.last]
 	*c = binary.LittleEndian.AppendUint16(*c, uint16(len(r.key)))
 	*c = binary.LittleEndian.AppendUint16(*c, uint16(len(r.value)))

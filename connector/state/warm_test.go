@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -249,6 +250,37 @@ func TestCacheMemory(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("filling lets others to the files after each step, also where nothing of it is kept", func(t *testing.T) {
+		dir := t.TempDir()
+		c := openCache(t, dir, warmed)
+		const users = 2*fillStep + 7
+		puts := make([]connector.PrintPut, 0, users)
+		for i := range users {
+			puts = append(puts, connector.PrintPut{Model: "m", User: user(i), Prints: some(2), Part: "t/1"})
+		}
+		for i := range 6 {
+			puts = append(puts, connector.PrintPut{Model: "long", User: user(i), Prints: some(warmMost / printSize)})
+		}
+		writePrints(t, c, puts...)
+		if err := errors.Join(c.DropPart("t/1"), c.Close()); err != nil {
+			t.Fatal(err)
+		}
+		c = openCache(t, dir, warmed)
+		c.fills.Wait()
+		for model, steps := range map[string]int{"m": 3, "long": 1} {
+			c.warm.begin()
+			from, end := printKeys(c.pairs[pair{model: model}])
+			for n := 1; from != nil; n++ {
+				var on bool
+				if from, on = c.fillFrom(c.warm, from, end); !on || n > steps || (n == steps) != (from == nil) {
+					t.Fatalf("step %d of %d of %s: it goes on from %x, %v", n, steps, model, from, on)
+				}
+			}
+			if c.warm.stop(); c.warm.count != 0 {
+				t.Fatalf("%d records are held", c.warm.count)
+			}
+		}
+	})
 	t.Run("who is forgotten is in neither", func(t *testing.T) {
 		c := openCache(t, t.TempDir(), warmed)
 		writePrints(t, c, connector.PrintPut{Model: "m", User: user(1), Prints: some(3)})
@@ -275,6 +307,57 @@ func TestCacheMemory(t *testing.T) {
 }
 
 // TestShapes: users of one model share their leaves; beyond the bound of shapes each has its own, and all can be read, after a start too.
+// TestFillAmongWriters: while a start reads the files into memory, and others write and forget a user, each finds what it wrote last of its users.
+func TestFillAmongWriters(t *testing.T) {
+	const users, writers = 4 * fillStep, 4
+	dir := t.TempDir()
+	warmed := func(c *CacheConfig) { c.Memory = 8 * warmChunk }
+	c := openCache(t, dir, warmed)
+	puts := make([]connector.PrintPut, users)
+	last := make([][]connector.Print, users)
+	for i := range users {
+		last[i] = some(2)
+		puts[i] = connector.PrintPut{Model: "m", User: user(i), Prints: last[i]}
+	}
+	writePrints(t, c, puts...)
+	for round := range 4 {
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		c = openCache(t, dir, warmed)
+		var all sync.WaitGroup
+		for w := range writers {
+			rnd := rand.New(rand.NewPCG(uint64(round), uint64(w)))
+			all.Go(func() {
+				for range 400 {
+					i := rnd.IntN(users/writers)*writers + w
+					last[i] = [][]connector.Print{nil, {}, some(2), some(3), some(warmMost / printSize)}[rnd.IntN(5)]
+					if err := c.Write(nil, []connector.PrintPut{{Model: "m", User: user(i), Prints: last[i]}}); err != nil {
+						t.Error(err)
+						return
+					}
+					wantPrints(t, c, user(i), "m", last[i])
+				}
+				if w == 0 && round == 2 { // the files are closed and opened under the others
+					if _, err := c.Forget(t.Context(), user(0)); err != nil {
+						t.Error(err)
+					}
+					last[0] = nil
+				}
+			})
+		}
+		all.Wait()
+		if round == 1 {
+			c.fills.Wait()
+		}
+		for i := range users {
+			if wantPrints(t, c, user(i), "m", last[i]); t.Failed() {
+				t.Fatalf("round %d, user %d", round, i)
+			}
+		}
+	}
+}
+
 func TestShapes(t *testing.T) {
 	dir := t.TempDir()
 	c := openCache(t, dir)

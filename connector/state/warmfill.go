@@ -7,8 +7,11 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// fillStep is how many records are read between two looks at whether others wait for the files.
-const fillStep = 4096
+// How much is read between two looks at whether others wait for the files: records, those that are not kept too, and bytes of those that are.
+const (
+	fillStep  = 4096
+	fillBytes = 1 << 20
+)
 
 // refill begins to read what the files hold into memory, until that is full: else after a start each user would be looked up in the files once, which takes
 // several times as long as to read them one behind the other. Nobody waits for it.
@@ -38,8 +41,8 @@ func (c *Cache) refill() {
 	})
 }
 
-// fillFrom reads the records from one key to before another, not more than fillStep, and gives where to go on, nil where there are no more; on is false where
-// all is over: the memory is full, or no longer the cache's.
+// fillFrom reads the records from one key to before another, not more than one step takes, and gives where to go on, nil where there are no more; on is false
+// where all is over: the memory is full, or no longer the cache's.
 func (c *Cache) fillFrom(w *warm, from, end []byte) (next []byte, on bool) {
 	db, err := c.use()
 	if err != nil {
@@ -56,8 +59,9 @@ func (c *Cache) fillFrom(w *warm, from, end []byte) (next []byte, on bool) {
 	s := scratches.Get().(*scratch)
 	defer s.release()
 	s.value = s.value[:0]
+	seen := 0
 	for it.First(); it.Valid(); it.Next() {
-		if len(s.records) == fillStep {
+		if seen++; seen > fillStep || len(s.value) >= fillBytes {
 			next = append([]byte{}, it.Key()...)
 			break
 		}
@@ -65,10 +69,10 @@ func (c *Cache) fillFrom(w *warm, from, end []byte) (next []byte, on bool) {
 		if err != nil {
 			break // it.Error has it too
 		}
-		if _, tag, _, err := readHead(v); err != nil || !c.alive(tag) {
-			continue // who looks it up will say so
-		}
 		k := it.Key()
+		if _, tag, _, err := readHead(v); err != nil || !c.alive(tag) || w.tooLong(k, v) {
+			continue // what cannot be read is told to who looks it up
+		}
 		s.records = append(s.records, warmRecord{at: uint32(len(k))})
 		s.value = append(append(s.value, k...), v...)
 		s.ends = append(s.ends, len(s.value))
@@ -111,11 +115,10 @@ func (w *warm) fill(records []warmRecord) bool {
 		if !w.filling {
 			return false
 		}
-		size := 2*warmLength + len(r.key) + len(r.value)
-		if _, ok := w.find(r.hash, r.key); ok || w.passed[string(r.key)] || size > min(warmMost, w.size) {
+		if _, ok := w.find(r.hash, r.key); ok || w.passed[string(r.key)] || w.tooLong(r.key, r.value) {
 			continue
 		}
-		if !w.hasRoom(size) {
+		if !w.hasRoom(recordSize(r.key, r.value)) {
 			w.filled()
 			return false
 		}
