@@ -119,10 +119,22 @@ func (s *sight) lines(out *web.ModelPlan, tables map[string]*connector.Table, co
 			tallyLine(out, l.path, fromOf(row, l), to, why, !ok && why != "")
 		}
 	}
+	private := privateFields(conf)
 	for _, l := range linesOf(conf) {
 		if p := out.Lines[l.path]; p != nil {
 			p.Type = typeWord(info, l, p)
+			if slices.Contains(private, l.name) {
+				hideLine(p)
+			}
 		}
+	}
+}
+
+// hideLine leaves of a line whose values look private only how many there are of which kind.
+func hideLine(p *web.LinePlan) {
+	p.Private, p.Samples = true, nil
+	for i := range p.Reasons {
+		p.Reasons[i].Reason, p.Reasons[i].Sample = connector.ReasonKind(p.Reasons[i].Reason), web.SampleValue{Null: true}
 	}
 }
 

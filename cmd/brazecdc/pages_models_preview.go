@@ -131,7 +131,7 @@ func (sh *showing) fill(ctx context.Context, row connector.Row, key, op string, 
 			Method: c.Method, Path: c.Path, Body: string(c.Body), Pretty: pretty(c.Body), Points: c.DataPoints, Late: c.Late, Curl: c.Curl,
 		})
 	}
-	o.Fields = all
+	o.Fields, o.Private = all, privateFields(sh.m)
 }
 
 // fields tells what becomes of each line.

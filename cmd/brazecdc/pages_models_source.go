@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sort"
+	"strconv"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -181,11 +182,14 @@ func sampleOf(r connector.Row, i int) web.SampleValue {
 	return web.SampleValue{Text: sampleText(plainCell(r, i))}
 }
 
-// plainCell is a value as text: as Postgres prints it, of a topic what its encoding means where that is text.
+// plainCell is a value as text: as Postgres prints it, but yes and no as rules write them; of a topic what its encoding means where that is text.
 func plainCell(r connector.Row, i int) string {
 	v, ok, err := r.Value(i)
 	if ok && err == nil && (v.Kind == connector.KindText || v.Kind == connector.KindJSON || v.Kind == connector.KindDecimal) {
 		return v.Str
+	}
+	if ok && err == nil && v.Kind == connector.KindBool {
+		return strconv.FormatBool(v.Int != 0)
 	}
 	return r.Cells[i].Raw
 }

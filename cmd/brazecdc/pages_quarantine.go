@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"slices"
+	"strings"
 
 	"brazecdc/connector"
 	"brazecdc/connector/config"
@@ -53,14 +54,33 @@ func (v quarantineViews) Private(context.Context) func(model, name string) bool 
 	if cfg, err := v.settings(); err == nil {
 		for i := range cfg.Models {
 			m := &cfg.Models[i]
-			for _, f := range slices.Concat(m.Fields, m.Custom) {
-				if looksPrivate(f.Column) || slices.ContainsFunc(exprNames.FindAllString(f.Expr, -1), looksPrivate) {
-					private[field{m.Name, f.Name}] = true
-				}
+			for _, name := range privateFields(m) {
+				private[field{m.Name, name}] = true
 			}
 		}
 	}
 	return func(model, name string) bool { return looksPrivate(name) || private[field{model, name}] }
+}
+
+// privateFields are the fields of a model, and the properties of its events, whose name, or a column that they are made of, looks private.
+func privateFields(m *connector.Model) (out []string) {
+	look := func(name string, from connector.ValueFrom) {
+		if looksPrivate(name) || looksPrivate(from.Column) || slices.ContainsFunc(exprNames.FindAllString(from.Expr, -1), looksPrivate) {
+			out = append(out, strings.TrimSpace(name))
+		}
+	}
+	for _, f := range slices.Concat(m.Fields, m.Custom) {
+		look(f.Name, f.ValueFrom)
+	}
+	var properties func(list []connector.PropertyMap)
+	properties = func(list []connector.PropertyMap) {
+		for _, p := range list {
+			look(p.Name, p.ValueFrom)
+			properties(p.Fields)
+		}
+	}
+	properties(m.Event.Properties)
+	return out
 }
 
 // exprNames are what may be columns in an expression.

@@ -139,6 +139,11 @@ func (v *connectionsViews) SendFirst(ctx context.Context, text []byte, model, ke
 		method, path := braze.Request(&effects[i])
 		out.Calls = append(out.Calls, web.FirstCall{Method: method, Path: path, Body: string(braze.Body(effects[i].Kind, []connector.Effect{effects[i]}))})
 	}
+	for i := range cfg.Models {
+		if cfg.Models[i].Name == model {
+			out.Private = privateFields(&cfg.Models[i])
+		}
+	}
 	if err := v.deliverFirst(ctx, cfg, model, key, effects); err != nil {
 		return nil, err
 	}

@@ -98,6 +98,7 @@ func (r *request) setup(here, model string) *setupBar {
 	}
 	cfg, _ := views.Look(v.Text)
 	b := &setupBar{Steps: setupSteps(cfg, r.running(), model, r.sawStep)}
+	failedTests(b.Steps, views.LastSource(v.Text), views.LastBraze(v.Text))
 	for i := range b.Steps {
 		if b.Steps[i].Key != here {
 			continue
@@ -143,6 +144,18 @@ func (r *request) findSetup() *setupBar {
 		}
 	}
 	return r.setup(step, model)
+}
+
+// failedTests takes the tick from a step whose test failed. One can go on anyway.
+func failedTests(steps []setupStep, source *SourceProbe, braze *BrazeProbe) {
+	for i := range steps {
+		switch s := &steps[i]; s.Key {
+		case "source":
+			s.Done = s.Done && (source == nil || source.Worst() != CheckFail)
+		case "braze":
+			s.Done = s.Done && (braze == nil || !braze.Refused && braze.Fault == "")
+		}
+	}
 }
 
 // draftView is the draft as it is now, empty where there is no store.

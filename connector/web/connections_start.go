@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -226,7 +227,9 @@ func (s *Server) donePage(r *request) error {
 		return errUnavailable()
 	}
 	sent := s.cfg.Connections.FirstSent()
-	if h := r.references(); sent != nil && len(h) > 0 {
+	if sent != nil {
+		h := r.references()
+		maps.Copy(h, hiddenFields(sent.Private))
 		shown := *sent
 		shown.Calls = slices.Clone(sent.Calls)
 		for i := range shown.Calls {

@@ -290,6 +290,27 @@ models:
     fields: {email: email}
 `
 
+func TestFailedTestTakesTheTick(t *testing.T) {
+	steps := func() []setupStep { return []setupStep{{Key: "source", Done: true}, {Key: "braze", Done: true}, {Key: "table", Done: true}} }
+	for _, c := range []struct {
+		name          string
+		source        *SourceProbe
+		braze         *BrazeProbe
+		source2, want bool
+	}{
+		{"not tested", nil, nil, true, true},
+		{"both work", &SourceProbe{Checks: []Check{{Level: CheckWarn}}}, &BrazeProbe{}, true, true},
+		{"a wrong key", nil, &BrazeProbe{Refused: true}, true, false},
+		{"no answer", &SourceProbe{Checks: []Check{{Level: CheckFail}}}, &BrazeProbe{Fault: "refused"}, false, false},
+	} {
+		s := steps()
+		failedTests(s, c.source, c.braze)
+		if s[0].Done != c.source2 || s[1].Done != c.want || !s[2].Done {
+			t.Errorf("%s: %+v", c.name, s)
+		}
+	}
+}
+
 func TestSetup(t *testing.T) {
 	t.Run("who comes first is welcomed, who comes back goes on at the first open step", func(t *testing.T) {
 		s, _, store := connectionsSite(t, "")

@@ -157,6 +157,8 @@ type FirstSent struct {
 	User  string // the external_id
 	Calls []FirstCall
 	At    time.Time
+	// Private are fields whose values look private: the page does not show them.
+	Private []string
 }
 
 // FirstCall is one call that was accepted.

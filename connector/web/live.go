@@ -64,6 +64,7 @@ type livePage struct {
 	N        map[string]string
 	Stale    bool
 	Empty    bool   // nothing is set up
+	Begun    bool   // but a draft waits
 	Beside   string // address of the pages of the process that runs the stream, where it is another one
 	Needs    []shownNeed
 	Endpoint []shownBudget
@@ -94,6 +95,7 @@ func (s *Server) livePage(r *request) error {
 		Position: r.shownPosition(v), Notes: r.shownNotes(v), Models: r.shownModels(v), Charts: r.charts(v, day), Marks: r.shownMarks(v, day), Day: day, Watch: watch,
 		Topics: "live,charts", Tick: s.events.id(s.live.tick()), Beside: s.elsewhere(r),
 	}
+	p.Begun = p.Empty && s.begun()
 	if day {
 		p.Topics = "live,charts-day"
 	}
@@ -111,6 +113,12 @@ func (s *Server) unset() bool {
 	}
 	d, err := s.cfg.Draft.View()
 	return err == nil && !d.Exists
+}
+
+// begun tells that somebody has begun to set up: a draft waits.
+func (s *Server) begun() bool {
+	d, err := s.cfg.Draft.View()
+	return err == nil && d.Pending
 }
 
 // orUnset is the page in the place of a fault, where the fault is only that there is no configuration yet.

@@ -144,7 +144,14 @@ func TestLivePageUnknown(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := &fakeLive{err: errors.New("no such file")}
-		newSite(t, Config{Live: f, Draft: store}).get("/").wants(t, http.StatusOK, "Nothing is set up yet.", `href="/setup"`)
+		s := newSite(t, Config{Live: f, Draft: store})
+		s.get("/").wants(t, http.StatusOK, "Nothing is set up yet.", `href="/setup"`)
+		if err := store.SetText("kim", []byte("version: 1\n")); err != nil {
+			t.Fatal(err)
+		}
+		a := s.get("/")
+		a.wants(t, http.StatusOK, "The set-up is not finished.", "Go on with the set-up", `href="/setup"`)
+		a.lacks(t, "Nothing is set up yet.")
 	})
 	t.Run("without a process to ask", func(t *testing.T) {
 		newSite(t, Config{}).get("/").wants(t, http.StatusOK, "This page has nothing to show yet.")

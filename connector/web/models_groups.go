@@ -307,11 +307,12 @@ func (r *request) groupEdits(d *drafted, m *connector.Model, f *groupForm) []con
 		var bad *ruleError
 		if errors.As(err, &bad) {
 			r.problem(at+"-rule", bad.Column+": "+r.t(bad.Key))
-			return nil
+		} else {
+			f.Rule = text
 		}
-		f.Rule = text
 	}
 	switch {
+	case r.problemAt(at+"-rule") != "":
 	case f.From == "rule" && f.Rule == "":
 		r.problem(at+"-rule", r.t("models.groups.no_rule"))
 	case f.From == "column" && f.Column == "":
@@ -322,9 +323,10 @@ func (r *request) groupEdits(d *drafted, m *connector.Model, f *groupForm) []con
 	}
 	var edits []config.Edit
 	known := d.cfg.Braze.SubscriptionGroups[f.Name]
-	switch {
-	case !groupName.MatchString(f.Name):
+	if !groupName.MatchString(f.Name) {
 		r.problem(at+"-name", r.t("models.groups.name.wrong"))
+	}
+	switch {
 	case f.UUID == "" && known == "":
 		r.problem(at+"-uuid", r.t("models.groups.uuid.missing"))
 	case f.UUID != "" && !groupUUID.MatchString(f.UUID):

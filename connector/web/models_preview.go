@@ -27,6 +27,8 @@ type previewData struct {
 	CanAsk bool   // by key
 	Send   bool   // the row can be sent alone
 	Twin   string // the command that shows the row
+	Masked bool   // an editor may ask for values that are masked
+	Shown  bool   // they were asked for
 }
 
 // previewFrom reads what a form or an address asks for; a key never stands in an address.
@@ -61,13 +63,14 @@ func (r *request) preview(d *drafted, m *connector.Model, ask PreviewAsk) (*prev
 		return data, nil
 	}
 	data.ModelPreview = p
+	data.withoutPrivate(r)
 	if p.Found && p.Key != "" {
 		data.Twin += " --key " + shellWord(r.mask(p.Key))
 	}
 	for _, c := range p.Calls {
 		data.Points += c.Points
 	}
-	data.Send = p.Found && !p.Topic && len(p.Calls) > 0 && p.HeldBack == "" && (ask.Op == "insert" || ask.Op == "update") && m.Kind != "events" && m.Kind != "purchases"
+	data.Send = r.appliedModel(m.Name) && p.Found && !p.Topic && len(p.Calls) > 0 && p.HeldBack == "" && (ask.Op == "insert" || ask.Op == "update") && m.Kind != "events" && m.Kind != "purchases"
 	return data, nil
 }
 
@@ -119,7 +122,19 @@ func (s *Server) previewKey(r *request) error {
 	if ask.Row != "key" {
 		return r.redirect("/models/"+m.Name+"?tab=preview&row="+url.QueryEscape(ask.Row)+"&op="+url.QueryEscape(ask.Op), "")
 	}
+	if r.revealed = r.editor() && r.PostFormValue("private") != ""; r.revealed {
+		r.note("models.preview.revealed.noted", "/models/"+m.Name, m.Name, r.rowRef(m.Name, ask.Key))
+	}
 	return r.previewTab(http.StatusOK, d, m, ask)
+}
+
+// appliedModel tells whether a model is in the file, and not only in the draft: what is sent is made by the file.
+func (r *request) appliedModel(name string) bool {
+	if r.s.cfg.Draft == nil {
+		return true
+	}
+	v, err := r.s.cfg.Draft.View()
+	return err != nil || !v.Pending || r.s.read(v.File).model(name) != nil
 }
 
 // previewSend sends one row to Braze, through the running process where there is one.
@@ -138,11 +153,9 @@ func (s *Server) previewSend(r *request) error {
 	if len(r.problems) > 0 {
 		return r.previewTab(http.StatusUnprocessableEntity, d, m, ask)
 	}
-	if s.cfg.Draft != nil {
-		if v, err := s.cfg.Draft.View(); err == nil && v.Pending && s.read(v.File).model(m.Name) == nil {
-			r.problem("send-yes", r.t("models.send.only_draft"))
-			return r.previewTab(http.StatusUnprocessableEntity, d, m, ask)
-		}
+	if !r.appliedModel(m.Name) {
+		r.problem("send-yes", r.t("models.send.only_draft"))
+		return r.previewTab(http.StatusUnprocessableEntity, d, m, ask)
 	}
 	api, done, err := r.api()
 	if err != nil {

@@ -41,9 +41,10 @@ models:
 
 // fakeModels is a source with one table, without a database.
 type fakeModels struct {
-	gone  error
-	plan  *ModelPlan
-	asked []CountAsk
+	preview *ModelPreview
+	gone    error
+	plan    *ModelPlan
+	asked   []CountAsk
 }
 
 func (f *fakeModels) relation() *Relation {
@@ -79,6 +80,9 @@ func (f *fakeModels) Plan(_ context.Context, text []byte, _ string) (*ModelPlan,
 func (f *fakeModels) Preview(_ context.Context, _ []byte, ask PreviewAsk) (*ModelPreview, error) {
 	if f.gone != nil {
 		return nil, f.gone
+	}
+	if f.preview != nil {
+		return f.preview, nil
 	}
 	return &ModelPreview{Found: true, Key: "7", Op: ask.Op, Columns: []PreviewCell{{Column: "mail", Value: "ada@example.com"}, {Column: "secret", Hidden: true}},
 		Fields: []PreviewField{{Name: "email", State: FieldSent, Value: `"ada@example.com"`}, {Name: "plan", State: FieldLeft, Reason: "too long"}},
@@ -239,6 +243,8 @@ func TestModelsGroups(t *testing.T) {
 		s.get("/models/customers?tab=groups").wants(t, http.StatusOK, "news", "credits &gt; 10", "only when your data changes subscribed again")
 		form := url.Values{"at": {"new"}, "what": {"group"}, "name": {"loyal"}, "uuid": {"nonsense"}, "from": {"rule"}, "rule": {""}}
 		s.post("/models/customers/groups", form).wants(t, http.StatusUnprocessableEntity, "This is no ID of a group", "Build or write a rule")
+		form.Set("name", "our fans") // all that is wrong is told at once
+		s.post("/models/customers/groups", form).wants(t, http.StatusUnprocessableEntity, "Write a name of letters", "This is no ID of a group", "Build or write a rule")
 		form = url.Values{"at": {"new"}, "what": {"group"}, "name": {"loyal"}, "uuid": {"6D0F6F8C-0c9b-4a44-8a0e-6e0f3f0f9f1e"}, "from": {"rule"}, "rule": {""}, "source": {"builder"},
 			"gnew.any": {"any"}, "gnew.r0.column": {"credits"}, "gnew.r0.op": {"ge"}, "gnew.r0.value": {"50"}, "gnew.r1.column": {"plan"}, "gnew.r1.op": {"is"}, "gnew.r1.value": {"pro"}, "on_leave": {"unsubscribe"}, "resubscribe": {"never"}}
 		if a := s.post("/models/customers/groups", form); a.Code != http.StatusSeeOther {

@@ -114,6 +114,7 @@ type ModelPlan struct {
 // LinePlan is what one line makes of the rows.
 type LinePlan struct {
 	Type    string // in Braze: text, number, bool, time, date, list, object; empty where no row tells
+	Private bool   // the field looks private: no value is told
 	Samples []LineSample
 	Sent    int // rows of which a value would be sent
 	Empty   int // rows without a value
@@ -156,8 +157,9 @@ type ModelPreview struct {
 	Columns  []PreviewCell
 	Fields   []PreviewField
 	Calls    []PreviewCall
-	Nothing  string // why there is no call: filter, delete_when, mode, only_users, no user, no fields, ops, when, load, unchanged
-	HeldBack string // why the row would be held back
+	Private  []string // fields whose values look private
+	Nothing  string   // why there is no call: filter, delete_when, mode, only_users, no user, no fields, ops, when, load, unchanged
+	HeldBack string   // why the row would be held back
 }
 
 // PreviewCell is one column of the row. Hidden: never_send names it, or its name looks private, so its value is not here.
