@@ -54,6 +54,9 @@ func TestFirstRunInBrowser(t *testing.T) {
 	}
 }
 
+// loyalGroup is the id of a subscription group.
+const loyalGroup = "5d0f6f8c-0c9b-4a44-8a0e-6e0f3f0f9f1e"
+
 func firstRun(t *testing.T, lang string) {
 	world := newBench(t, plainModel)
 	world.exec(`INSERT INTO users SELECT 'u-' || i, 'u' || i || '@example.com', 'Ada', 'free', i FROM generate_series(1, 150) i`)
@@ -116,7 +119,25 @@ func firstRun(t *testing.T, lang string) {
 	b.click("label[for=load-none]")
 	b.submit(".add-form button.primary", "/models/users")
 	b.picture(name + "5_fields")
-	b.open("/models/users?tab=preview")
+
+	// A group by the rule builder.
+	b.submit(".setup-go a:last-child", "/models/users?tab=groups")
+	b.click("details.new-group > summary")
+	b.fill("#gnew-name", "loyal")
+	b.fill("#gnew-uuid", loyalGroup)
+	b.choose(`[id="gnew.r0-c"]`, "credits")
+	eventually(t, "a number is compared as one", func() bool {
+		return eval[bool](b, `!!document.querySelector('[id="gnew.r0-o"] option[value=gt]')`)
+	})
+	b.choose(`[id="gnew.r0-o"]`, "lt")
+	b.fill(`[id="gnew.r0-v"]`, "2")
+	eventually(t, "the text follows the builder", func() bool { return eval[string](b, `document.getElementById('gnew-rule').value`) == "credits < 2" })
+	b.see(map[string]string{"en": "of 150 rows match", "de": "von 150 Zeilen"}[lang])
+	b.picture(name + "6_groups")
+	b.click("details.new-group[open] .actions button.primary")
+	b.see("credits < 2", map[string]string{"en": "Saved in the draft", "de": "Im Entwurf gespeichert"}[lang])
+	b.submit(".setup-go a:last-child", "/models/users?tab=preview")
+	b.see("loyal")
 	b.picture(name + "7_preview")
 
 	// Start: one user, then from now on.
@@ -140,6 +161,12 @@ func firstRun(t *testing.T, lang string) {
 	b.picture(name + "9_running")
 	world.exec(`UPDATE users SET plan = 'gold' WHERE id = 'u-2'`)
 	world.until("a change reaches Braze", func() bool { _, ok := world.sim.Profile("u-2"); return ok })
+	world.exec(`INSERT INTO users VALUES ('u-200', 'new@example.com', 'Eva', 'free', 1), ('u-201', 'old@example.com', 'Eva', 'free', 9)`)
+	world.until("who meets the rule is in the group, and who does not is not", func() bool {
+		in, _ := world.sim.Profile("u-200")
+		out, ok := world.sim.Profile("u-201")
+		return ok && strings.EqualFold(in.Groups[loyalGroup], "subscribed") && !strings.EqualFold(out.Groups[loyalGroup], "subscribed")
+	})
 	b.open("/users")
 	b.fill("#value", "u-2")
 	b.press("\r")

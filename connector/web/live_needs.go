@@ -47,7 +47,7 @@ func (n *need) name() string {
 
 // field is the one that was left out.
 func (n *need) field() (string, bool) {
-	if n.Kind != "left_out" || len(n.Args) == 0 {
+	if n.Kind != "left_out" && n.Kind != "unproven" || len(n.Args) == 0 {
 		return "", false
 	}
 	field, ok := n.Args[0].(string)
@@ -413,6 +413,9 @@ func (v *view) heldBack() []need {
 	return []need{out}
 }
 
+// unprovenEnd ends the reason why a consent is not sent: nothing is wrong with the value, the table's changes tell too little.
+const unprovenEnd = "REPLICA IDENTITY FULL would"
+
 // leftOut words fields that were left out of many of a model's objects within the last hour.
 func (v *view) leftOut() (out []need) {
 	if len(v.hourly) == 0 || len(v.recent) == 0 {
@@ -429,8 +432,15 @@ func (v *view) leftOut() (out []need) {
 			n -= min(n, before.notes[m.Name][note])
 			if part := float64(n) / float64(objects); part > notesShare {
 				field, reason, _ := strings.Cut(note, ": ")
-				out = append(out, need{Kind: "left_out", Level: levelTell, Model: m.Name, Args: []any{field, m.Name, share(min(part, 1)), int(n)}, Detail: reason,
-					Go: "/models/" + urlPart(m.Name)})
+				x := need{Kind: "left_out", Level: levelTell, Model: m.Name, Args: []any{field, m.Name, share(min(part, 1)), int(n)}, Detail: reason,
+					Go: "/models/" + urlPart(m.Name)}
+				if strings.HasSuffix(reason, unprovenEnd) {
+					x.Kind, x.Go = "unproven", x.Go+"?tab=groups"
+					if v.status.Source.SlotStatus != "" { // of a topic the table's name is not known
+						x.Copy = "ALTER TABLE " + m.Table + " REPLICA IDENTITY FULL;"
+					}
+				}
+				out = append(out, x)
 			}
 		}
 	}

@@ -69,6 +69,10 @@ func TestLivePage(t *testing.T) {
 	l.shows(t, "a field is left out often", 60, func(s int, st *control.Status) {
 		st.Models[0].Notes = map[string]uint64{"phone: no phone number": uint64(s), "dob: no date": 1}
 	}, "The field phone was left out of 13 % of the profiles of customers within the last hour.", "no phone number")
+	l.shows(t, "a consent is not shown to be new", 60, func(s int, st *control.Status) {
+		st.Source.SlotStatus = "reserved"
+		st.Models[0].Notes = map[string]uint64{"subscription_groups.fans: subscribed or opted_in is not sent, since the change does not show that it was made so just now; REPLICA IDENTITY FULL would": uint64(s)}
+	}, "could not subscribe anyone: subscription_groups.fans was left out.", "REPLICA IDENTITY FULL;", "/models/customers?tab=groups")
 	l.shows(t, "a re-sync did not begin", 5, func(_ int, st *control.Status) { st.Models[0].NextResync = st.Started.Add(-2 * time.Hour) }, "The re-sync of customers planned for")
 	l.shows(t, "a re-sync was passed over", 5, func(_ int, st *control.Status) {
 		st.Models[0].NextResync, st.Models[0].MissedResync, st.Models[0].MissedWhy = st.Started.Add(24*time.Hour), st.Started.Add(-time.Hour), "a load of this model is under way"
