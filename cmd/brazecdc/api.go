@@ -10,6 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"brazecdc/connector"
 	"brazecdc/connector/config"
 	"brazecdc/connector/control"
 	"brazecdc/connector/kafka"
@@ -74,7 +75,38 @@ func (p *program) api(ctx context.Context, want purpose) (_ control.API, done fu
 	if err != nil {
 		return nil, nil, err
 	}
-	return p.offline(cfg, want, whole)
+	o, done, err := p.offline(cfg, want, whole)
+	if err != nil {
+		return nil, nil, p.explainLocked(ctx, err)
+	}
+	return o, done, nil
+}
+
+// explainLocked tells of a store in use that its process is up and only cannot be asked yet, as while it waits for a database that is down: then nothing is to
+// be stopped. Any other error stays.
+func (p *program) explainLocked(ctx context.Context, err error) error {
+	var stop *connector.StopError
+	if errors.As(err, &stop) && stop.Code == connector.ExitStoreLocked {
+		if coming := p.coming(ctx); coming != nil {
+			return coming
+		}
+	}
+	return err
+}
+
+// coming is the error of a command for a process that is up and has not opened its control socket yet; nil where none is.
+func (p *program) coming(ctx context.Context) error {
+	listen, err := p.webListen()
+	if err != nil {
+		return nil
+	}
+	address := p.webScheme() + "://" + dialable(listen)
+	text, ok, err := askHealth(ctx, address+"/readyz", stayWithin)
+	if err != nil || ok || !strings.HasPrefix(text, notReadyProcess+comingUp) {
+		return nil
+	}
+	return &connector.StopError{Code: connector.ExitStoreLocked, What: "brazecdc run is starting and looks at its source; it cannot be asked before that has answered",
+		Fix: "leave it running; its log says what it waits for, and \"brazecdc check\" says what is wrong with the source"}
 }
 
 // offline opens the files. For writing it takes the lock. A configuration that is not whole lacks secrets: then the brokers of a quarantine topic aren't asked.

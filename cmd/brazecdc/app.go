@@ -247,7 +247,7 @@ func (a *app) look(ctx context.Context) (err error) {
 			return err
 		}
 		a.source = pg
-		a.tables, err = describe(ctx, a.source, a.cfg)
+		a.tables, err = describe(ctx, a.source, a.cfg, a.log)
 		return err
 	}
 	look, err := newTopics(a.cfg, a.log, hooks{})
@@ -292,11 +292,12 @@ func newSink(cfg *config.Config, log *slog.Logger) (*braze.Client, error) {
 }
 
 // describe reads the present shape of the models' tables. It goes on trying for start_timeout where the database does not answer.
-func describe(ctx context.Context, r connector.Reader, cfg *config.Config) (map[string]*connector.Table, error) {
+func describe(ctx context.Context, r connector.Reader, cfg *config.Config, log *slog.Logger) (map[string]*connector.Table, error) {
 	out := map[string]*connector.Table{}
+	said := false
 	b := backoff.NewExponentialBackOff(backoff.WithInitialInterval(200*time.Millisecond), backoff.WithMaxInterval(3*time.Second),
 		backoff.WithMaxElapsedTime(cfg.Source.Postgres.StartTimeout))
-	err := backoff.Retry(func() error {
+	err := backoff.RetryNotify(func() error {
 		for i := range cfg.Models {
 			name := cfg.Models[i].Table
 			if _, ok := out[name]; ok {
@@ -309,7 +310,12 @@ func describe(ctx context.Context, r connector.Reader, cfg *config.Config) (map[
 			out[name] = t
 		}
 		return nil
-	}, backoff.WithContext(b, ctx))
+	}, backoff.WithContext(b, ctx), func(err error, _ time.Duration) {
+		if !said { // else a start says nothing until it gives up
+			log.Warn("waiting for the database", "err", err, "component", "postgres", "timeout", cfg.Source.Postgres.StartTimeout.String())
+			said = true
+		}
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
@@ -239,4 +240,36 @@ func TestCheckJSON(t *testing.T) {
 	if bad != 1 {
 		t.Errorf("%d faults", bad)
 	}
+}
+
+// TestStartWaits asks a process that waits for its database: it is up, so nothing tells to stop or to start it, and its log says what it waits for.
+func TestStartWaits(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, plainModel)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.listen = l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.edit("127.0.0.1:0", b.listen)
+	b.env = append(b.env, "DATABASE_URL=postgres://u:hunter2@127.0.0.1:1/x")
+	p := b.runUnready()
+	b.until("it says what it waits for", func() bool { return strings.Contains(p.err.String(), "waiting for the database") })
+	for _, args := range [][]string{
+		{"status"}, {"quarantine", "list"}, {"confirm"}, {"resync", "--model", "users", "--yes"}, {"forget", "--user", "u-1", "--yes"},
+		{"log-level", "braze=debug", "--for", "1m"},
+	} {
+		r := b.brazecdc(args...)
+		if r.code != connector.ExitStoreLocked {
+			t.Errorf("%q: exit code %d\n%s", args, r.code, r.err)
+		}
+		wantIn(t, r.err, "is starting and looks at its source", "leave it running")
+	}
+	if strings.Contains(p.err.String(), "hunter2") {
+		t.Error("the password is in the log")
+	}
+	p.stop()
 }

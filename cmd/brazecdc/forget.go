@@ -88,7 +88,7 @@ func (p *program) forget(ctx context.Context, u connector.User, yes, asJSON bool
 		report, err = p.forgetAlone(ctx, cfg, u)
 	}
 	if err != nil {
-		return fmt.Errorf("forget: %w", err)
+		return fmt.Errorf("forget: %w", p.explainLocked(ctx, err))
 	}
 	if asJSON {
 		return p.printJSON(report)

@@ -93,6 +93,9 @@ func askHealth(ctx context.Context, url string, timeout time.Duration) (text str
 	return string(body), resp.StatusCode == http.StatusOK, nil
 }
 
+// notReadyProcess begins what /readyz says of the process itself; with comingUp of one that looks at its source for the first time.
+const notReadyProcess, comingUp = "[-] process: ", "starting"
+
 // stayWithin is how long the pages of a process that has stopped are waited for.
 const stayWithin = time.Second
 
@@ -107,7 +110,7 @@ func (p *program) pagesStay(ctx context.Context, stop *control.Stop) string {
 	}
 	address := p.webScheme() + "://" + dialable(listen)
 	text, ok, err := askHealth(ctx, address+"/readyz", stayWithin)
-	if err != nil || ok || !strings.HasPrefix(text, "[-] process: ") || !strings.Contains(text, stop.Reason) {
+	if err != nil || ok || !strings.HasPrefix(text, notReadyProcess) || !strings.Contains(text, stop.Reason) {
 		return ""
 	}
 	return address

@@ -43,6 +43,9 @@ func (p *program) logLevel(ctx context.Context, q control.LogLevel) error {
 	}
 	client, err := control.Dial(ctx, p.beside(p.glance().Data.Path))
 	if errors.Is(err, control.ErrNotRunning) {
+		if coming := p.coming(ctx); coming != nil {
+			return coming
+		}
 		return &connector.StopError{Code: 1, What: "no process runs on this configuration, so none logs", Err: err, Fix: `start "brazecdc run"; log.level sets the level from the start on`}
 	}
 	if err != nil {

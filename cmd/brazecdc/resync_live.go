@@ -165,6 +165,9 @@ func (p *program) resyncs(ctx context.Context) (*control.Client, error) {
 		case cfg.Source.Kafka != nil:
 			return nil, topicsResync()
 		}
+		if coming := p.coming(ctx); coming != nil {
+			return nil, coming
+		}
 		return nil, &connector.StopError{Code: 1, What: "resync works inside the running process, beside its live changes, and none runs on this data/",
 			Fix: `start "brazecdc run", then ask again`}
 	}

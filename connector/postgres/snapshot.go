@@ -133,7 +133,7 @@ func (ls *loads) mark(ctx context.Context, st *stream, m mark) error {
 	return nil
 }
 
-var errNotOpen = errors.New("the source is not open")
+var errNotOpen = errors.New("the source is not open: it starts, or reconnects; ask again when \"brazecdc status\" says that it is connected")
 
 // load reads one table beside the stream. Its goroutine reads chunks; the owner of the stream opens and closes their windows.
 type load struct {
