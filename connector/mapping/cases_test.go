@@ -185,6 +185,23 @@ func TestCasesRows(t *testing.T) {
 			}
 		}
 	})
+	t.Run("case 55: what is wrong with a fallback is told of it, not of the first", func(t *testing.T) {
+		b := base(t, "sync", func(m *connector.Model) {
+			m.Identify.Email, m.Identify.Phone, m.Custom, m.Fields = "email", "phone", nil, nil
+		})
+		for _, c := range []struct {
+			changes       []string
+			field, reason string
+		}{
+			{[]string{"external_id=<null>", "email=foo@"}, "email", "not an e-mail"},
+			{[]string{"external_id=<null>", "email=", "phone=12"}, "phone", "without +"},
+			{[]string{"external_id=<null>", "email=<null>", "phone="}, "external_id, email, phone", "all of these are empty or NULL"},
+		} {
+			if re := b.rowError(connector.Insert, none, row(b.table, r1, c.changes...)); re.Field != c.field || !strings.Contains(re.Reason, c.reason) {
+				t.Errorf("%q: got %s: %s", c.changes, re.Field, re.Reason)
+			}
+		}
+	})
 	t.Run("case 55: a user named otherwise than by external_id is never renamed", func(t *testing.T) {
 		b := base(t, "sync", func(m *connector.Model) { m.Identify.Email, m.Custom, m.Fields = "email", nil, nil })
 		out, err := b.try(connector.Update, row(b.table, r1, "external_id=<null>"), row(b.table, r1))

@@ -161,6 +161,7 @@ type identity struct {
 	reason string // of idRefused
 	column string // that is absent
 	note   string
+	by     int // index of the source that said so; of idMissing none did
 }
 
 // idPlan is an idSource with the columns' indexes in one table version.
@@ -175,6 +176,7 @@ func (p *plan) identity(r connector.Row) identity {
 		s := &p.ids[i]
 		id := p.identityBy(s, r)
 		if id.state != idMissing {
+			id.by = i
 			return id
 		}
 	}

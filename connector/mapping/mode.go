@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"brazecdc/connector"
 )
@@ -143,9 +144,12 @@ func (j *job) userOf(row connector.Row) (connector.User, error) {
 }
 
 func (j *job) refusedID(id identity, old connector.User) error {
-	e := &connector.RowError{Model: j.p.m.index, User: old, Field: j.idName(), Reason: id.reason}
+	e := &connector.RowError{Model: j.p.m.index, User: old, Field: j.p.idNameOf(id.by), Reason: id.reason}
 	if id.state == idMissing {
 		e.Reason = "the row has no identifier: it is empty or NULL"
+		if len(j.p.ids) > 1 {
+			e.Field, e.Reason = j.p.idNames(), "the row has no identifier: all of these are empty or NULL"
+		}
 		if old != (connector.User{}) {
 			e.Reason = "the identifier became empty or NULL; the user is neither deleted nor changed"
 		}
@@ -153,8 +157,21 @@ func (j *job) refusedID(id identity, old connector.User) error {
 	return e
 }
 
-func (j *job) idName() string {
-	switch j.p.ids[0].kind {
+// idName is the identifier that comes first.
+func (j *job) idName() string { return j.p.idNameOf(0) }
+
+// idNames are all of them in their order of preference.
+func (p *plan) idNames() string {
+	names := make([]string, len(p.ids))
+	for i := range p.ids {
+		names[i] = p.idNameOf(i)
+	}
+	return strings.Join(names, ", ")
+}
+
+// idNameOf is what identify calls one of its sources.
+func (p *plan) idNameOf(i int) string {
+	switch p.ids[i].kind {
 	case connector.Alias:
 		return "alias"
 	case connector.Email:
