@@ -24,6 +24,10 @@ func TestRememberedRows(t *testing.T) {
 		r.put("visitors/1", connector.Insert, visitor("u4", "pro", time.Time{})) // NULL: nobody knows
 		r.settle()
 		r.want(`track u1 plan="free" active=true`, `track u2 plan="pro" active=true`, `track u3 plan="pro" active=true`, `track u4 plan="pro"`)
+		time.Sleep(time.Minute) // a start counts before it has read anything, and soon again
+		if m := r.p.Status().Models[0].Remembered; m == nil || m.Rows != 4 {
+			t.Errorf("status tells %+v of 4 remembered rows", m)
+		}
 		r.hours(9)
 		r.want()
 		r.hours(2)

@@ -395,16 +395,16 @@ func (p *Pipeline) countRemembered(ctx context.Context, model int) Recalled {
 	return out
 }
 
-// recallEvery is how often what is remembered is counted.
-const recallEvery = time.Hour
+// recallFirst is the pause before the second count of what is remembered, which grows to recallEvery: a start counts before it reads, and rows come fast then.
+const recallFirst, recallEvery = 5 * time.Second, time.Hour
 
 // countAllRemembered counts for status, until ctx ends.
 func (p *Pipeline) countAllRemembered(ctx context.Context) {
-	for {
+	for wait := recallFirst; ; wait = min(4*wait, recallEvery) {
 		for _, i := range p.memory.models {
 			p.countRemembered(ctx, i)
 		}
-		if sleep(ctx, recallEvery) != nil {
+		if sleep(ctx, wait) != nil {
 			return
 		}
 	}
