@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -152,7 +153,28 @@ func (c *checker) mapping(cfg *config.Config, tables map[string]*connector.Table
 	if resolved.Err() == nil && len(cfg.Models) > 0 && all {
 		c.add(fine, "mapping", fmt.Sprintf("%s fit the tables", plural(len(cfg.Models), "model")), "")
 	}
+	c.quiet(cfg, m)
 	return m
+}
+
+// quiet finds what is right by itself, and leaves out rows or moments without a word until somebody misses them.
+func (c *checker) quiet(cfg *config.Config, m *mapping.Mapper) {
+	var faults []connector.Fault
+	for i := range cfg.Models {
+		mo := &cfg.Models[i]
+		if mo.Identify.Phone != "" && mo.Identify.PhoneCountry == "" {
+			faults = append(faults, connector.Fault{Path: mo.Path + ".identify.phone", Warn: true, What: "no country is named: a row whose number begins without + is held back",
+				Fix: "write phone: {column: " + mo.Identify.Phone + ", country: DE}, or leave it where all numbers begin with +"})
+		}
+		if m == nil || mo.Schedule != nil {
+			continue
+		}
+		if what, _ := m.ByTime(i); len(what) > 0 {
+			faults = append(faults, connector.Fault{Path: mo.Path, Warn: true, What: "there is no schedule, and " + strings.Join(what, ", ") + " reads the clock: what time alone makes true or false waits for the row's next change",
+				Fix: `add schedule: { cron: "0 3 * * *" }, which looks again`})
+		}
+	}
+	c.withFixes("mapping", cfg.Resolve(faults))
 }
 
 // braze asks whether the key has the permissions that the models need.

@@ -274,6 +274,7 @@ func (c *checker) topicMapping(cfg *config.Config, tables map[string]*connector.
 	if m != nil && len(resolved) == 0 && len(tables) == topics && len(tables) > 0 {
 		c.add(fine, "mapping", fmt.Sprintf("%s fit the newest records", plural(len(cfg.Models), "model")), "")
 	}
+	c.quiet(cfg, m)
 	for i := range cfg.Models {
 		if m != nil && cfg.Models[i].Schedule != nil {
 			if what, columns := m.ByTime(i); len(what) > 0 {

@@ -67,6 +67,21 @@ func TestCheck(t *testing.T) {
 		}
 		wantIn(t, b.must("check"), "fine", "ok  ")
 	})
+	t.Run("warns of what would be left out without a word, with its line", func(t *testing.T) {
+		b.t = t
+		defer b.write(text)
+		clock := `custom: { fresh: { expr: 'date("2026-01-31") > now() && plan == "pro"' }, plan: plan`
+		b.edit("custom: { plan: plan", clock)
+		b.edit("email: email, ", "")
+		b.edit("identify: { external_id: id }", "identify: { external_id: id, phone: plan }")
+		list := b.check()
+		wantFinding(t, list, mayHurt, "brazecdc.yaml:", "identify.phone: no country is named", "phone: {column: plan, country: DE}")
+		wantFinding(t, list, mayHurt, "brazecdc.yaml:", "there is no schedule, and fresh reads the clock", "add schedule:")
+		b.edit("identify: { external_id: id, phone: plan }", "schedule: { cron: \"0 3 * * *\" }\n    identify: { external_id: id, phone: {column: plan, country: DE} }")
+		if list := b.check(); found(list, mayHurt, "country") || found(list, mayHurt, "clock") {
+			t.Errorf("it warns still: %+v", list)
+		}
+	})
 	t.Run("finds faults of mapping, table and key at once", func(t *testing.T) {
 		b.t = t
 		b.exec("CREATE TABLE keyless (id text, email text)")

@@ -233,8 +233,11 @@ func (p *program) printModels(models []connector.ModelStatus) error {
 
 // pointsText words a model's data points; "" where it has none.
 func pointsText(m *connector.ModelStatus) string {
-	if m.Points.Start == (connector.Spent{}) {
+	switch m.Points.Start {
+	case connector.Spent{}:
 		return ""
+	case m.Points.Today: // what a run before this one spent today is not known here, so nothing is claimed of the day
+		return fmt.Sprintf("%d spent, %d saved since the start", m.Points.Start.Spent, m.Points.Start.Saved)
 	}
 	return fmt.Sprintf("today %d spent, %d saved; since the start %d spent, %d saved", m.Points.Today.Spent, m.Points.Today.Saved, m.Points.Start.Spent, m.Points.Start.Saved)
 }

@@ -41,7 +41,7 @@ func TestTypeDrift(t *testing.T) {
 		if s.Start.Spent != 2 || s.Today != s.Start || s.Fields["credits"].Spent != 1 || s.Fields["email"].Spent != 1 || len(s.Days) != 1 {
 			t.Errorf("data points: %+v", s)
 		}
-		wantIn(t, b.must("status"), "data points of users: today 2 spent, 0 saved; since the start 2 spent, 0 saved")
+		wantIn(t, b.must("status"), "data points of users: 2 spent, 0 saved since the start")
 		if n := len(b.sim.Ignored()); n != 0 {
 			t.Errorf("Braze ignored %d values", n)
 		}
