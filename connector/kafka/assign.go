@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"brazecdc/connector"
@@ -26,8 +25,8 @@ type survey struct {
 func (s *Source) survey(ctx context.Context, topics []string) (*survey, error) {
 	var v survey
 	var err error
-	if v.commits, err = s.adm.FetchOffsets(ctx, s.cfg.Group); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, fmt.Errorf("fetch the offsets of group %q: %w", s.cfg.Group, err)
+	if v.commits, err = s.offsets(ctx); err != nil {
+		return nil, err
 	}
 	if v.topics, err = s.adm.ListTopics(ctx, topics...); err != nil {
 		return nil, fmt.Errorf("ask for topics: %w", err)

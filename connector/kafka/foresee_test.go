@@ -3,7 +3,11 @@ package kafka
 import (
 	"maps"
 	"slices"
+	"sync/atomic"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"brazecdc/connector"
 )
@@ -88,4 +92,33 @@ func TestForesee(t *testing.T) {
 		b.setOffset("g", "users", 0, 4000)
 		same(t, b, recorded, foresees(t, b, recorded), "ends at offset 50", "4000", "--topic users:0 --to-offset N --execute")
 	})
+}
+
+// TestYoungCoordinator asks a cluster whose first group this is: the broker makes the topic of the groups' offsets only then, and says so for a while.
+func TestYoungCoordinator(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	b.topic("users", 1)
+	var asked atomic.Int32
+	b.cluster.ControlKey(int16(kmsg.FindCoordinator), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		b.cluster.KeepControl()
+		if asked.Add(1) > 3 {
+			return nil, nil, false
+		}
+		r := req.(*kmsg.FindCoordinatorRequest)
+		resp := r.ResponseKind().(*kmsg.FindCoordinatorResponse)
+		resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
+		for _, key := range r.CoordinatorKeys {
+			c := kmsg.NewFindCoordinatorResponseCoordinator()
+			c.Key, c.ErrorCode = key, kerr.CoordinatorNotAvailable.Code
+			resp.Coordinators = append(resp.Coordinators, c)
+		}
+		return resp, nil, true
+	})
+	if _, err := reader(t, b.config("users")).Foresee(t.Context(), nil, "users"); err != nil {
+		t.Error(err)
+	}
+	if n := asked.Load(); n < 4 {
+		t.Errorf("it was asked %d times", n)
+	}
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
@@ -54,14 +56,38 @@ func (s *Source) countMembers(ctx context.Context) {
 	}
 }
 
+const (
+	coordinatorPoll   = 250 * time.Millisecond
+	coordinatorWithin = 10 * time.Second // a broker makes the topic of the groups' offsets in a second or so, and reads a long one in some more
+)
+
+// offsets asks for what the group has committed; a group that nobody knows has committed nothing. The coordinator of the first group of a cluster is not there
+// before somebody asked for it, and one that moves is away for a moment, which the client does not wait for.
+func (s *Source) offsets(ctx context.Context) (kadm.OffsetResponses, error) {
+	for until := time.Now().Add(coordinatorWithin); ; {
+		all, err := s.adm.FetchOffsets(ctx, s.cfg.Group)
+		switch {
+		case err == nil || errors.Is(err, kerr.GroupIDNotFound):
+			return all, nil
+		case !errors.Is(err, kerr.CoordinatorNotAvailable) && !errors.Is(err, kerr.CoordinatorLoadInProgress) && !errors.Is(err, kerr.NotCoordinator), time.Now().After(until):
+			return nil, fmt.Errorf("fetch the offsets of group %q: %w", s.cfg.Group, err)
+		}
+		select {
+		case <-time.After(coordinatorPoll):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("fetch the offsets of group %q: %w", s.cfg.Group, err)
+		}
+	}
+}
+
 // Committed gives the group's offsets of a topic; partitions without one are left out. It may be called without Open.
 func (s *Source) Committed(ctx context.Context, topic string) (map[int32]int64, error) {
-	all, err := s.adm.FetchOffsets(ctx, s.cfg.Group)
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+	all, err := s.offsets(ctx)
+	if err != nil {
 		if stop := refused(err, "read the offsets of group "+s.cfg.Group); stop != nil {
 			return nil, stop
 		}
-		return nil, fmt.Errorf("fetch the offsets of group %q: %w", s.cfg.Group, err)
+		return nil, err
 	}
 	out := map[int32]int64{}
 	for num, o := range all[topic] {
