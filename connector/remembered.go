@@ -395,8 +395,9 @@ func (p *Pipeline) countRemembered(ctx context.Context, model int) Recalled {
 	return out
 }
 
-// recallFirst is the pause before the second count of what is remembered, which grows to recallEvery: a start counts before it reads, and rows come fast then.
-const recallFirst, recallEvery = 5 * time.Second, time.Hour
+// recallFirst is the pause before the second count of what is remembered, which grows to recallEvery: a start counts before it reads, and rows come fast then. Whoever
+// was told that a replay fills what is missing looks again soon after it.
+const recallFirst, recallEvery = 5 * time.Second, 10 * time.Minute
 
 // countAllRemembered counts for status, until ctx ends.
 func (p *Pipeline) countAllRemembered(ctx context.Context) {
