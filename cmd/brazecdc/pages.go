@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"regexp"
 	"sync"
 	"time"
 
@@ -48,7 +49,7 @@ func (p *program) pages(x *pageParts) (*web.Server, error) {
 	c := web.Config{
 		Access: x.access.now,
 		File:   p.config, Version: v, Log: x.log, Demo: x.demo,
-		Workspace: func() string { return p.glance().Braze.Workspace },
+		Workspace: func() string { return p.shownWorkspace("") },
 		API:       func(ctx context.Context) (control.API, func(), error) { return p.pagesAPI(ctx, x, forReading) },
 		Change:    func(ctx context.Context) (control.API, func(), error) { return p.pagesAPI(ctx, x, forWriting) },
 		Parse: func(text []byte) (*config.Config, error) {
@@ -56,7 +57,7 @@ func (p *program) pages(x *pageParts) (*web.Server, error) {
 		},
 	}
 	if x.face != nil {
-		c.Workspace = func() string { return x.face.config().Braze.Workspace }
+		c.Workspace = func() string { return p.shownWorkspace(x.face.config().Braze.Workspace) }
 	}
 	store, err := draft.Open(p.config, p.draftFolder())
 	if err != nil {
@@ -82,6 +83,33 @@ func (p *program) pages(x *pageParts) (*web.Server, error) {
 		return nil, fmt.Errorf("make the pages: %w", err)
 	}
 	return s, nil
+}
+
+// named is a reference to a variable or a file, and labelled one to a variable whose name says that a workspace's label is in it.
+var (
+	named    = regexp.MustCompile(`\$\{[^}]*\}`)
+	labelled = regexp.MustCompile(`^\$\{[A-Za-z0-9_]*(?i:workspace)[A-Za-z0-9_]*\}$`)
+)
+
+// shownWorkspace is the label as the pages show it; works is that of the configuration that runs, where one does. With a variable in it one file serves two
+// workspaces, and then its value has to be seen. Any other reference stands as it is written: what is behind it may be a secret, which an editor could read so.
+func (p *program) shownWorkspace(works string) string {
+	written := p.glance().Braze.Workspace
+	for _, reference := range named.FindAllString(written, -1) {
+		if !labelled.MatchString(reference) {
+			return written
+		}
+	}
+	if works != "" {
+		return works
+	}
+	return named.ReplaceAllStringFunc(written, func(reference string) string {
+		value, ok := p.env(reference[2 : len(reference)-1])
+		if !ok {
+			return reference
+		}
+		return value
+	})
 }
 
 // pagesAPI is the process itself in run, and in ui what the other commands ask: the running process, or the files. The files also answer where the process

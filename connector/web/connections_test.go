@@ -291,7 +291,9 @@ models:
 `
 
 func TestFailedTestTakesTheTick(t *testing.T) {
-	steps := func() []setupStep { return []setupStep{{Key: "source", Done: true}, {Key: "braze", Done: true}, {Key: "table", Done: true}} }
+	steps := func() []setupStep {
+		return []setupStep{{Key: "source", Done: true}, {Key: "braze", Done: true}, {Key: "table", Done: true}}
+	}
 	for _, c := range []struct {
 		name          string
 		source        *SourceProbe
