@@ -38,13 +38,16 @@ func newBrake(m *ModelInfo) *brake {
 	return &brake{Brake: m.Brake, model: m.Name, seed: maphash.MakeSeed()}
 }
 
-// limit is how many deletes may leave within the window: a share of the rows, but at least so many, and never more than the maximum. All of the rows is no
-// bound: a user may be deleted, come again and be deleted within a window, and of a topic fewer rows may be known than there are.
-func (b *brake) limit() int64 {
-	if b.rows <= 0 || b.Share >= 1 {
+// limit is how many deletes may leave within the window.
+func (b *brake) limit() int64 { return b.Limit(b.rows) }
+
+// Limit is how many deletes of a model with so many rows may leave within the window: a share of the rows, but at least so many, and never more than the
+// maximum. All of the rows is no bound: a user may be deleted, come again and be deleted within a window, and of a topic fewer rows may be known than there are.
+func (b Brake) Limit(rows int64) int64 {
+	if rows <= 0 || b.Share >= 1 {
 		return b.Max
 	}
-	return min(b.Max, max(b.AtLeast, int64(b.Share*float64(b.rows))))
+	return min(b.Max, max(b.AtLeast, int64(b.Share*float64(rows))))
 }
 
 // count forgets what left the window and gives how many deletes are in it.

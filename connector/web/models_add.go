@@ -65,6 +65,9 @@ func (r *request) addPage(status int, data addData, table string) error {
 			data.Gone = err.Error()
 			return r.render(status, "models_add", "models.add.title", data)
 		}
+		if !rel.Topic { // how many rows a topic has is not known beforehand
+			data.Limit = brake.Limit(rel.Rows)
+		}
 		data.choose(rel, d)
 		return r.render(status, "models_add", "models.add.title", data)
 	}

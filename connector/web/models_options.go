@@ -118,6 +118,9 @@ func (r *request) optionsTab(status int, d *drafted, m *connector.Model) error {
 	data := optionsData{modelHead: r.head(m, "options"), Groups: optionGroups(m), Mode: m.Mode, Limit: m.Deletes.Max, Window: m.Deletes.Window, Presets: schedulePresets,
 		Zone: "UTC", Resync: "differences", Topic: m.Table == "", Schedules: m.Kind != "events" && m.Kind != "purchases"}
 	plan := r.plan(d.text, m, &data.modelHead)
+	if src := plan.Source; src != nil && !data.Topic {
+		data.Limit = m.Deletes.Limit(src.Rows)
+	}
 	for i := range data.Groups {
 		for j := range data.Groups[i].Settings {
 			x := &data.Groups[i].Settings[j]

@@ -64,8 +64,8 @@ func (r *request) preview(d *drafted, m *connector.Model, ask PreviewAsk) (*prev
 	}
 	data.ModelPreview = p
 	data.withoutPrivate(r)
-	if p.Found && p.Key != "" {
-		data.Twin += " --key " + shellWord(r.mask(p.Key))
+	if p.Found && p.Key != "" && r.editor() {
+		data.Twin += " --key " + shellWord(p.Key)
 	}
 	for _, c := range p.Calls {
 		data.Points += c.Points

@@ -165,7 +165,7 @@ func TestModelsPages(t *testing.T) {
 		s.get("/models/-/add").wants(t, http.StatusOK, "public.customers", "About 1,200 rows", "Is the model customers", "no primary key")
 		s.get("/models/-/add?q=log").lacks(t, "public.customers")
 		a := s.get("/models/-/add?table=public.customers")
-		a.wants(t, http.StatusOK, "ada@example.com", "More than 1,000 deletes in 10 min wait for your yes", `value="customers_2"`)
+		a.wants(t, http.StatusOK, "ada@example.com", "More than 60 deletes in 10 min wait for your yes", `value="customers_2"`)
 		a.lacks(t, `name="mode" value="sync" checked`, "secret")
 		s.post("/models/-/add", url.Values{"table": {"public.customers"}, "name": {"customers"}}).wants(t, http.StatusUnprocessableEntity, "There is a model “customers” already", "Choose what brazecdc may do", "Choose what happens", "Choose the column")
 		form := url.Values{"table": {"public.customers"}, "name": {"people"}, "mode": {"sync"}, "load": {"all"}, "id": {"id"}, "field": {"born", "mail"}}
