@@ -142,12 +142,8 @@ func TestKafka(t *testing.T) {
 		bad.Value = bad.Value[:40]
 		before, after := debezium("u", "u-1", "gold", 1), debezium("c", "u-6", "gold", 6)
 		produce(t, cl, before, bad, after)
-		began := time.Now()
-		b.arrives("u-1", "plan", `"gold"`)
+		b.arrives("u-1", "plan", `"gold"`) // how soon, TestPoisonHoldsNobody tells, by a clock of its own
 		b.arrives("u-6", "plan", `"gold"`)
-		if d := time.Since(began); d > 2*time.Second { // a second, and one for a busy machine
-			t.Errorf("the neighbours took %s", d)
-		}
 		var list []connector.Entry
 		b.until("it is held back", func() bool {
 			if err := json.Unmarshal([]byte(b.must("quarantine", "list", "--json")), &list); err != nil {

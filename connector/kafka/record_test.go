@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -38,11 +37,10 @@ func TestRecords(t *testing.T) {
 		assigned(t, 1, m)
 		bad := value("users", 0, "bad")
 		bad.Headers = []kgo.RecordHeader{{Key: "h", Value: []byte("x")}}
-		began := time.Now()
 		b.produce(value("users", 0, "before"), bad, value("users", 0, "after"))
 		got := m.wait(2)
-		if took := time.Since(began); took > time.Second || !slices.Equal(got, []string{"before", "after"}) {
-			t.Errorf("%q came within %s", got, took)
+		if !slices.Equal(got, []string{"before", "after"}) { // how soon, TestPoisonHoldsNobody tells, by a clock of its own
+			t.Errorf("%q came", got)
 		}
 		m.close()
 		if len(kept) != 1 || kept[0].Topic != "users" || kept[0].Offset != 1 || string(kept[0].Value) != "bad" || string(kept[0].Key) != "k" ||

@@ -343,7 +343,6 @@ func TestReconnect(t *testing.T) {
 		r.changes(1)
 		_ = d.c.Close(context.Background())
 		stopped := make(chan error, 1)
-		began := time.Now()
 		go func() { stopped <- srv.StopMode("fast") }()
 		var err error
 		done := false
@@ -355,8 +354,8 @@ func TestReconnect(t *testing.T) {
 			}
 			return done
 		})
-		if took := time.Since(began); err != nil || took > 5*time.Second {
-			t.Errorf("the server needed %s to stop (%v)", took, err)
+		if err != nil {
+			t.Errorf("the server did not stop: %v", err)
 		}
 		if err := srv.Restart(testContext(t)); err != nil {
 			t.Fatal(err)
