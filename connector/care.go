@@ -126,7 +126,23 @@ func (c *care) alreadyDone(s *step) bool {
 			return true
 		}
 	}
+	if s.kind != Rename {
+		return false
+	}
+	// Whoever got the name has been deleted or renamed since, so that this had ended before, though it may have been refused: Braze may have had nobody of the old
+	// name. It may have somebody now, who would be renamed to what is no row's name any more.
+	for _, d := range c.done[s.to] {
+		if d.Stream == Lasting(r.stream) && d.Kind != Track && d.after(r) {
+			return true
+		}
+	}
 	return false
+}
+
+// after tells whether what is remembered came after a change, for sure.
+func (d DoneID) after(r rowRef) bool {
+	id := r.change.ID
+	return id.Commit < d.ID.Commit || id.Commit == d.ID.Commit && r.key.Table == d.Table && id.N < d.ID.N
 }
 
 // covers tells whether an effect is the remembered one or older. Within one transaction only changes of one table have an order; of another table's, what

@@ -252,6 +252,36 @@ func TestCasesPipeline(t *testing.T) {
 			t.Errorf("%d effects counted as passed over, want 1", n)
 		}
 	})
+	t.Run("a rename comes again whose new name data/ remembers as deleted: nobody is renamed, though somebody has the old name now", func(t *testing.T) {
+		r := &rig{t: t, src: newScript(), sink: newMemSink(t), journal: &memJournal{}, ended: make(chan error, 1)}
+		r.src.fresh = false
+		r.journal.state = State{Positions: []Recorded{{Position: Position{"slot", 1}}}, Models: []ModelState{{Name: "users"}},
+			Done: []DoneID{{Kind: DeleteUser, User: User{ID: "u2"}, Stream: "slot", ID: ChangeID{Commit: 20}, Table: shopTable.Name}}}
+		var mu sync.Mutex
+		var renamed []string
+		r.start(func(c *Config, r *rig) {
+			r.sink.answer = func(k Kind, batch []Effect) error {
+				mu.Lock()
+				defer mu.Unlock()
+				for i := range batch {
+					if k == Rename {
+						renamed = append(renamed, batch[i].User.ID+" to "+batch[i].To.ID)
+					}
+				}
+				return nil
+			}
+		})
+		r.commit(update(row("1", "u1", "x", "-"), row("1", "u2", "x", "-")))
+		r.commit(remove(row("1", "u2", "x", "-")))
+		r.commit(insert(row("2", "u1", "y", "-")), insert(row("3", "u3", "z", "-")))
+		r.commit(update(row("3", "u3", "z", "-"), row("3", "u2", "z", "-")))
+		r.quiet()
+		mu.Lock()
+		defer mu.Unlock()
+		if got := strings.Join(renamed, ", "); got != "u3 to u2" {
+			t.Errorf("renamed: %s", got)
+		}
+	})
 }
 
 // holdingSink is a sink that answers calls with one user only once its gate is open.
