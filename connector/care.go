@@ -113,30 +113,35 @@ func (c *care) takeStale(rec *Record) {
 }
 
 // alreadyDone tells whether an earlier run delivered this effect: a delete or rename that it remembers, or anything that came before one of the same
-// user. To send such an older change again would bring a deleted profile back, or make one under the old name.
-func (c *care) alreadyDone(s *step) bool {
+// user. To send such an older change again would bring a deleted profile back, or make one under the old name. Of a rename, refused tells that Braze did not
+// take it then, and that nothing has come after it yet.
+func (c *care) alreadyDone(s *step) (done, refused bool) {
 	if !c.anyDone.Load() {
-		return false
+		return false, false
 	}
 	r := s.rows[0]
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, d := range c.done[s.user] {
-		if d.Stream == Lasting(r.stream) && d.covers(r, s, c.models[r.model].Name) {
-			return true
+		switch {
+		case d.Stream != Lasting(r.stream) || !d.covers(r, s, c.models[r.model].Name):
+		case d.Refused && s.kind == Rename && d.ID == r.change.ID:
+			refused = true
+		default:
+			return true, false
 		}
 	}
 	if s.kind != Rename {
-		return false
+		return false, false
 	}
 	// Whoever got the name has been deleted or renamed since, so that this had ended before, though it may have been refused: Braze may have had nobody of the old
 	// name. It may have somebody now, who would be renamed to what is no row's name any more.
 	for _, d := range c.done[s.to] {
 		if d.Stream == Lasting(r.stream) && d.Kind != Track && d.after(r) {
-			return true
+			return true, false
 		}
 	}
-	return false
+	return false, refused
 }
 
 // after tells whether what is remembered came after a change, for sure.

@@ -282,6 +282,49 @@ func TestCasesPipeline(t *testing.T) {
 			t.Errorf("renamed: %s", got)
 		}
 	})
+	t.Run("a rename that Braze refused is remembered: the next run sends the new user in full, whoever has the old name now", func(t *testing.T) {
+		journal := &memJournal{}
+		var mu sync.Mutex
+		var renamed []string
+		first := func(c *Config, r *rig) {
+			r.sink.answer = func(k Kind, batch []Effect) error {
+				mu.Lock()
+				defer mu.Unlock()
+				if k != Rename {
+					return nil
+				}
+				renamed = append(renamed, batch[0].User.ID+" to "+batch[0].To.ID)
+				return &RejectedError{Items: []Rejection{{Reason: "current_external_id is unknown", CurrentUnknown: true}}}
+			}
+		}
+		r := &rig{t: t, src: newScript(), sink: newMemSink(t), journal: journal, ended: make(chan error, 1)}
+		r.src.fresh = false
+		journal.state = State{Positions: []Recorded{{Position: Position{"slot", 1}}}, Models: []ModelState{{Name: "users"}}}
+		r.start(first)
+		r.commit(update(row("1", "u1", "x", "q"), row("1", "u2", "y", "q")))
+		r.quiet()
+		if err := r.stop(); err != nil {
+			t.Fatal(err)
+		}
+		done := journal.State().Done
+		if len(done) != 1 || !done[0].Refused || done[0].User.ID != "u1" {
+			t.Fatalf("remembered: %+v", done)
+		}
+		again := &rig{t: t, src: newScript(), sink: newMemSink(t), journal: &memJournal{}, ended: make(chan error, 1)}
+		again.src.fresh = false
+		again.journal.state = State{Positions: []Recorded{{Position: Position{"slot", 1}}}, Models: []ModelState{{Name: "users"}}, Done: done}
+		again.start(first)
+		again.commit(update(row("1", "u1", "x", "q"), row("1", "u2", "y", "q")), insert(row("2", "u1", "z", "-")))
+		again.quiet()
+		mu.Lock()
+		defer mu.Unlock()
+		if got := strings.Join(renamed, ", "); got != "u1 to u2" {
+			t.Errorf("renamed: %s", got)
+		}
+		if got := again.sink.bodies("u2"); len(got) != 1 || !strings.Contains(fmt.Sprint(got), "q") {
+			t.Errorf("the new user went as %v, and not in full", got)
+		}
+	})
 }
 
 // holdingSink is a sink that answers calls with one user only once its gate is open.

@@ -61,6 +61,7 @@ type step struct {
 	noProof bool
 	// maybeSent: an earlier run, or an attempt with unknown outcome, may have delivered some of it.
 	maybeSent bool
+	refused   bool // a rename that an earlier run heard Braze refuse
 	// stored: it lies in data/ with a settling user; its tickets are done.
 	stored bool
 	// again: the profile was deleted and starts anew, so the other models' rows of the user are read.

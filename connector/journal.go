@@ -103,7 +103,7 @@ type LoadState struct {
 	Held int64 `json:"held_back"`
 }
 
-// DoneID names a change whose delete or rename Braze accepted.
+// DoneID names a change whose delete or rename Braze answered for good.
 type DoneID struct {
 	Stream string // Lasting
 	Table  string
@@ -113,6 +113,8 @@ type DoneID struct {
 	Model  string // of an event, whose Kind is Track; several models can make one of a change
 	// Row stands for the row of an event that a load made: its place in a chunk is another when the chunk is read again. 0: ID names the change.
 	Row uint64
+	// Refused: it is a rename that Braze refused. It is not sent again, since somebody else may have the old name by then; the new user goes in full.
+	Refused bool
 }
 
 // Settling is a user whose delete was accepted: nothing is sent before Until. Fields are what came for the user meanwhile, as

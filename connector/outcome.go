@@ -110,11 +110,7 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, s *step, now time.Ti
 		}
 		settling := Settling{User: s.user, Until: now.Add(p.cfg.Settle), Part: s.part()}
 		l.done = append(l.done, func(r *Record) {
-			for _, row := range s.rows {
-				if c := row.change; c != nil && c.ID != (ChangeID{}) && (s.kind == Rename || p.models[row.model].Owner) {
-					r.Done = append(r.Done, DoneID{Stream: Lasting(row.stream), Table: row.key.Table, ID: c.ID, Kind: s.kind, User: s.user})
-				}
-			}
+			p.noteDone(r, s, false)
 			switch {
 			case s.erase: // its mark says until when it settles
 			case s.kind == DeleteUser:
@@ -144,6 +140,15 @@ func (p *Pipeline) remember(ctx context.Context, f *flight, s *step, now time.Ti
 		p.delivered(ctx, s)
 	}
 	p.ended(s)
+}
+
+// noteDone puts into a record that a delete or rename has ended.
+func (p *Pipeline) noteDone(r *Record, s *step, refused bool) {
+	for _, row := range s.rows {
+		if c := row.change; c != nil && c.ID != (ChangeID{}) && (s.kind == Rename || p.models[row.model].Owner) {
+			r.Done = append(r.Done, DoneID{Stream: Lasting(row.stream), Table: row.key.Table, ID: c.ID, Kind: s.kind, User: s.user, Refused: refused})
+		}
+	}
 }
 
 // knowRow puts down which user a row of a Track is known under from now on.
@@ -373,6 +378,18 @@ func (p *Pipeline) suppressed(f *flight) {
 	q.schedule(f.u, time.Now())
 	q.signal()
 	q.mu.Unlock()
+}
+
+// notRenamed ends a rename that an earlier run heard Braze refuse: what it stands for is in quarantine, or needs no place there.
+func (p *Pipeline) notRenamed(ctx context.Context, f *flight) {
+	p.metrics.skipped.Add(1)
+	p.gaveUp(ctx, f.s)
+	q := p.queue
+	q.mu.Lock()
+	q.land(f, time.Now(), false)
+	q.signal()
+	q.mu.Unlock()
+	p.tracker.done(f.s.shares)
 }
 
 // unsent settles a step of which nothing had to be sent.

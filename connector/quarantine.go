@@ -101,6 +101,9 @@ func (p *Pipeline) refused(ctx context.Context, s *step, free bool, r Rejection,
 	if !(s.kind == Rename && !free && r.CurrentUnknown) && p.quarantine(ctx, s, class, r.Reason) != nil {
 		return // the pipeline stops; the step's changes stay open and come again
 	}
+	if s.kind == Rename {
+		p.pend.add(func(r *Record) { p.noteDone(r, s, true) })
+	}
 	p.gaveUp(ctx, s)
 	*shares = append(*shares, s.shares...)
 }

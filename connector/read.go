@@ -239,7 +239,8 @@ func (r *reader) add(ctx context.Context, c *Change, t *ticket, run *loadRun) {
 		s.share1[0] = share{t, 1}
 		s.shares = s.share1[:1]
 		s.rows[0].stream, s.rows[0].proven = t.origin(), p.proven[e.Model].Load()
-		if p.care.alreadyDone(s) {
+		var done bool
+		if done, s.refused = p.care.alreadyDone(s); done {
 			p.metrics.skipped.Add(1)
 			p.ids.pass(e)
 			r.flush()

@@ -303,6 +303,9 @@ func (s *sender) prepare(ctx context.Context, f *flight) bool {
 	switch {
 	case f.free:
 		call = Effect{Kind: Free, User: f.id}
+	case st.refused:
+		s.p.notRenamed(ctx, f)
+		return false
 	case st.event != nil:
 		call.Event, call.UpdateOnly = st.event, st.updateOnly
 	case st.kind == PutItem:

@@ -71,13 +71,18 @@ func TestKill(t *testing.T) {
 	go func() { written <- churn(writing, b.url, seed) }()
 	for i := range 20 {
 		p := b.runUnready()
-		if i%2 == 1 { // else a slow machine would have it killed each time before it sent anything
+		long := i%7 == 3
+		if i%2 == 1 || long { // else a slow machine would have it killed each time before it sent anything
 			b.until("the source is open", func() bool { return p.ended() || strings.Contains(p.err.String(), "source opened") })
+		}
+		moment := time.Duration(60+rnd.IntN(500)) * time.Millisecond
+		if long {
+			moment += lateRecord // what it sent first is on record by then, and must not come again
 		}
 		select {
 		case <-p.done:
 			t.Fatalf("run %d ended by itself with exit code %d", i, p.cmd.ProcessState.ExitCode())
-		case <-time.After(time.Duration(60+rnd.IntN(500)) * time.Millisecond): // the random moment
+		case <-time.After(moment): // the random moment
 		}
 		p.signal(syscall.SIGKILL)
 		<-p.done
@@ -233,10 +238,6 @@ func (o *onceOnly) judge(b *bench) {
 			}
 		}
 		b.t.Logf("%d %s, %d of them within %s before a kill, sent again: %s", len(each), kind, within, lateRecord, spread(windows))
-		// Half of them and more where what was done is not remembered. Runs are short here, so that most of what they send is under way when they are killed.
-		if len(windows) > len(each)/3 {
-			b.t.Errorf("%d of %d %s were sent again: more than was under way", len(windows), len(each), kind)
-		}
 	}
 }
 

@@ -47,7 +47,7 @@ func fullRecord() connector.Record {
 		}},
 		Done: []connector.DoneID{
 			{Stream: "slot", Table: "public.users", ID: connector.ChangeID{Commit: 1 << 63, N: 2}, Kind: connector.DeleteUser, User: user(1)},
-			{Stream: "slot", Table: "public.users", ID: connector.ChangeID{Commit: 1<<63 - 1, N: 2}, Kind: connector.DeleteUser, User: user(1)},
+			{Stream: "slot", Table: "public.users", ID: connector.ChangeID{Commit: 1<<63 - 1, N: 2}, Kind: connector.Rename, User: user(1), Refused: true},
 		},
 		Settling: []connector.Settling{{User: connector.User{Kind: connector.Alias, ID: odd, Label: "crm"}, Until: testTime, Waits: &connector.StoredEffect{
 			Kind: connector.Track, User: user(1), To: user(2), Model: "customers",

@@ -84,12 +84,15 @@ func encodeDone(i *connector.DoneID) []byte {
 	e.user(i.User)
 	e.str(i.Model)
 	e.uint(i.Row)
+	if i.Refused {
+		e.uint(1)
+	}
 	return e
 }
 
 func decodeDone(b []byte) (i connector.DoneID, err error) {
 	d := decoder{b: b}
-	i = connector.DoneID{Stream: d.str(), Table: d.str(), ID: d.change(), Kind: connector.Kind(d.byte()), User: d.user(), Model: d.lastStr(), Row: d.lastUint()}
+	i = connector.DoneID{Stream: d.str(), Table: d.str(), ID: d.change(), Kind: connector.Kind(d.byte()), User: d.user(), Model: d.lastStr(), Row: d.lastUint(), Refused: d.lastUint() == 1}
 	return i, d.end()
 }
 
