@@ -70,7 +70,8 @@
 //   - Of a partition that another process has now, nothing leaves any more: not what waits, not what comes back from a failed call, not what is still being
 //     mapped. What is dropped for that reason is not done: only its new owner confirms it. What that one has to know is in the shared journal before
 //     Revoke returns.
-//   - Events never fold and nothing folds past them. What was accepted of them is remembered until its position is passed.
+//   - Events never fold and nothing folds past them. What was accepted of them is remembered until its position is passed; so is each delete that was accepted, and
+//     each rename that Braze answered for good: a refused one that came again could meet somebody else under the old name.
 //   - What an earlier run may have sent (Batch.Replayed), or an attempt with unknown outcome, is never folded away: a delete is sent although the row
 //     comes again, a value that went there and back is sent.
 //   - A delete is counted by the brake when it leaves for Braze, once whatever becomes of the attempts, and what a person confirmed is neither counted nor held.
