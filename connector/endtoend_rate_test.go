@@ -65,7 +65,7 @@ func TestCasesOfRates(t *testing.T) {
 			c := newCase(t, rigConfig{models: []connector.Model{baseModel()}}, baseFull)
 			c.fault(brazesim.Fault{Endpoint: "/users/track", Count: 1, Status: 429, Headers: map[string]string{one.header: in2s(one.form)}})
 			c.exec(row(1))
-			c.wait("the refused call", func() bool { return len(c.sizes(429)) == 1 })
+			c.wait("the client has heard the refusal", func() bool { return c.track().Codes["429"] == 1 })
 			for n := range 5 { // more senders want to
 				c.exec(row(n + 2))
 			}
